@@ -1,0 +1,76 @@
+"""One container for every artefact: safetensors with a versioned JSON header in its metadata."""
+
+import hashlib
+import json
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save as to_bytes
+
+from .exceptions import ArtefactError
+
+
+def kit_version() -> str:
+    """Version of the installed kit."""
+    return metadata.version("stoic")
+
+
+def write(
+    path: Path, form: str, version: int, header: dict[str, Any], arrays: dict[str, NDArray[Any]]
+) -> None:
+    """Write header and arrays; the file appears whole or not at all.
+
+    Args:
+        form: name of the format, e.g. "stoic-network".
+        header: JSON values; the kit version is added.
+    """
+    header = {**header, "kit_version": kit_version()}
+    stamp = {"format": form, "version": str(version), "header": json.dumps(header, sort_keys=True)}
+    data = to_bytes({name: np.ascontiguousarray(a) for name, a in arrays.items()}, metadata=stamp)
+    write_whole(path, data)
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write bytes so that a reader, or a run that is killed, never sees half a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    part.write_bytes(data)
+    part.replace(path)
+
+
+def read(path: Path, form: str, version: int) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """Header and arrays of a file of the wanted format.
+
+    Raises:
+        ArtefactError: no such file, corrupt, truncated, of another format or of a newer version.
+    """
+    if not path.is_file():
+        raise ArtefactError(f"{path}: no such file")
+    try:
+        with safe_open(path, framework="numpy") as file:  # type: ignore[no-untyped-call]
+            stamp = file.metadata() or {}
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError) as error:
+        raise ArtefactError(f"{path}: corrupt or not a {form} file ({error})") from error
+    if stamp.get("format") != form:
+        raise ArtefactError(f"{path}: is a {stamp.get('format', 'foreign')!r} file, not {form!r}")
+    if stamp.get("version") != str(version):
+        raise ArtefactError(
+            f"{path}: format version {stamp.get('version')}, this kit reads version {version}"
+        )
+    try:
+        header = json.loads(stamp["header"])
+    except (KeyError, json.JSONDecodeError) as error:
+        raise ArtefactError(f"{path}: header is not JSON ({error})") from error
+    if not isinstance(header, dict):
+        raise ArtefactError(f"{path}: header must be a JSON object, not {type(header).__name__}")
+    return header, arrays
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes, hexadecimal."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,222 @@
+"""FaultMap: which stored bits read wrong, addressed as the memory stores them.
+
+A cell can flip, be stuck at 0 or be stuck at 1. That is closed under composition, and with it an
+asymmetric error rate needs no knowledge of the data: a cell that turns 0 into 1 but keeps a 1 *is* stuck
+at 1. So one map is exact for whatever is written to the memory.
+
+The file (`*.faults`) carries its layout, its model with parameters, seed and chip, and a hash.
+"""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import container
+from .bits import Words, n_words, pack, unpack
+from .exceptions import ArtefactError, InputError
+from .memory import Kind, Layout, from_json, shapes_of, stored_bits, to_json
+from .network import Dense, Network
+
+FORMAT = "stoic-faults"
+VERSION = 1
+PLANES = ("flip", "stuck0", "stuck1")
+
+
+@dataclass(frozen=True, eq=False)
+class FaultMap:
+    """Faults of one chip.
+
+    Attributes:
+        layout: whose cells the planes address.
+        flip, stuck0, stuck1: (n_words(n_cells),) uint64, bit c is cell c; no cell is in two planes.
+        provenance: model, parameters, seed, chip, ... as JSON values.
+    """
+
+    layout: Layout
+    flip: Words
+    stuck0: Words
+    stuck1: Words
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        stored = pack(self.layout.is_stored)
+        for name in PLANES:
+            plane = getattr(self, name)
+            if plane.dtype != np.uint64 or plane.shape != (n_words(self.layout.n_cells),):
+                raise InputError(
+                    f"{name} must be uint64 ({n_words(self.layout.n_cells)},), "
+                    f"not {plane.dtype} {plane.shape}"
+                )
+            if (plane & ~stored).any():
+                raise InputError(f"{name} has a fault in a cell that stores no bit")
+        if (self.flip & self.stuck0 | self.flip & self.stuck1 | self.stuck0 & self.stuck1).any():
+            raise InputError("a cell can be in one of flip, stuck0 and stuck1 only")
+
+    @property
+    def n_faults(self) -> int:
+        """Cells in which something is wrong."""
+        return int(np.bitwise_count(self.flip | self.stuck0 | self.stuck1).sum())
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hash of layout and planes; the provenance does not count."""
+        digest = hashlib.sha256(self.layout.sha256.encode())
+        for name in PLANES:
+            digest.update(getattr(self, name).astype("<u8").tobytes())
+        return digest.hexdigest()
+
+    def cells(self, plane: str) -> NDArray[np.uint8]:
+        """(n_cells,) 0 or 1 of one of the planes."""
+        return unpack(getattr(self, plane), self.layout.n_cells)
+
+    def read(self, stored: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """(n_cells,) bits as read back when `stored` was written."""
+        return ((stored ^ self.cells("flip")) & (1 - self.cells("stuck0"))) | self.cells("stuck1")
+
+
+def no_faults(layout: Layout) -> FaultMap:
+    """The map of a memory that tells the truth."""
+    zero = np.zeros(n_words(layout.n_cells), np.uint64)
+    return FaultMap(layout, zero, zero, zero, {"model": "none"})
+
+
+def compose(first: FaultMap, then: FaultMap) -> FaultMap:
+    """What is read when the bits pass through `first` and then through `then`."""
+    _same_layout(first, then)
+    stuck = then.stuck0 | then.stuck1
+    return FaultMap(
+        first.layout,
+        flip=(first.flip ^ then.flip) & ~stuck & ~(first.stuck0 | first.stuck1),
+        stuck0=then.stuck0 | (~stuck & (first.stuck0 & ~then.flip | first.stuck1 & then.flip)),
+        stuck1=then.stuck1 | (~stuck & (first.stuck1 & ~then.flip | first.stuck0 & then.flip)),
+        provenance={"model": "compose", "of": [first.provenance, then.provenance]},
+    )
+
+
+def is_nested(small: FaultMap, large: FaultMap) -> bool:
+    """Whether every faulty cell of `small` is also faulty in `large`."""
+    _same_layout(small, large)
+    return not (
+        (small.flip | small.stuck0 | small.stuck1) & ~(large.flip | large.stuck0 | large.stuck1)
+    ).any()
+
+
+def restrict(
+    faults: FaultMap, *, layers: Iterable[int] | None = None, where: Iterable[Kind] | None = None
+) -> FaultMap:
+    """Only the faults in these layers and kinds of memory; None keeps all."""
+    keep = np.zeros(faults.layout.n_cells, np.uint8)
+    wanted = None if layers is None else set(layers)
+    kinds = None if where is None else set(where)
+    for bank in faults.layout.banks:
+        if (wanted is None or bank.layer in wanted) and (kinds is None or bank.kind in kinds):
+            keep[bank.first_cell : bank.first_cell + bank.n_words * bank.width] = 1
+    mask = pack(keep)
+    return replace(
+        faults,
+        **{name: getattr(faults, name) & mask for name in PLANES},
+        provenance={
+            **faults.provenance,
+            "layers": None if wanted is None else sorted(wanted),
+            "where": None if kinds is None else sorted(kinds),
+        },
+    )
+
+
+def readdress(faults: FaultMap, layout: Layout) -> FaultMap:
+    """The same faults of the same logical bits in another layout of the same network.
+
+    Raises:
+        InputError: the layouts are of different networks.
+    """
+    if faults.layout == layout:
+        return faults
+    if faults.layout.shapes != layout.shapes:
+        raise InputError("the fault map is of a network with other layer shapes")
+    planes = {}
+    for name in PLANES:
+        cells = np.zeros(layout.n_cells, np.uint8)
+        cells[layout.logical_cells] = faults.cells(name)[faults.layout.logical_cells]
+        planes[name] = pack(cells)
+    return FaultMap(layout, **planes, provenance=faults.provenance)
+
+
+def apply(network: Network, faults: FaultMap) -> Network:
+    """The network that the datapath sees when `network` was written to this memory.
+
+    A threshold that reads outside its canonical range decides like the nearest end of that range.
+
+    Raises:
+        InputError: the map is of a network with other layer shapes.
+    """
+    layout = faults.layout
+    read = faults.read(stored_bits(network, layout))
+    layers: list[Dense] = []
+    for i, layer in enumerate(network.layers):
+        thresholds = layer.thresholds
+        if thresholds is not None:
+            bits = read[layout.threshold_cells(i)].astype(np.int64)
+            place = np.int64(1) << np.arange(bits.shape[1], dtype=np.int64)
+            if layer.input == "uint8":
+                place[-1] = -place[-1]
+            thresholds = np.clip(bits @ place, *layer.threshold_range).astype(np.int32)
+        layers.append(replace(layer, weights=pack(read[layout.weight_cells(i)]), thresholds=thresholds))
+    return replace(network, layers=tuple(layers))
+
+
+def n_changed(network: Network, faults: FaultMap) -> int:
+    """Stored bits of this network that read wrong."""
+    stored = stored_bits(network, faults.layout)
+    return int((faults.read(stored) != stored).sum())
+
+
+def check_for(network: Network, faults: FaultMap) -> None:
+    """Refuse a map of another network.
+
+    Raises:
+        InputError: the layer shapes differ.
+    """
+    if faults.layout.shapes != shapes_of(network):
+        raise InputError(f"the fault map is not for the layer shapes of network {network.name!r}")
+
+
+def save(faults: FaultMap, path: Path) -> None:
+    """Write `*.faults`."""
+    header = {
+        "layout": to_json(faults.layout),
+        "provenance": faults.provenance,
+        "stored_sha256": faults.sha256,
+    }
+    container.write(path, FORMAT, VERSION, header, {name: getattr(faults, name) for name in PLANES})
+
+
+def load(path: Path) -> FaultMap:
+    """Read `*.faults`.
+
+    Raises:
+        ArtefactError: not there, corrupt, truncated, foreign, newer, or not what its hash says.
+    """
+    header, arrays = container.read(path, FORMAT, VERSION)
+    try:
+        faults = FaultMap(
+            from_json(header["layout"]),
+            **{name: arrays[name] for name in PLANES},
+            provenance=header["provenance"],
+        )
+        stored = header["stored_sha256"]
+    except (KeyError, TypeError, InputError) as error:
+        raise ArtefactError(f"{path}: not a valid fault map: {error}") from error
+    if faults.sha256 != stored:
+        raise ArtefactError(f"{path}: faults hash to {faults.sha256[:12]}, header says {stored[:12]}")
+    return faults
+
+
+def _same_layout(a: FaultMap, b: FaultMap) -> None:
+    if a.layout != b.layout:
+        raise InputError("the maps are of different layouts; readdress one of them first")
