@@ -51,9 +51,9 @@ def read(path: Path, form: str, version: int) -> tuple[dict[str, Any], dict[str,
     if not path.is_file():
         raise ArtefactError(f"{path}: no such file")
     try:
-        with safe_open(path, framework="numpy") as file:  # type: ignore[no-untyped-call]
+        with safe_open(path, framework="numpy") as file:
             stamp = file.metadata() or {}
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            arrays = {name: file.get_tensor(name) for name in file.keys()}
     except (SafetensorError, OSError, ValueError) as error:
         raise ArtefactError(f"{path}: corrupt or not a {form} file ({error})") from error
     if stamp.get("format") != form:

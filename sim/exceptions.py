@@ -2,11 +2,11 @@
 
 
 class StoicError(Exception):
-    """Anything the kit refuses; the message says what was wrong, with which value, and what is right."""
+    """Anything the kit refuses; the message says what was wrong, its value, and what is right."""
 
 
 class ArtefactError(StoicError):
-    """A file is corrupt, truncated, foreign or newer than this kit: make it again or update the kit."""
+    """A file is corrupt, truncated, foreign or too new: make it again or update the kit."""
 
 
 class ToolError(StoicError):
@@ -14,7 +14,7 @@ class ToolError(StoicError):
 
 
 class BoardError(StoicError):
-    """A board, port or virtual board does not answer as it should: check cable, port and bitstream."""
+    """A board, port or virtual board does not answer as it should: check port and bitstream."""
 
 
 class InputError(StoicError):

@@ -1,8 +1,8 @@
 """FaultMap: which stored bits read wrong, addressed as the memory stores them.
 
 A cell can flip, be stuck at 0 or be stuck at 1. That is closed under composition, and with it an
-asymmetric error rate needs no knowledge of the data: a cell that turns 0 into 1 but keeps a 1 *is* stuck
-at 1. So one map is exact for whatever is written to the memory.
+asymmetric error rate needs no knowledge of the data: a cell that turns 0 into 1 but keeps a 1 *is*
+stuck at 1. So one map is exact for whatever is written to the memory.
 
 The file (`*.faults`) carries its layout, its model with parameters, seed and chip, and a hash.
 """
@@ -166,7 +166,9 @@ def apply(network: Network, faults: FaultMap) -> Network:
             if layer.input == "uint8":
                 place[-1] = -place[-1]
             thresholds = np.clip(bits @ place, *layer.threshold_range).astype(np.int32)
-        layers.append(replace(layer, weights=pack(read[layout.weight_cells(i)]), thresholds=thresholds))
+        layers.append(
+            replace(layer, weights=pack(read[layout.weight_cells(i)]), thresholds=thresholds)
+        )
     return replace(network, layers=tuple(layers))
 
 
@@ -213,7 +215,9 @@ def load(path: Path) -> FaultMap:
     except (KeyError, TypeError, InputError) as error:
         raise ArtefactError(f"{path}: not a valid fault map: {error}") from error
     if faults.sha256 != stored:
-        raise ArtefactError(f"{path}: faults hash to {faults.sha256[:12]}, header says {stored[:12]}")
+        raise ArtefactError(
+            f"{path}: faults hash to {faults.sha256[:12]}, header says {stored[:12]}"
+        )
     return faults
 
 

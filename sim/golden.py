@@ -56,6 +56,7 @@ def accumulate(layer: Dense, x: NDArray[np.uint8]) -> NDArray[np.int64]:
 
 def fire(layer: Dense, x: NDArray[np.uint8]) -> Bits:
     """(n_images, n_outputs) bits of a hidden layer: accumulator >= threshold."""
+    assert layer.thresholds is not None, "only the last layer has no thresholds"
     return (accumulate(layer, x) >= layer.thresholds).astype(np.uint8)
 
 

@@ -1,14 +1,14 @@
 """The layout: which stored bit of which memory holds which logical bit.
 
-A folding (PE, SIMD) fixes it for every layer, as the datapath reads it. Neuron j = f * PE + p is fold f
-of processing element p, and lane i = w * SIMD + b is bit b of word w:
+A folding (PE, SIMD) fixes it for every layer, as the datapath reads it. Neuron j = f * PE + p is
+fold f of processing element p, and lane i = w * SIMD + b is bit b of word w:
 
     weight bank of PE p:     address f * n_steps + w,  bit b        n_steps = ceil(n_inputs / SIMD)
     threshold bank of PE p:  address f,                bit b of the two's complement threshold
 
-Banks are numbered weights first (layer by layer, PE by PE), then thresholds in the same order; the host
-link uses these numbers. A *cell* is (bank, address, bit) as one index over all banks; cells of pad lanes
-and of neurons past the last one exist in memory but hold no stored bit.
+Banks are numbered weights first (layer by layer, PE by PE), then thresholds in the same order; the
+host link uses these numbers. A *cell* is (bank, address, bit) as one index over all banks; cells of
+pad lanes and of neurons past the last one exist in memory but hold no stored bit.
 """
 
 import hashlib
@@ -31,7 +31,7 @@ MAX_WIDTH = 64
 
 @dataclass(frozen=True)
 class Fold:
-    """Processing elements, lanes a cycle, and images that share a weight word (B; 1 in this kit)."""
+    """Processing elements, lanes a cycle, images that share a weight word (B; 1 in this kit)."""
 
     pe: int
     simd: int
@@ -39,7 +39,9 @@ class Fold:
 
     def __post_init__(self) -> None:
         if self.pe < 1 or not 1 <= self.simd <= MAX_WIDTH:
-            raise InputError(f"PE must be 1 or more and SIMD 1..{MAX_WIDTH}, not {self.pe}, {self.simd}")
+            raise InputError(
+                f"PE must be 1 or more and SIMD 1..{MAX_WIDTH}, not {self.pe}, {self.simd}"
+            )
         if self.b != 1:
             raise InputError(f"B must be 1 in this version, not {self.b}")
 
@@ -149,7 +151,9 @@ class Layout:
         The order does not depend on the folding, so it carries a map from one layout to another.
         """
         parts = [self.weight_cells(i).ravel() for i in range(len(self.shapes))]
-        parts += [self.threshold_cells(i).ravel() for i, s in enumerate(self.shapes) if s.has_thresholds]
+        parts += [
+            self.threshold_cells(i).ravel() for i, s in enumerate(self.shapes) if s.has_thresholds
+        ]
         return np.concatenate(parts)
 
     @cached_property
@@ -188,7 +192,8 @@ def from_json(values: dict[str, Any]) -> Layout:
 def shapes_of(network: Network) -> tuple[Shape, ...]:
     """What of a network decides its layout."""
     return tuple(
-        Shape(la.n_inputs, la.n_outputs, la.input, la.thresholds is not None) for la in network.layers
+        Shape(la.n_inputs, la.n_outputs, la.input, la.thresholds is not None)
+        for la in network.layers
     )
 
 
@@ -217,7 +222,9 @@ def stored_bits(network: Network, layout: Layout) -> NDArray[np.uint8]:
     for i, layer in enumerate(network.layers):
         cells[layout.weight_cells(i)] = unpack(layer.weights, layer.n_inputs)
         if layer.thresholds is not None:
-            cells[layout.threshold_cells(i)] = threshold_bits(layer, layout.shapes[i].threshold_bits)
+            cells[layout.threshold_cells(i)] = threshold_bits(
+                layer, layout.shapes[i].threshold_bits
+            )
     return cells
 
 

@@ -1,7 +1,7 @@
 """The integer network: what a trained network has become once only bits and integers are left.
 
-A network is a chain of dense layers. A layer stores one row of weight bits per neuron; hidden layers
-fire where an integer reaches a threshold, the last layer gives integer scores:
+A network is a chain of dense layers. A layer stores one row of weight bits per neuron; hidden
+layers fire where an integer reaches a threshold, the last layer gives integer scores:
 
     on bits:   P = popcount(XNOR(w, x)) over the n real lanes,   s = 2P - n,   bit = (P >= theta)
     on uint8:  s = sum_i w_i u_i with w_i = +-1, u_i = 0..255,                 bit = (s >= theta)
@@ -39,8 +39,8 @@ class Dense:
         name: unique in the network.
         n_inputs: fan-in n, 1 or more.
         weights: (n_outputs, n_words(n_inputs)) uint64, packed, pad bits 0.
-        thresholds: (n_outputs,) int32, or None for the layer of scores. Canonical range 0..n+1 on bits
-            (0 always fires, n+1 never does) and -255n..255n+1 on uint8.
+        thresholds: (n_outputs,) int32, or None for the layer of scores. Canonical range 0..n+1 on
+            bits (0 always fires, n+1 never does) and -255n..255n+1 on uint8.
         negated: (n_outputs,) bool, rows stored negated because their batch-norm scale was negative.
         input: what one lane carries.
     """
@@ -56,7 +56,7 @@ class Dense:
         if self.n_inputs < 1:
             raise InputError(f"layer {self.name!r}: fan-in must be 1 or more, not {self.n_inputs}")
         if self.input not in INPUTS:
-            raise InputError(f"layer {self.name!r}: input must be one of {INPUTS}, not {self.input!r}")
+            raise InputError(f"layer {self.name!r}: input is {self.input!r}, not one of {INPUTS}")
         shape = (len(self.weights), n_words(self.n_inputs))
         if self.weights.dtype != np.uint64 or self.weights.shape != shape or not shape[0]:
             raise InputError(
@@ -163,9 +163,9 @@ def check_images(network: Network, images: NDArray[np.generic]) -> NDArray[np.ui
     """
     if images.ndim < 2 or images[:1].size != network.n_inputs * min(1, len(images)):
         raise InputError(
-            f"images must be (n, {network.n_inputs}) or of as many elements each, not {images.shape}"
+            f"images must be (n, {network.n_inputs}) or as many elements each, not {images.shape}"
         )
-    if images.dtype.kind not in "ub" and images.dtype.kind != "i":
+    if images.dtype.kind not in "uib":
         raise InputError(f"images must be integers, not {images.dtype}")
     high = UINT8_MAX if network.layers[0].input == "uint8" else 1
     if images.size and (images.min() < 0 or images.max() > high):
@@ -205,7 +205,7 @@ def load(path: Path) -> Network:
     """Read `*.stoic`.
 
     Raises:
-        ArtefactError: not there, corrupt, truncated, foreign, newer, or its bits do not match its hash.
+        ArtefactError: not there, corrupt, truncated, foreign, newer, or not what its hash says.
     """
     header, arrays = container.read(path, FORMAT, VERSION)
     try:
@@ -228,7 +228,9 @@ def load(path: Path) -> Network:
     except (KeyError, TypeError, AttributeError, InputError) as error:
         raise ArtefactError(f"{path}: not a valid integer network: {error}") from error
     if network.sha256 != stored:
-        raise ArtefactError(f"{path}: stored bits hash to {network.sha256[:12]}, header says {stored[:12]}")
+        raise ArtefactError(
+            f"{path}: stored bits hash to {network.sha256[:12]}, header says {stored[:12]}"
+        )
     return network
 
 
@@ -251,4 +253,3 @@ def summary(network: Network) -> list[dict[str, Any]]:
         }
         for layer in network.layers
     ]
-

@@ -1,9 +1,10 @@
-"""Exact integer thresholds: batch norm and sign replaced by one comparison, without rounding anywhere.
+"""Exact integer thresholds: batch norm and sign become one comparison, nothing is rounded.
 
-A neuron fires when gamma (s - mean) / sqrt(var + eps) + beta >= 0 for its integer sum s. The parameters
-are taken as the exact rational numbers their stored floats are, and the sign of a + b sqrt(v) with
-rational a, b, v is decided by comparing squares. The decision is monotone in s, so the first reachable
-s that fires is found by bisection over exact evaluations; no closed formula is ever rounded.
+A neuron fires when gamma (s - mean) / sqrt(var + eps) + beta >= 0 for its integer sum s. The
+parameters are taken as the exact rational numbers their stored floats are, and the sign of
+a + b sqrt(v) with rational a, b, v is decided by comparing squares. The decision is monotone in s, so
+the first reachable s that fires is found by bisection over exact evaluations; no closed formula is
+ever rounded.
 """
 
 from collections.abc import Callable
@@ -68,28 +69,37 @@ def from_batch_norm(
         InputError: a parameter is not finite, shapes differ, or var + eps is not positive.
     """
     shape = gamma.shape
-    for name, values in (("gamma", gamma), ("beta", beta), ("mean", mean), ("var", var)):
-        if values.shape != shape or values.ndim != 1:
-            raise InputError(f"batch norm: {name} must be {shape}, not {values.shape}")
-        if not np.isfinite(values).all():
-            bad = int(np.flatnonzero(~np.isfinite(values))[0])
-            raise InputError(f"batch norm: {name}[{bad}] must be finite, not {values[bad]}")
-    values, negated, ties = [], [], []
+    for name, column in (("gamma", gamma), ("beta", beta), ("mean", mean), ("var", var)):
+        if column.shape != shape or column.ndim != 1:
+            raise InputError(f"batch norm: {name} must be {shape}, not {column.shape}")
+        if not np.isfinite(column).all():
+            bad = int(np.flatnonzero(~np.isfinite(column))[0])
+            raise InputError(f"batch norm: {name}[{bad}] must be finite, not {column[bad]}")
+    values: list[int] = []
+    negated: list[bool] = []
+    ties: list[bool] = []
     for g, b, m, v in zip(gamma, beta, mean, var, strict=True):
         spread = Fraction(float(v)) + Fraction(eps)
         if spread <= 0:
             raise InputError(f"batch norm: var + eps must be positive, not {float(spread)}")
         scale, shift, centre = (Fraction(float(x)) for x in (g, b, m))
 
-        def decide(s: int, a: Fraction = scale, c: Fraction = centre, b: Fraction = shift,
-                   v: Fraction = spread) -> int:
+        def decide(
+            s: int,
+            a: Fraction = scale,
+            c: Fraction = centre,
+            b: Fraction = shift,
+            v: Fraction = spread,
+        ) -> int:
             return sign_of_root_sum(a * (s - c), b, v)
 
         value, tie = _threshold(decide, n_inputs, domain, is_negated=scale < 0)
         values.append(value)
         negated.append(scale < 0)
         ties.append(tie)
-    return Thresholds(np.array(values, np.int32), np.array(negated, np.bool_), np.array(ties, np.bool_))
+    return Thresholds(
+        np.array(values, np.int32), np.array(negated, np.bool_), np.array(ties, np.bool_)
+    )
 
 
 def _threshold(

@@ -1,4 +1,4 @@
-"""Error models, one file a technology: a frozen dataclass with `sample(layout, chip) -> FaultMap`."""
+"""Error models, one file a technology: frozen dataclasses that sample a FaultMap per chip."""
 
 from .iid import Iid
 

@@ -1,4 +1,4 @@
-"""Independent persistent errors: every stored bit has the same chance, and a chip keeps its faults."""
+"""Independent persistent errors: every stored bit has the same chance, a chip keeps its faults."""
 
 import hashlib
 from collections.abc import Iterable
@@ -19,9 +19,9 @@ _DRAW_BITS = 53
 class Iid:
     """Independent errors with rates p01 and p10, nested in the rate.
 
-    Every cell of a chip draws one uniform number u. It is faulty in the direction whose rate exceeds u,
-    so the faults at a lower rate are a subset of those at a higher one. Where only one direction exceeds
-    u the cell is stuck: reading a 0 as 1 and a 1 as 1 is being stuck at 1.
+    Every cell of a chip draws one uniform number u. It is faulty in the direction whose rate
+    exceeds u, so the faults at a lower rate are a subset of those at a higher one. Where only one
+    direction exceeds u the cell is stuck: reading a 0 as 1 and a 1 as 1 is being stuck at 1.
 
     Source: persistent nested errors after Stutz et al. 2021, MLSys, "Random Bit Error Model".
 
@@ -76,8 +76,8 @@ class Iid:
 def cell_draws(seed: int, chip: int, bank: Bank) -> NDArray[np.uint64]:
     """(n_words * width,) uniform integers 0..2^53-1, one a cell, that a chip is born with.
 
-    A pure function of (seed, chip, bank, address, bit): cell number `address * width + bit` takes that
-    output of a Philox counter generator keyed with the rest.
+    A pure function of (seed, chip, bank, address, bit): cell number `address * width + bit` takes
+    that output of a Philox counter generator keyed with the rest.
     """
     name = f"stoic.cell/1/{seed}/{chip}/{bank.name}".encode()
     key = np.frombuffer(hashlib.sha256(name).digest()[:16], "<u8")
