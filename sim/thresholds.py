@@ -2,9 +2,9 @@
 
 A neuron fires when gamma (s - mean) / sqrt(var + eps) + beta >= 0 for its integer sum s. The
 parameters are taken as the exact rational numbers their stored floats are, and the sign of
-a + b sqrt(v) with rational a, b, v is decided by comparing squares. The decision is monotone in s, so
-the first reachable s that fires is found by bisection over exact evaluations; no closed formula is
-ever rounded.
+a + b sqrt(v) with rational a, b, v is decided by comparing squares. The decision is monotone in s,
+so the first reachable s that fires is found by bisection over exact evaluations; no closed formula
+is ever rounded.
 """
 
 from collections.abc import Callable
