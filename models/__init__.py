@@ -1,0 +1,1 @@
+"""PyTorch and Brevitas: data, binarized networks, training under faults, frozen checkpoints."""
