@@ -1,8 +1,8 @@
 """The result store: campaign rows in one SQLite file, addressed by the hash of what decides them.
 
 A row is written in one transaction as soon as it is known, so a killed run loses the unit in flight
-and nothing else. Several processes may work on one store: one that computes a unit holds a byte-range
-lock of the file `<store>.lock`, which the operating system drops when the process dies.
+and nothing else. Several processes may work on one store: one that computes a unit holds a byte
+lock in the file `<store>.lock`, which the operating system drops when the process dies.
 """
 
 import fcntl
