@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from brevitas.nn.quant_activation import QuantIdentity
 from brevitas.nn.quant_linear import QuantLinear
 from brevitas.quant import SignedBinaryActPerTensorConst, SignedBinaryWeightPerTensorConst
+from brevitas.quant_tensor import QuantTensor
 from torch import Tensor, nn
 
 MIN_SCALE = 0.01
@@ -64,17 +65,18 @@ class BinaryLinear(QuantLinear):
         self.matmul_dtype = torch.float32
 
     def inner_forward_impl(
-        self, x: Tensor, quant_weight: Tensor, quant_bias: Tensor | None
+        self, x: Tensor, quant_weight: Tensor | QuantTensor, quant_bias: Tensor | None
     ) -> Tensor:
         """Sums (batch, n_outputs) of products with the weights as read."""
+        weights = cast(Tensor, getattr(quant_weight, "value", quant_weight))
         if self.memory is not None:
             with torch.no_grad():
-                read = self.memory.read(quant_weight)
-            quant_weight = read_through(quant_weight, read)
+                read = self.memory.read(weights)
+            weights = read_through(weights, read)
         if self.training and self.matmul_dtype != torch.float32:
             low = self.matmul_dtype
-            return F.linear(x.to(low), quant_weight.to(low)).float()
-        return F.linear(x, quant_weight)
+            return F.linear(x.to(low), weights.to(low)).float()
+        return F.linear(x, weights)
 
 
 class PositiveBatchNorm(nn.BatchNorm1d):

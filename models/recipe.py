@@ -1,0 +1,151 @@
+"""The recipe: everything that decides how a network is trained, as a checked TOML file."""
+
+import tomllib
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from ..sim.exceptions import InputError
+from ..sim.network import INPUTS, Input
+from .data import SOURCES
+
+RECIPES = Path(__file__).parent / "recipes"
+
+Loss = Literal["margin_hinge", "cross_entropy"]
+Matmul = Literal["bfloat16", "float32"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is trained; with a seed it remakes the network.
+
+    Attributes:
+        name: of the model, and of its files.
+        data: name of the data set.
+        hidden: neurons of each hidden layer.
+        input: what the first layer takes.
+        epochs: passes over the training images.
+        batch: images of a step; a last smaller one is left out.
+        learning_rate: of Adam, at its peak.
+        warm_up: share of the steps in which the rate rises from 0, before it falls on a cosine.
+        loss: on the raw integer scores.
+        margin: of margin_hinge, in units of a score.
+        temperature: of cross_entropy, in units of a score.
+        p01_max, p10_max: every step draws u in [0, 1) and flips the weights of all layers with
+            rates u p01_max (those stored as 0) and u p10_max (those stored as 1).
+        running_norm_from: share of the steps after which batch norms train on running statistics.
+        running_momentum: of those statistics, from then on.
+        select_rates: bit error rates, 0..0.5; the epoch is kept whose mean accuracy over them, on
+            the validation split, is best.
+        n_calibrations: sets of flipped weights under which the batch norms are measured at the end.
+        matmul: precision of the training's matrix products; evaluation is exact in any case.
+    """
+
+    name: str
+    data: str
+    hidden: tuple[int, ...]
+    epochs: int
+    loss: Loss
+    input: Input = "uint8"
+    batch: int = 256
+    learning_rate: float = 1e-2
+    warm_up: float = 0.03
+    margin: float = 32.0
+    temperature: float = 16.0
+    p01_max: float = 0.0
+    p10_max: float = 0.0
+    running_norm_from: float = 1.0
+    running_momentum: float = 0.02
+    select_rates: tuple[float, ...] = (0.0,)
+    n_calibrations: int = 16
+    matmul: Matmul = "bfloat16"
+
+    def __post_init__(self) -> None:
+        for name, legal in (
+            ("data", tuple(SOURCES)),
+            ("loss", get_args(Loss)),
+            ("input", INPUTS),
+            ("matmul", get_args(Matmul)),
+        ):
+            self._check(name, getattr(self, name) in legal, f"one of {', '.join(legal)}")
+        self._check("name", bool(self.name) and "/" not in self.name, "a file name")
+        self._check("hidden", bool(self.hidden) and min(self.hidden) > 0, "positive integers")
+        for name in ("epochs", "batch", "n_calibrations"):
+            self._check(name, getattr(self, name) >= 1, "1 or more")
+        for name in ("learning_rate", "margin", "temperature"):
+            self._check(name, getattr(self, name) > 0, "positive")
+        for name in ("p01_max", "p10_max"):
+            self._check(name, 0 <= getattr(self, name) <= 0.5, "0..0.5")
+        for name in ("warm_up", "running_norm_from", "running_momentum"):
+            self._check(name, 0 <= getattr(self, name) <= 1, "0..1")
+        self._check(
+            "select_rates",
+            bool(self.select_rates) and all(0 <= p <= 0.5 for p in self.select_rates),
+            "rates in 0..0.5",
+        )
+
+    def _check(self, name: str, is_legal: bool, legal: str) -> None:
+        if not is_legal:
+            raise InputError(f"recipe: {name} must be {legal}, not {getattr(self, name)!r}")
+
+
+def from_values(values: dict[str, Any]) -> Recipe:
+    """The recipe of these JSON or TOML values.
+
+    Raises:
+        InputError: a key is unknown or missing, a value has the wrong type or is illegal.
+    """
+    known = {f.name: f for f in fields(Recipe)}
+    if unknown := sorted(set(values) - set(known)):
+        raise InputError(
+            f"recipe: unknown key {', '.join(unknown)}; the keys are {', '.join(known)}"
+        )
+    typed = {name: _typed(name, known[name].type, value) for name, value in values.items()}
+    try:
+        return Recipe(**typed)
+    except TypeError as error:
+        raise InputError(f"recipe: {str(error).split('__init__() ')[-1]}") from error
+
+
+def to_values(recipe: Recipe) -> dict[str, Any]:
+    """JSON values from which `from_values` makes the same recipe."""
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(recipe).items()}
+
+
+def load_recipe(name_or_path: str) -> Recipe:
+    """The recipe of that name among the kit's own, or in that TOML file.
+
+    Raises:
+        InputError: there is no such recipe or file, or it is not a legal recipe.
+    """
+    path = RECIPES / f"{name_or_path}.toml"
+    if not path.is_file():
+        path = Path(name_or_path)
+    if not path.is_file():
+        raise InputError(
+            f"recipe must be {', '.join(recipe_names())} or a TOML file, not {name_or_path!r}"
+        )
+    try:
+        values = tomllib.loads(path.read_text())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not TOML: {error}") from error
+    return from_values(values)
+
+
+def recipe_names() -> tuple[str, ...]:
+    """Names of the recipes that come with the kit."""
+    return tuple(sorted(path.stem for path in RECIPES.glob("*.toml")))
+
+
+def _typed(name: str, kind: Any, value: Any) -> Any:
+    """`value` as the type of its field: integers pass as floats, lists as tuples, nothing else."""
+    if kind in (tuple[int, ...], tuple[float, ...]):
+        if not isinstance(value, list | tuple):
+            raise InputError(f"recipe: {name} must be a list, not {value!r}")
+        return tuple(_typed(name, get_args(kind)[0], item) for item in value)
+    wanted = kind if kind in (int, float, str) else str
+    if wanted is float and type(value) is int:
+        return float(value)
+    if type(value) is not wanted:
+        raise InputError(f"recipe: {name} must be of type {wanted.__name__}, not {value!r}")
+    return value

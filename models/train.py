@@ -1,0 +1,300 @@
+"""The training loop: one for every recipe, exact to resume, the same for equal seeds.
+
+Deterministic given recipe, seed, data, one thread, CPU model and the versions of torch and numpy;
+other CPUs may round a sum of floats differently and end in another, equally good network.
+"""
+
+import io
+import json
+import logging
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..sim.container import write_whole
+from ..sim.errors import Iid
+from ..sim.memory import Fold, Layout
+from . import losses
+from .checkpoint import Checkpoint, save_checkpoint
+from .data import CACHE, Images, load
+from .nets import Mlp, encode, to_checkpoint
+from .noise import FreshFlips, apply_faults, shapes_of_model
+from .recipe import Recipe, to_values
+
+log = logging.getLogger(__name__)
+
+Row = dict[str, Any]
+_N_VALIDATION_CHIPS = 2
+_VALIDATION_SEED = 1 << 32
+"""Population of the chips that validation uses; campaigns count their seeds from 0."""
+_N_CALIBRATION_IMAGES = 20_000
+
+
+@dataclass
+class _Run:
+    """What a resumed run needs; it changes with every epoch."""
+
+    model: Mlp
+    optimizer: torch.optim.Adam
+    order: torch.Generator
+    rng: np.random.Generator
+    epoch: int = 0
+    rows: list[Row] = field(default_factory=list)
+    best: dict[str, Tensor] = field(default_factory=dict)
+
+
+def train(
+    recipe: Recipe,
+    seed: int,
+    out: Path,
+    root: Path | None = None,
+    cache: Path = CACHE,
+    report: Callable[[Row], None] = lambda row: None,
+) -> Checkpoint:
+    """Train on the data set of the recipe; writes <out>/<name>.ckpt and <out>/log.jsonl.
+
+    A run that was killed goes on after the last epoch it finished, and ends with the same file.
+
+    Args:
+        root, cache: where data sets are, see `data.load`.
+        report: is told each row of the log, those of a resumed run too.
+    """
+    return fit(
+        recipe,
+        seed,
+        load(recipe.data, "train", root, cache),
+        load(recipe.data, "validation", root, cache),
+        out,
+        report,
+    )
+
+
+def fit(
+    recipe: Recipe,
+    seed: int,
+    training: Images,
+    validation: Images,
+    out: Path,
+    report: Callable[[Row], None] = lambda row: None,
+) -> Checkpoint:
+    """As `train`, on these images."""
+    state, log_path = out / f"{recipe.name}.state", out / "log.jsonl"
+    key = {"recipe": to_values(recipe), "seed": seed, "n_images": len(training.images)}
+    with _one_thread():
+        run = _start(recipe, seed, training)
+        _resume(run, state, key)
+        for row in run.rows:
+            report(row)
+        images = torch.from_numpy(training.images).flatten(1)
+        labels = torch.from_numpy(training.labels).long()
+        while run.epoch < recipe.epochs:
+            start = time.process_time()
+            loss = _epoch(run, recipe, images, labels)
+            row = {
+                "epoch": run.epoch,
+                "loss": loss,
+                "validation_accuracy": accuracies(run.model, recipe, validation),
+                "cpu_s": round(time.process_time() - start, 2),
+            }
+            if _score(recipe, row) > max((_score(recipe, r) for r in run.rows), default=-1.0):
+                run.best = {k: v.clone() for k, v in run.model.state_dict().items()}
+            run.rows.append(row)
+            _save(run, state, key)
+            write_whole(log_path, "".join(json.dumps(r) + "\n" for r in run.rows).encode())
+            report(row)
+        run.model.load_state_dict(run.best)
+        calibrate(run.model, recipe, images, run.rng)
+        chosen = max(run.rows, key=lambda r: _score(recipe, r))
+        results = {
+            "epoch": chosen["epoch"],
+            "validation_accuracy": accuracies(run.model, recipe, validation),
+        }
+    checkpoint = to_checkpoint(run.model, recipe.name, to_values(recipe), seed, results)
+    save_checkpoint(checkpoint, out / f"{recipe.name}.ckpt")
+    state.unlink(missing_ok=True)
+    return checkpoint
+
+
+@torch.no_grad()
+def accuracies(model: Mlp, recipe: Recipe, data: Images) -> dict[str, float]:
+    """Accuracy on `data` at BER 0, at the highest trained rate and at those the recipe selects on.
+
+    Returns:
+        {bit error rate as text: mean accuracy over validation chips, 0..1}.
+    """
+    model.eval()
+    x = encode(torch.from_numpy(data.images), recipe.input)
+    labels = torch.from_numpy(data.labels)
+    trained = (recipe.p01_max + recipe.p10_max) / 2
+    found = {}
+    for rate in sorted({0.0, trained, *recipe.select_rates}):
+        asymmetry = recipe.p01_max / trained if trained else 1.0
+        errors = Iid(rate * asymmetry, rate * (2 - asymmetry), _VALIDATION_SEED)
+        hits = []
+        for chip in range(_N_VALIDATION_CHIPS if rate else 1):
+            apply_faults(model, errors.sample(_layout(model), chip))
+            hits.append(float((model(x).argmax(1) == labels).float().mean()))
+        found[f"{rate:g}"] = round(sum(hits) / len(hits), 6)
+    apply_faults(model, None)
+    return found
+
+
+@torch.no_grad()
+def calibrate(model: Mlp, recipe: Recipe, images: Tensor, rng: np.random.Generator) -> None:
+    """Measure the batch norms anew, on training images under the flips of training.
+
+    One table of statistics has to serve every rate, so it is the mean over sets of fresh flips
+    whose rates cover the trained range evenly. A layer is measured behind layers that are final.
+
+    Args:
+        images: (n, n_inputs) uint8, of which the first 20,000 are used.
+    """
+    model.eval()
+    n = recipe.n_calibrations
+    hidden = list(encode(images[:_N_CALIBRATION_IMAGES], recipe.input).chunk(n))
+    shares = [(k + 0.5) / n for k in range(len(hidden))]
+    for dense, norm, sign in zip(model.dense_layers, model.norm_layers, model.signs, strict=False):
+        sums = []
+        for x, share in zip(hidden, shares, strict=True):
+            dense.memory = FreshFlips(share * recipe.p01_max, share * recipe.p10_max, rng)
+            sums.append(dense(x))
+        dense.memory = None
+        var, mean = (torch.stack(t).mean(0) for t in zip(*map(_var_mean, sums), strict=True))
+        cast(Tensor, norm.running_mean).copy_(mean)
+        cast(Tensor, norm.running_var).copy_(var)
+        hidden = [sign(norm(s)) for s in sums]
+
+
+def _var_mean(sums: Tensor) -> tuple[Tensor, Tensor]:
+    return torch.var_mean(sums, 0, correction=0)
+
+
+def _start(recipe: Recipe, seed: int, training: Images) -> _Run:
+    n_inputs, n_classes = training.images[0].size, int(training.labels.max()) + 1
+    model = Mlp((n_inputs, *recipe.hidden, n_classes), recipe.input)
+    streams = np.random.SeedSequence(seed).spawn(3)
+    weights, order = (
+        torch.Generator().manual_seed(int(s.generate_state(1, np.uint64)[0] >> 1))
+        for s in streams[:2]
+    )
+    with torch.no_grad():
+        for dense in model.dense_layers:
+            bound = math.sqrt(6 / (dense.in_features + dense.out_features))  # Glorot
+            dense.weight.uniform_(-bound, bound, generator=weights)
+            dense.matmul_dtype = getattr(torch, recipe.matmul)
+    optimizer = torch.optim.Adam(model.parameters(), lr=recipe.learning_rate, fused=True)
+    return _Run(model, optimizer, order, np.random.Generator(np.random.SFC64(streams[2])))
+
+
+def _epoch(run: _Run, recipe: Recipe, images: Tensor, labels: Tensor) -> float:
+    """Mean loss of one pass over the training images."""
+    run.model.train()
+    n_steps = len(images) // recipe.batch
+    perm = torch.randperm(len(images), generator=run.order)
+    total = 0.0
+    for k in range(n_steps):
+        done = (run.epoch * n_steps + k) / (recipe.epochs * n_steps)
+        after = done + 1 / (recipe.epochs * n_steps)
+        rise = min(1.0, after / recipe.warm_up) if recipe.warm_up else 1.0
+        rate = recipe.learning_rate * rise * 0.5 * (1 + math.cos(math.pi * done))
+        run.optimizer.param_groups[0]["lr"] = rate
+        if done >= recipe.running_norm_from:
+            for norm in run.model.norm_layers:
+                norm.on_running, norm.momentum = True, recipe.running_momentum
+        if recipe.p01_max or recipe.p10_max:
+            share = run.rng.random()
+            flips = FreshFlips(share * recipe.p01_max, share * recipe.p10_max, run.rng)
+            for dense in run.model.dense_layers:
+                dense.memory = flips
+        batch = perm[k * recipe.batch : (k + 1) * recipe.batch]
+        total += _step(run, recipe, encode(images[batch], recipe.input), labels[batch])
+    for dense in run.model.dense_layers:
+        dense.memory = None
+    run.epoch += 1
+    return round(total / n_steps, 6)
+
+
+def _step(run: _Run, recipe: Recipe, x: Tensor, target: Tensor) -> float:
+    logits = run.model(x)  # (batch, n_classes)
+    if recipe.loss == "margin_hinge":
+        loss = losses.margin_hinge(logits, target, recipe.margin).mean()
+    else:
+        loss = losses.cross_entropy(logits, target, recipe.temperature).mean()
+    run.optimizer.zero_grad()
+    loss.backward()  # type: ignore[no-untyped-call]
+    run.optimizer.step()
+    with torch.no_grad():
+        for dense in run.model.dense_layers:
+            dense.weight.clamp_(-1, 1)
+    for norm in run.model.norm_layers:
+        norm.project()
+    return float(loss.detach())
+
+
+def _score(recipe: Recipe, row: Row) -> float:
+    found: dict[str, float] = row["validation_accuracy"]
+    return sum(found[f"{rate:g}"] for rate in recipe.select_rates) / len(recipe.select_rates)
+
+
+def _layout(model: Mlp) -> Layout:
+    shapes = shapes_of_model(model)
+    return Layout(shapes, tuple(Fold(1, 64) for _ in shapes))
+
+
+def _save(run: _Run, path: Path, key: Row) -> None:
+    buffer = io.BytesIO()
+    torch.save(
+        {
+            "key": json.dumps(key, sort_keys=True),
+            "model": run.model.state_dict(),
+            "optimizer": run.optimizer.state_dict(),
+            "order": run.order.get_state(),
+            "rng": json.dumps(run.rng.bit_generator.state, default=lambda a: a.tolist()),
+            "epoch": run.epoch,
+            "rows": json.dumps(run.rows),
+            "best": run.best,
+        },
+        buffer,
+    )
+    write_whole(path, buffer.getvalue())
+
+
+def _resume(run: _Run, path: Path, key: Row) -> None:
+    """Take up the state in `path`, if there is one and it is of this very run."""
+    if not path.is_file():
+        return
+    try:
+        state = torch.load(path, weights_only=True)
+    except Exception as error:  # torch.load raises whatever its unpickler meets
+        log.warning("%s is unreadable (%s): training starts anew", path, error)
+        return
+    if state["key"] != json.dumps(key, sort_keys=True):
+        log.warning("%s is of another recipe, seed or data: training starts anew", path)
+        return
+    run.model.load_state_dict(state["model"])
+    run.optimizer.load_state_dict(state["optimizer"])
+    run.order.set_state(state["order"])
+    rng_state = json.loads(state["rng"])
+    rng_state["state"]["state"] = np.array(rng_state["state"]["state"], np.uint64)
+    run.rng.bit_generator.state = rng_state
+    run.epoch, run.rows, run.best = state["epoch"], json.loads(state["rows"]), state["best"]
+    log.info("going on after epoch %d of %s", run.epoch, path)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """One torch thread: sums in a fixed order, and no spinning against the twin on another core."""
+    n = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(n)
