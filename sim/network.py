@@ -168,9 +168,11 @@ def check_images(network: Network, images: NDArray[np.generic]) -> NDArray[np.ui
     if images.dtype.kind not in "uib":
         raise InputError(f"images must be integers, not {images.dtype}")
     high = UINT8_MAX if network.layers[0].input == "uint8" else 1
-    if images.size and (images.min() < 0 or images.max() > high):
+    is_full_range = images.dtype == np.uint8 and high == UINT8_MAX
+    if images.size and not is_full_range and (images.min() < 0 or images.max() > high):
         raise InputError(f"images must lie in 0..{high}, not {images.min()}..{images.max()}")
-    return np.ascontiguousarray(images.reshape(len(images), network.n_inputs).astype(np.uint8))
+    flat = images.reshape(len(images), network.n_inputs)
+    return np.ascontiguousarray(flat.astype(np.uint8, copy=False))
 
 
 def save(network: Network, path: Path) -> None:
