@@ -1,0 +1,1 @@
+"""Checkpoint -> QONNX -> integer network -> memory images; the QONNX executor as a Device."""

@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from .exceptions import InputError
 from .network import UINT8_MAX, Input
 
+_ONE = Fraction(1)
+
 
 @dataclass(frozen=True, eq=False)
 class Thresholds:
@@ -57,6 +59,7 @@ def from_batch_norm(
     eps: float,
     n_inputs: int,
     domain: Input,
+    unit: Fraction = _ONE,
 ) -> Thresholds:
     """Thresholds that decide as batch norm followed by sign does in exact arithmetic.
 
@@ -64,6 +67,7 @@ def from_batch_norm(
         gamma, beta, mean, var: (n_outputs,) float32 as the file stores them.
         eps: as the file stores it.
         n_inputs: fan-in n; sums are -n, -n+2, ..., n on bits and -255n..255n on uint8.
+        unit: what the batch norm sees for a sum of 1; positive, 1 unless weights are scaled.
 
     Raises:
         InputError: a parameter is not finite, shapes differ, or var + eps is not positive.
@@ -91,7 +95,7 @@ def from_batch_norm(
             b: Fraction = shift,
             v: Fraction = spread,
         ) -> int:
-            return sign_of_root_sum(a * (s - c), b, v)
+            return sign_of_root_sum(a * (unit * s - c), b, v)
 
         value, tie = _threshold(decide, n_inputs, domain, is_negated=scale < 0)
         values.append(value)

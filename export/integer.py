@@ -1,0 +1,118 @@
+"""An integer network as a QONNX graph without floats in its decisions, threshold memories included.
+
+    stored weights +-1 -> [fault nodes] -> MatMul -> Sub(cut) -> BipolarQuant
+    stored threshold bits +-1 -> [fault nodes] -> MatMul(place values) -> Add -> cut
+
+Every number is a small multiple of one half, so float32 kernels cannot round, and the cut lies half
+a step below the first sum that fires, so no sum is ever a tie.
+"""
+
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import NodeProto, TensorProto, helper, numpy_helper
+
+from ..sim.bits import unpack
+from ..sim.exceptions import InputError
+from ..sim.faults import FaultMap, check_for
+from ..sim.memory import Layout, layout_of, threshold_bits
+from ..sim.network import UINT8_MAX, Dense, Network
+from .fault_nodes import fault_nodes, read_constants
+from .graph import EXACT_FLOAT32
+
+_OPSET = [helper.make_opsetid("", 13), helper.make_opsetid("qonnx.custom_op.general", 2)]
+
+
+def integer_model(
+    network: Network, faults: FaultMap | None = None, batch: int = 1
+) -> onnx.ModelProto:
+    """The graph of a network whose memories lie as the map says.
+
+    Raises:
+        InputError: the map is of another network, or a sum could exceed what float32 holds exactly.
+    """
+    if faults is not None:
+        check_for(network, faults)
+    layout = layout_of(network) if faults is None else faults.layout
+    first = network.layers[0]
+    reach = max(la.n_inputs * (UINT8_MAX if la.input == "uint8" else 1) for la in network.layers)
+    if 4 * reach >= EXACT_FLOAT32:
+        raise InputError(f"sums reach {reach}; float32 graphs are exact up to {EXACT_FLOAT32 // 4}")
+    graph = _Builder()
+    lanes = "images"
+    for i, layer in enumerate(network.layers):
+        weights = 2 * unpack(layer.weights, layer.n_inputs).astype(np.float32) - 1
+        kept = graph.stored(f"{layer.name}_weights", weights, faults, layout.weight_cells(i))
+        rows = graph.node("Transpose", [kept], f"{layer.name}_columns", perm=[1, 0])
+        lanes = graph.node("MatMul", [lanes, rows], f"{layer.name}_sums")
+        if layer.thresholds is not None:
+            cut = _cut(graph, layer, i, layout, faults)
+            above = graph.node("Sub", [lanes, cut], f"{layer.name}_above")
+            one = graph.constant(f"{layer.name}_scale", np.ones(1))
+            lanes = graph.node("BipolarQuant", [above, one], f"{layer.name}_bits")
+    shapes = (("images", [batch, network.n_inputs]), (lanes, [batch, network.n_classes]))
+    images, scores = (helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in shapes)
+    made = helper.make_graph(graph.nodes, network.name, [images], [scores], graph.constants)
+    note = made.quantization_annotation.add(tensor_name="images")
+    note.quant_parameter_tensor_names.add(
+        key="finn_datatype", value="UINT8" if first.input == "uint8" else "BIPOLAR"
+    )
+    return helper.make_model(made, opset_imports=_OPSET, ir_version=9, producer_name="stoic")
+
+
+def _cut(
+    graph: "_Builder", layer: Dense, index: int, layout: Layout, faults: FaultMap | None
+) -> str:
+    """Tensor (n_outputs,) that sums are compared with: 2 theta - n - 1, or theta - 1/2."""
+    n_bits = layout.shapes[index].threshold_bits
+    bits = 2 * threshold_bits(layer, n_bits).astype(np.float32) - 1
+    cells = layout.threshold_cells(index)
+    kept = graph.stored(f"{layer.name}_threshold_bits", bits, faults, cells)
+    place = 2.0 ** np.arange(n_bits)  # a bit is (1 + its sign) / 2
+    if layer.input == "uint8":
+        place[-1] = -place[-1]
+        place, shift = place / 2, place.sum() / 2 - 0.5
+    else:
+        shift = place.sum() - layer.n_inputs - 1
+    weighted = graph.node(
+        "MatMul", [kept, graph.constant(f"{layer.name}_places", place)], f"{layer.name}_weighted"
+    )
+    shifted = graph.constant(f"{layer.name}_shift", np.array([shift]))
+    return graph.node("Add", [weighted, shifted], f"{layer.name}_cut")
+
+
+class _Builder:
+    """Collects nodes and constants in order."""
+
+    def __init__(self) -> None:
+        self.nodes: list[NodeProto] = []
+        self.constants: list[TensorProto] = []
+
+    def node(self, op_type: str, inputs: list[str], output: str, **attributes: Any) -> str:
+        domain = "qonnx.custom_op.general" if op_type == "BipolarQuant" else ""
+        self.nodes.append(
+            helper.make_node(op_type, inputs, [output], name=output, domain=domain, **attributes)
+        )
+        return output
+
+    def constant(self, name: str, value: NDArray[np.floating]) -> str:
+        self.constants.append(numpy_helper.from_array(value.astype(np.float32), name))
+        return name
+
+    def stored(
+        self,
+        name: str,
+        signs: NDArray[np.float32],
+        faults: FaultMap | None,
+        cells: NDArray[np.int64],
+    ) -> str:
+        """Name of the +-1 tensor that is read when `signs` are stored in these cells."""
+        self.constant(name, signs)
+        if faults is None:
+            return name
+        nodes, constants = fault_nodes(name, *read_constants(faults, cells))
+        self.nodes.extend(nodes)
+        self.constants.extend(constants)
+        return str(nodes[-1].output[0])
