@@ -1,0 +1,244 @@
+"""The command line `stoic`: lists the commands of every folder and imports only the one that runs.
+
+A command is a plain typed function that returns JSON values; here they are printed, as JSON or as a
+table. One that is refused ends with one line on stderr and status 2. This is the only module that reads
+the environment: STOIC_DATA is the folder of data sets.
+"""
+
+import functools
+import importlib
+import inspect
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, is_dataclass
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from ..sim.container import kit_version
+from ..sim.exceptions import StoicError
+from .show import as_text
+
+PROGRAM = "stoic"
+STATUS_REFUSED = 2
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
+
+
+@dataclass(frozen=True)
+class Command:
+    """Where a command stands: "folder.module:function", and its line in the help."""
+
+    place: str
+    summary: str
+
+
+Commands = dict[str, "Command | tuple[str, Commands]"]
+
+COMMANDS: Commands = {
+    "train": Command("models.commands:train", "Train a network by a recipe."),
+    "export": Command("export.commands:export_", "Write a checkpoint as QONNX and lower it."),
+    "import": Command("export.commands:import_", "Lower a QONNX file to the integer network."),
+    "show": Command("sim.commands:show", "Show an integer network."),
+    "faults": (
+        "Draw and show fault maps.",
+        {
+            "sample": Command("hw.commands:faults_sample", "Draw the faults of one chip."),
+            "show": Command("sim.commands:faults_show", "Show a fault map."),
+        },
+    ),
+    "infer": Command("hw.commands:infer", "Integer scores of images on any device."),
+    "agree": Command("hw.commands:agree", "Compare devices with golden, score for score."),
+    "campaign": (
+        "Accuracy over error rates and chips.",
+        {
+            "run": Command("hw.commands:campaign_run", "Compute the rows that the store lacks."),
+            "show": Command("hw.commands:campaign_show", "Show the points that the store has."),
+            "plot": Command("hw.commands:campaign_plot", "Draw accuracy over bit error rate."),
+        },
+    ),
+    "synth": Command("hw.commands:synth", "Build a bitstream and report it."),
+    "virtual": Command("hw.commands:virtual", "Boot a virtual board behind a port."),
+    "board": (
+        "Drive a board, real or virtual.",
+        {
+            "list": Command("hw.board_commands:list_", "Boards of the kit, ports of this machine."),
+            "identify": Command("hw.board_commands:identify", "Ask a board what it is."),
+            "load": Command("hw.board_commands:load", "Write a network and read it back."),
+            "infer": Command("hw.board_commands:infer", "Integer scores of images by a board."),
+            "campaign": Command("hw.board_commands:campaign", "Run a campaign on a board."),
+            "selftest": Command("hw.board_commands:selftest", "Compare a board with golden."),
+        },
+    ),
+    "report": Command("sim.commands:report", "Make one HTML page of all results."),
+    "doctor": Command("hw.commands:doctor", "Say which tools, packages and data are here."),
+}
+
+
+class LazyGroup(TyperGroup):
+    """Commands whose modules are imported when they run, not when they are listed."""
+
+    def __init__(self, name: str, summary: str, entries: Commands, **extra: Any) -> None:
+        super().__init__(name=name, help=summary, **extra)
+        self.rich_markup_mode = None
+        self._entries = entries
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Names in the order in which one works."""
+        return list(self._entries)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """A stand-in that knows its name and summary, or a group."""
+        entry = self._entries.get(cmd_name)
+        if entry is None:
+            return None
+        if isinstance(entry, tuple):
+            return LazyGroup(cmd_name, *entry)
+        return TyperCommand(cmd_name, help=entry.summary, rich_markup_mode=None)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command to run, imported now."""
+        self.commands = dict.fromkeys(self._entries)  # type: ignore[arg-type]  # for suggestions
+        name, command, rest = super().resolve_command(ctx, args)
+        entry = self._entries[name or ""]
+        return name, _import(entry) if isinstance(entry, Command) else command, rest
+
+
+def _import(entry: Command) -> Any:
+    module, name = entry.place.split(":")
+    package = __package__.rpartition(".")[0]
+    try:
+        function = getattr(importlib.import_module(f"{package}.{module}"), name)
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith(f"{package}."):
+            raise
+        raise StoicError(
+            f"this command needs the package {error.name!r}; install stoic[all]"
+        ) from error
+    app = typer.Typer(add_completion=False, rich_markup_mode=None)
+    app.command()(_printing(function))
+    return typer.main.get_command(app)
+
+
+def _printing(function: Callable[..., Any]) -> Callable[..., None]:
+    """The function with --json, its result printed and STOIC_DATA as its default folder of data."""
+    signature = inspect.signature(function)
+    hints = get_type_hints(function, include_extras=True)
+    parameters = [
+        p.replace(
+            annotation=hints[p.name],
+            default=_data_root() if p.name == "data_root" else p.default,
+        )
+        for p in signature.parameters.values()
+    ]
+    prints_itself = "as_json" in signature.parameters
+
+    @functools.wraps(function)
+    def command(**values: Any) -> None:
+        as_json = values.get("as_json", False) if prints_itself else values.pop("as_json")
+        result = function(**values)
+        if result is None:
+            return
+        result = _plain(result)
+        failure = result.get("failure") if isinstance(result, dict) else None
+        typer.echo(json.dumps(result, indent=2) if as_json else as_text(result))
+        if failure:
+            raise StoicError(failure)
+
+    if not prints_itself:
+        keyword = inspect.Parameter.KEYWORD_ONLY
+        parameters.append(
+            inspect.Parameter("as_json", keyword, default=False, annotation=Json)
+        )
+    command.__signature__ = signature.replace(  # type: ignore[attr-defined]
+        parameters=[p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in parameters],
+        return_annotation=None,
+    )
+    command.__annotations__ = {p.name: p.annotation for p in parameters}
+    return command
+
+
+def _data_root() -> Path | None:
+    root = os.environ.get("STOIC_DATA")
+    return Path(root) if root else None
+
+
+def _plain(value: Any) -> Any:
+    """Dataclasses, paths and tuples as JSON values."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return _plain(asdict(value))
+    if isinstance(value, dict):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def _global_options(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show unexpected errors in full.")] = False,
+) -> None:
+    """Options that stand before the command; `run` reads them."""
+
+
+def _root() -> LazyGroup:
+    summary = "Binarized networks on memory that lies: train, prove, build, deploy."
+    app = typer.Typer(add_completion=False, rich_markup_mode=None)
+    app.command()(_global_options)
+    return LazyGroup(PROGRAM, summary, COMMANDS, params=typer.main.get_command(app).params)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line; gives the exit status."""
+    logging.basicConfig(
+        level=logging.WARNING, format=f"{PROGRAM}: %(message)s", stream=sys.stderr, force=True
+    )
+    logging.getLogger(__package__.rpartition(".")[0]).setLevel(logging.INFO)
+    arguments = list(arguments)
+    if arguments[:1] == ["--version"]:
+        typer.echo(f"{PROGRAM} {kit_version()}")
+        return 0
+    is_debug = arguments[:1] == ["--debug"]
+    arguments = arguments[is_debug:] or ["--help"]
+    try:
+        with _root().make_context(PROGRAM, arguments) as ctx:
+            ctx.command.invoke(ctx)
+    except typer.Exit as leave:
+        return leave.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        return _refuse("interrupted; what was done is kept")
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return STATUS_REFUSED
+    except Exception as error:
+        if is_debug:
+            raise
+        if hasattr(error, "format_message"):  # a wrong option, from the option parser
+            asked = getattr(error, "ctx", None)
+            where = asked.command_path if asked else PROGRAM
+            return _refuse(f"{error.format_message()} (see {where} --help)")
+        if isinstance(error, StoicError | OSError):
+            return _refuse(str(error))
+        return _refuse(
+            f"unexpected {type(error).__name__}: {error} (a bug; stoic --debug shows where)"
+        )
+    return 0
+
+
+def _refuse(message: str) -> int:
+    print(f"{PROGRAM}: {' '.join(message.split())}", file=sys.stderr)
+    return STATUS_REFUSED
+
+
+def main() -> None:
+    """Entry point of `stoic`."""
+    sys.exit(run(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,97 @@
+"""Commands of `sim`: look at networks and fault maps, and make the report."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from . import faults as fault_maps
+from . import network as networks
+from .faults import PLANES, FaultMap
+from .memory import Layout
+
+NetworkFile = Annotated[
+    Path, typer.Argument(metavar="NET.stoic", help="Integer network.", show_default=False)
+]
+MapFile = Annotated[
+    Path, typer.Argument(metavar="MAP.faults", help="Fault map.", show_default=False)
+]
+
+
+def show(network: NetworkFile) -> dict[str, Any]:
+    """Show an integer network: its layers, hashes and what its import noted."""
+    found = networks.load(network)
+    return {
+        "name": found.name,
+        "sha256": found.sha256,
+        "source_sha256": found.source_sha256 or None,
+        "n_inputs": found.n_inputs,
+        "n_classes": found.n_classes,
+        "n_weight_bits": found.n_weight_bits,
+        "layers": networks.summary(found),
+        "notes": {name: note for name, note in found.notes.items() if name != "layers"},
+    }
+
+
+def faults_show(map_file: MapFile) -> dict[str, Any]:
+    """Show a fault map: where it came from, and how many cells of each memory are faulty."""
+    found = fault_maps.load(map_file)
+    return {**describe(found), "memories": memories(found)}
+
+
+def describe(faults: FaultMap) -> dict[str, Any]:
+    """Hashes, counts and provenance of a map as JSON values."""
+    return {
+        "sha256": faults.sha256,
+        "layout_sha256": faults.layout.sha256,
+        "n_banks": len(faults.layout.banks),
+        "n_stored_bits": len(faults.layout.logical_cells),
+        "n_faults": faults.n_faults,
+        **{f"n_{name}": int(np.bitwise_count(getattr(faults, name)).sum()) for name in PLANES},
+        "provenance": faults.provenance,
+    }
+
+
+def memories(faults: FaultMap) -> list[dict[str, Any]]:
+    """One row per layer and kind of memory: its banks, stored bits and faults."""
+    layout = faults.layout
+    faulty = {name: faults.cells(name).astype(np.bool_) for name in PLANES}
+    rows = []
+    for layer in range(len(layout.shapes)):
+        for kind in dict.fromkeys(bank.kind for bank in layout.banks if bank.layer == layer):
+            cells = _cells(layout, layer, kind)
+            banks = [b for b in layout.banks if b.layer == layer and b.kind == kind]
+            counts = {name: int(plane[cells].sum()) for name, plane in faulty.items()}
+            rows.append(
+                {
+                    "layer": layer,
+                    "kind": kind,
+                    "n_banks": len(banks),
+                    "words_per_bank": banks[0].n_words,
+                    "word_bits": banks[0].width,
+                    "n_stored_bits": int(cells.size),
+                    **{f"n_{name}": n for name, n in counts.items()},
+                    "fault_rate": sum(counts.values()) / cells.size,
+                }
+            )
+    return rows
+
+
+def _cells(layout: Layout, layer: int, kind: str) -> np.ndarray[Any, np.dtype[np.int64]]:
+    return layout.weight_cells(layer) if kind == "weights" else layout.threshold_cells(layer)
+
+
+def report(
+    results: Annotated[Path, typer.Option(help="Folder of the result files.")] = Path(
+        "build/results"
+    ),
+    output: Annotated[Path, typer.Option("-o", "--output", help="HTML page to write.")] = Path(
+        "build/report.html"
+    ),
+) -> dict[str, Any]:
+    """Make one self-contained HTML page of all results that are there."""
+    from .report.page import write_report
+
+    missing = write_report(results, output)
+    return {"report": output, "missing": missing}
