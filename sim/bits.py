@@ -35,12 +35,16 @@ def pack(bits: NDArray[np.generic]) -> Words:
     """
     if bits.ndim == 0:
         raise ValueError("bits must have at least one axis, not a scalar")
-    if bits.dtype != np.bool_ and bits.size and not ((bits == 0) | (bits == 1)).all():
+    if bits.dtype == np.uint8:  # much the most common, and one pass is enough
+        is_binary = not bits.size or bits.max() <= 1
+    else:
+        is_binary = bits.dtype == np.bool_ or bool(((bits == 0) | (bits == 1)).all())
+    if not is_binary:
         raise ValueError("bits must be 0 or 1; map -1 to 0 before packing")
-    n_bits = bits.shape[-1]
-    padded = np.zeros((*bits.shape[:-1], n_words(n_bits) * WORD_BITS), np.uint8)
-    padded[..., :n_bits] = bits
-    return np.packbits(padded, axis=-1, bitorder="little").view("<u8").astype(np.uint64, copy=False)
+    packed = np.packbits(bits.astype(np.uint8, copy=False), axis=-1, bitorder="little")
+    padded = np.zeros((*bits.shape[:-1], n_words(bits.shape[-1]) * WORD_BITS // 8), np.uint8)
+    padded[..., : packed.shape[-1]] = packed
+    return padded.view("<u8").astype(np.uint64, copy=False)
 
 
 def unpack(words: Words, n_bits: int) -> Bits:

@@ -1,9 +1,9 @@
 """The engine: golden's answer from packed words, near the popcount limit of the processor.
 
 `_engine.cpp` is built with the package as a plain shared library and called through ctypes, which
-releases the interpreter's lock: one call takes a batch through all layers. The instruction set is chosen
-at run time; every path gives golden's scores bit for bit. What the library trusts (types, shapes,
-ranges) is checked here.
+releases the interpreter's lock: one call takes a batch through all layers. The instruction set is
+chosen at run time; every path gives golden's scores bit for bit. What the library trusts (types,
+shapes, ranges) is checked by `Dense`, `Network` and `check_images` before it is called.
 """
 
 import ctypes
@@ -47,9 +47,10 @@ class _Layer(ctypes.Structure):
 @cache
 def _library() -> ctypes.CDLL:
     folder = Path(__file__).parent
-    built = [p for p in (folder / f"_engine{suffix}" for suffix in EXTENSION_SUFFIXES) if p.exists()]
+    candidates = [folder / f"_engine{suffix}" for suffix in EXTENSION_SUFFIXES]
+    built = [path for path in candidates if path.exists()]
     if not built:
-        raise ToolError(f"{folder}: the engine is not built; install the package with a C++17 compiler")
+        raise ToolError(f"{folder}: engine not built; install the package with a C++17 compiler")
     library = ctypes.CDLL(str(built[0]))
     if library.stoic_engine_abi() != _ABI:
         raise ToolError(f"{built[0]}: of another version of the kit; install the package again")
@@ -144,7 +145,7 @@ class Engine:
         return out
 
     def with_faults(self, faults: FaultMap | None) -> "Engine":
-        """An engine of what this network's memory reads under the map; None: of the network itself."""
+        """An engine of what this network's memory reads under the map; None: of itself."""
         network = self.network if faults is None else fault_maps.apply(self.network, faults)
         return Engine(network, self.threads, self.path)
 

@@ -45,7 +45,6 @@ class FaultMap:
     provenance: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        stored = pack(self.layout.is_stored)
         for name in PLANES:
             plane = getattr(self, name)
             if plane.dtype != np.uint64 or plane.shape != (n_words(self.layout.n_cells),):
@@ -53,7 +52,7 @@ class FaultMap:
                     f"{name} must be uint64 ({n_words(self.layout.n_cells)},), "
                     f"not {plane.dtype} {plane.shape}"
                 )
-            if (plane & ~stored).any():
+            if (plane & ~self.layout.stored_mask).any():
                 raise InputError(f"{name} has a fault in a cell that stores no bit")
         if (self.flip & self.stuck0 | self.flip & self.stuck1 | self.stuck0 & self.stuck1).any():
             raise InputError("a cell can be in one of flip, stuck0 and stuck1 only")
@@ -77,7 +76,8 @@ class FaultMap:
 
     def read(self, stored: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """(n_cells,) bits as read back when `stored` was written."""
-        return ((stored ^ self.cells("flip")) & (1 - self.cells("stuck0"))) | self.cells("stuck1")
+        words = (pack(stored) ^ self.flip) & ~self.stuck0 | self.stuck1
+        return unpack(words, self.layout.n_cells)
 
 
 def no_faults(layout: Layout) -> FaultMap:
@@ -141,9 +141,10 @@ def readdress(faults: FaultMap, layout: Layout) -> FaultMap:
         raise InputError("the fault map is of a network with other layer shapes")
     planes = {}
     for name in PLANES:
-        cells = np.zeros(layout.n_cells, np.uint8)
-        cells[layout.logical_cells] = faults.cells(name)[faults.layout.logical_cells]
-        planes[name] = pack(cells)
+        old, new = faults.cells(name), np.zeros(layout.n_cells, np.uint8)
+        for memory in layout.memories:
+            layout.put_rows(new, *memory, faults.layout.rows(old, *memory))
+        planes[name] = pack(new)
     return FaultMap(layout, **planes, provenance=faults.provenance)
 
 
@@ -161,14 +162,13 @@ def apply(network: Network, faults: FaultMap) -> Network:
     for i, layer in enumerate(network.layers):
         thresholds = layer.thresholds
         if thresholds is not None:
-            bits = read[layout.threshold_cells(i)].astype(np.int64)
+            bits = layout.rows(read, i, "thresholds").astype(np.int64)
             place = np.int64(1) << np.arange(bits.shape[1], dtype=np.int64)
             if layer.input == "uint8":
                 place[-1] = -place[-1]
             thresholds = np.clip(bits @ place, *layer.threshold_range).astype(np.int32)
-        layers.append(
-            replace(layer, weights=pack(read[layout.weight_cells(i)]), thresholds=thresholds)
-        )
+        weights = pack(layout.rows(read, i, "weights"))
+        layers.append(replace(layer, weights=weights, thresholds=thresholds))
     return replace(network, layers=tuple(layers))
 
 

@@ -15,18 +15,19 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .bits import Words, unpack
+from .bits import Words, pack, unpack
 from .exceptions import InputError
 from .network import UINT8_MAX, Dense, Input, Network
 
 Kind = Literal["weights", "thresholds"]
 KINDS: tuple[Kind, ...] = ("weights", "thresholds")
 MAX_WIDTH = 64
+_Cell = TypeVar("_Cell", bound=np.generic)
 
 
 @dataclass(frozen=True)
@@ -156,12 +157,54 @@ class Layout:
         ]
         return np.concatenate(parts)
 
+    def rows(self, cells: NDArray[_Cell], layer: int, kind: Kind) -> NDArray[_Cell]:
+        """(n_outputs, n_inputs or threshold_bits) cells of each neuron, in logical order.
+
+        The same as `cells[self.weight_cells(layer)]` (or `threshold_cells`), without an index
+        array: the lanes of a neuron follow each other in its bank, so this transposes rows.
+
+        Args:
+            cells: (n_cells,) of any type.
+        """
+        memory, n_lanes = self._memory(layer, kind)
+        banks = cells[memory].reshape(self.folds[layer].pe, self.n_folds(layer), -1)
+        by_neuron = banks.transpose(1, 0, 2).reshape(-1, banks.shape[2])
+        return by_neuron[: self.shapes[layer].n_outputs, :n_lanes]
+
+    def put_rows(self, cells: NDArray[_Cell], layer: int, kind: Kind, rows: NDArray[_Cell]) -> None:
+        """Write what `rows` reads; clears the pads of these banks."""
+        memory, n_lanes = self._memory(layer, kind)
+        banks = cells[memory].reshape(self.folds[layer].pe, self.n_folds(layer), -1)
+        n_folds, pe, width = banks.transpose(1, 0, 2).shape
+        padded = np.zeros((n_folds * pe, width), cells.dtype)
+        padded[: self.shapes[layer].n_outputs, :n_lanes] = rows
+        banks.transpose(1, 0, 2)[:] = padded.reshape(n_folds, pe, width)
+
+    def _memory(self, layer: int, kind: Kind) -> tuple[slice, int]:
+        """The cells of all banks of a layer, and how many of a row are stored."""
+        banks = [b for b in self.banks if b.layer == layer and b.kind == kind]
+        shape, last = self.shapes[layer], banks[-1]
+        end = last.first_cell + last.n_words * last.width
+        n_lanes = shape.n_inputs if kind == "weights" else shape.threshold_bits
+        return slice(banks[0].first_cell, end), n_lanes
+
+    @cached_property
+    def memories(self) -> tuple[tuple[int, Kind], ...]:
+        """(layer, kind) of all memories, in logical order."""
+        return tuple(dict.fromkeys((b.layer, b.kind) for b in self.banks))
+
     @cached_property
     def is_stored(self) -> NDArray[np.bool_]:
         """(n_cells,) True where the cell holds a stored bit, False for pads."""
         stored = np.zeros(self.n_cells, np.bool_)
-        stored[self.logical_cells] = True
+        for layer, kind in self.memories:
+            self.put_rows(stored, layer, kind, np.ones((1, 1), np.bool_))
         return stored
+
+    @cached_property
+    def stored_mask(self) -> Words:
+        """`is_stored`, packed."""
+        return pack(self.is_stored)
 
     def locate(self, cell: int) -> tuple[Bank, int, int]:
         """(bank, address, bit) of a cell."""
@@ -220,11 +263,10 @@ def stored_bits(network: Network, layout: Layout) -> NDArray[np.uint8]:
         raise InputError(f"the layout is not for the shapes of network {network.name!r}")
     cells = np.zeros(layout.n_cells, np.uint8)
     for i, layer in enumerate(network.layers):
-        cells[layout.weight_cells(i)] = unpack(layer.weights, layer.n_inputs)
+        layout.put_rows(cells, i, "weights", unpack(layer.weights, layer.n_inputs))
         if layer.thresholds is not None:
-            cells[layout.threshold_cells(i)] = threshold_bits(
-                layer, layout.shapes[i].threshold_bits
-            )
+            bits = threshold_bits(layer, layout.shapes[i].threshold_bits)
+            layout.put_rows(cells, i, "thresholds", bits)
     return cells
 
 
@@ -237,6 +279,5 @@ def bank_words(cells: NDArray[np.uint8], layout: Layout) -> list[Words]:
     words = []
     for bank in layout.banks:
         rows = cells[bank.first_cell : bank.first_cell + bank.n_words * bank.width]
-        place = np.uint64(1) << np.arange(bank.width, dtype=np.uint64)
-        words.append((rows.reshape(bank.n_words, bank.width) * place).sum(axis=1, dtype=np.uint64))
+        words.append(pack(rows.reshape(bank.n_words, bank.width))[:, 0])
     return words

@@ -26,6 +26,7 @@ from .exceptions import ArtefactError, InputError
 FORMAT = "stoic-network"
 VERSION = 1
 UINT8_MAX = 255
+MAX_INPUTS = (2**31 - 2) // UINT8_MAX  # so that every sum and every threshold is an int32
 
 Input = Literal["bits", "uint8"]
 INPUTS: tuple[Input, ...] = ("bits", "uint8")
@@ -37,7 +38,7 @@ class Dense:
 
     Attributes:
         name: unique in the network.
-        n_inputs: fan-in n, 1 or more.
+        n_inputs: fan-in n, 1..MAX_INPUTS.
         weights: (n_outputs, n_words(n_inputs)) uint64, packed, pad bits 0.
         thresholds: (n_outputs,) int32, or None for the layer of scores. Canonical range 0..n+1 on
             bits (0 always fires, n+1 never does) and -255n..255n+1 on uint8.
@@ -53,8 +54,10 @@ class Dense:
     input: Input = "bits"
 
     def __post_init__(self) -> None:
-        if self.n_inputs < 1:
-            raise InputError(f"layer {self.name!r}: fan-in must be 1 or more, not {self.n_inputs}")
+        if not 1 <= self.n_inputs <= MAX_INPUTS:
+            raise InputError(
+                f"layer {self.name!r}: fan-in must be 1..{MAX_INPUTS}, not {self.n_inputs}"
+            )
         if self.input not in INPUTS:
             raise InputError(f"layer {self.name!r}: input is {self.input!r}, not one of {INPUTS}")
         shape = (len(self.weights), n_words(self.n_inputs))

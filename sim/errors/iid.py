@@ -56,19 +56,19 @@ class Iid:
             raise InputError(f"where must be among {KINDS}, not {kinds}")
         if chip < 0:
             raise InputError(f"chip must be 0 or more, not {chip}")
-        draws = np.full(layout.n_cells, 1 << _DRAW_BITS, np.uint64)
+        below = [np.zeros(layout.n_cells, np.bool_), np.zeros(layout.n_cells, np.bool_)]
         for bank in layout.banks:
             if bank.kind in kinds:
-                size = bank.n_words * bank.width
-                draws[bank.first_cell : bank.first_cell + size] = cell_draws(self.seed, chip, bank)
-        draws[~layout.is_stored] = 1 << _DRAW_BITS
-        turns1 = draws < np.uint64(round(self.p01 * 2**_DRAW_BITS))
-        turns0 = draws < np.uint64(round(self.p10 * 2**_DRAW_BITS))
+                draws = cell_draws(self.seed, chip, bank)
+                cells = slice(bank.first_cell, bank.first_cell + len(draws))
+                for faulty, rate in zip(below, (self.p01, self.p10), strict=True):
+                    np.less(draws, np.uint64(round(rate * 2**_DRAW_BITS)), out=faulty[cells])
+        turns1, turns0 = (pack(faulty) & layout.stored_mask for faulty in below)
         return FaultMap(
             layout,
-            flip=pack(turns1 & turns0),
-            stuck0=pack(turns0 & ~turns1),
-            stuck1=pack(turns1 & ~turns0),
+            flip=turns1 & turns0,
+            stuck0=turns0 & ~turns1,
+            stuck1=turns1 & ~turns0,
             provenance={"model": "iid", **asdict(self), "chip": chip, "where": list(kinds)},
         )
 
@@ -82,4 +82,5 @@ def cell_draws(seed: int, chip: int, bank: Bank) -> NDArray[np.uint64]:
     name = f"stoic.cell/1/{seed}/{chip}/{bank.name}".encode()
     key = np.frombuffer(hashlib.sha256(name).digest()[:16], "<u8")
     raw = np.random.Philox(key=key).random_raw(bank.n_words * bank.width)
-    return np.asarray(raw >> np.uint64(64 - _DRAW_BITS), np.uint64)
+    raw >>= np.uint64(64 - _DRAW_BITS)
+    return np.asarray(raw, np.uint64)
