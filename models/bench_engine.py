@@ -1,0 +1,240 @@
+"""What the engine is worth: its rate beside torch float32, and beside the popcount limit of this core.
+
+`python -m stoic.models.bench_engine --json FILE` runs both on the same random network and images in
+interleaved rounds and takes medians; their scores must be equal or there is no result. Torch gets its
+images as a float tensor ready made and the fastest of a few batch sizes; the engine packs the images
+in its own time. Keys of the JSON object:
+
+    engine_vs_torch             torch seconds over engine seconds, whole network, same thread count
+    popcount_limit_fraction     bit products a second inside the 2048 x 2048 layer over popcount_limit
+    engine_images_per_s, torch_images_per_s     784-2048-2048-10 on bits
+    layer_gbops, popcount_limit_gbops           1e9 operations a second on one core, 2 per bit product;
+                                the limit is a loop of XOR, popcount and add on registers alone
+    trial_s                     one Monte-Carlo trial on all images: apply a fault map of BER 1 % to the
+                                network, lay it out, infer
+    trial_sample_s              drawing that map
+    fashion_sfc_images_per_s    784-256-256-256-10 on uint8
+    n_images, n_rounds, torch_batch, path, threads, processor, command, kit_version, seeds
+"""
+
+import argparse
+import json
+import platform
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from ..sim.bits import pack, unpack
+from ..sim.container import kit_version
+from ..sim.engine import Engine, popcount_limit
+from ..sim.errors import Iid
+from ..sim.exceptions import StoicError
+from ..sim.memory import layout_of
+from ..sim.network import Dense, Input, Network
+
+SIZES = (784, 2048, 2048, 10)
+FASHION_SFC = (784, 256, 256, 256, 10)
+_LAYER = 1  # the 2048 x 2048 layer
+_BATCHES = (256, 1000, 2500, 10000)
+_BER = 0.01
+
+
+@dataclass(frozen=True)
+class EngineBench:
+    """Results; the keys are explained above."""
+
+    engine_vs_torch: float
+    popcount_limit_fraction: float
+    engine_images_per_s: float
+    torch_images_per_s: float
+    layer_gbops: float
+    popcount_limit_gbops: float
+    trial_s: float
+    trial_sample_s: float
+    fashion_sfc_images_per_s: float
+    n_images: int
+    n_rounds: int
+    torch_batch: int
+    path: str
+    threads: int
+    processor: str
+    command: str
+    kit_version: str
+    seeds: list[int]
+
+
+def random_network(
+    sizes: tuple[int, ...], first_input: Input, rng: np.random.Generator
+) -> Network:
+    """Random weights, and thresholds close enough to the middle that neurons fire both ways."""
+    layers = []
+    for i, (n, m) in enumerate(zip(sizes, sizes[1:], strict=False)):
+        kind: Input = first_input if i == 0 else "bits"
+        middle, spread = (0, 3000) if kind == "uint8" else (n // 2, 8)
+        thresholds = (middle + rng.integers(-spread, spread + 1, m)).astype(np.int32)
+        layers.append(
+            Dense(
+                name=f"L{i}",
+                n_inputs=n,
+                weights=pack(rng.integers(0, 2, (m, n), dtype=np.uint8)),
+                thresholds=None if i == len(sizes) - 2 else thresholds,
+                negated=np.zeros(m, np.bool_),
+                input=kind,
+            )
+        )
+    return Network("random", tuple(layers))
+
+
+class TorchPeer:
+    """The network on bits in torch float32, as one would write it; exact, since sums stay below 2^24."""
+
+    def __init__(self, network: Network, images: NDArray[np.uint8]) -> None:
+        self.x = torch.from_numpy(images.astype(np.float32) * 2 - 1)
+        self.weights = [
+            torch.from_numpy(unpack(la.weights, la.n_inputs).astype(np.float32) * 2 - 1)
+            for la in network.layers
+        ]
+        self.sums = [  # P >= theta is the same as 2P - n >= 2 theta - n
+            torch.from_numpy((2 * la.thresholds - la.n_inputs).astype(np.float32))
+            for la in network.layers
+            if la.thresholds is not None
+        ]
+        self.one, self.minus_one = torch.tensor(1.0), torch.tensor(-1.0)
+
+    def scores(self, batch: int) -> Tensor:
+        """(n_images, n_classes) float32."""
+        out = []
+        with torch.inference_mode():
+            for x in self.x.split(batch):
+                for w, s in zip(self.weights, self.sums, strict=False):
+                    x = torch.where(functional.linear(x, w) >= s, self.one, self.minus_one)
+                out.append(functional.linear(x, self.weights[-1]))
+        return torch.cat(out)
+
+
+def run(n_images: int, n_rounds: int, threads: int, path: str, seed: int) -> EngineBench:
+    """Measure everything.
+
+    Raises:
+        StoicError: engine and torch disagree, or the path is not available.
+    """
+    rng = np.random.default_rng(seed)
+    network = random_network(SIZES, "bits", rng)
+    images = rng.integers(0, 2, (n_images, SIZES[0]), dtype=np.uint8)
+    engine = Engine(network, threads, path)
+    fashion = Engine(random_network(FASHION_SFC, "uint8", rng), threads, path)
+    pixels = rng.integers(0, 256, (n_images, FASHION_SFC[0]), dtype=np.uint8)
+    layout, errors = layout_of(network), Iid(_BER, _BER, seed)
+    faults = errors.sample(layout, chip=0)
+
+    torch.set_num_threads(threads)
+    peer = TorchPeer(network, images)
+    batch = min(_BATCHES, key=lambda b: min(_seconds(lambda: peer.scores(b)) for _ in range(2)))
+    n_wrong = int((engine.scores(images) != peer.scores(batch).numpy()).sum())
+    if n_wrong:
+        raise StoicError(f"engine and torch differ in {n_wrong} of {n_images * SIZES[-1]} scores")
+
+    jobs: dict[str, Callable[[], object]] = {
+        "torch": lambda: peer.scores(batch),
+        "engine": lambda: engine.scores(images),
+        "sample": lambda: errors.sample(layout, chip=1),
+        "trial": lambda: engine.with_faults(faults).scores(images),
+        "fashion": lambda: fashion.scores(pixels),
+    }
+    times: dict[str, list[float]] = {name: [] for name in jobs}
+    layer_rates, limits = [], []
+    products = network.layers[_LAYER].n_inputs * network.layers[_LAYER].n_outputs * n_images
+    for job in jobs.values():
+        job()
+    for _ in range(n_rounds):
+        for name, job in jobs.items():
+            times[name].append(_seconds(job))
+        limits.append(popcount_limit(engine.path))
+        layer_rates.append(products / engine.profile(images)[1][_LAYER])
+    took = {name: median(values) for name, values in times.items()}
+    limit, layer_rate = median(limits), median(layer_rates)
+    return EngineBench(
+        engine_vs_torch=took["torch"] / took["engine"],
+        popcount_limit_fraction=layer_rate / limit,
+        engine_images_per_s=n_images / took["engine"],
+        torch_images_per_s=n_images / took["torch"],
+        layer_gbops=2e-9 * layer_rate,
+        popcount_limit_gbops=2e-9 * limit,
+        trial_s=took["trial"],
+        trial_sample_s=took["sample"],
+        fashion_sfc_images_per_s=n_images / took["fashion"],
+        n_images=n_images,
+        n_rounds=n_rounds,
+        torch_batch=batch,
+        path=engine.path,
+        threads=threads,
+        processor=_processor(),
+        command=" ".join(["python -m stoic.models.bench_engine", *sys.argv[1:]]),
+        kit_version=kit_version(),
+        seeds=[seed],
+    )
+
+
+def table(bench: EngineBench) -> str:
+    """A few lines for people."""
+    rows = [
+        ("engine, 784-2048-2048-10 on bits", f"{bench.engine_images_per_s:,.0f} images/s"),
+        ("torch float32, the same", f"{bench.torch_images_per_s:,.0f} images/s"),
+        ("engine over torch", f"{bench.engine_vs_torch:.1f} x"),
+        ("2048 x 2048 layer", f"{bench.layer_gbops:,.0f} Gbop/s"),
+        ("popcount limit, measured", f"{bench.popcount_limit_gbops:,.0f} Gbop/s"),
+        ("layer over limit", f"{100 * bench.popcount_limit_fraction:.0f} %"),
+        (f"trial at BER {_BER:.0%}: apply and infer", f"{1e3 * bench.trial_s:.1f} ms"),
+        ("drawing its fault map", f"{1e3 * bench.trial_sample_s:.1f} ms"),
+        ("engine, 784-256-256-256-10 on uint8", f"{bench.fashion_sfc_images_per_s:,.0f} images/s"),
+    ]
+    head = f"{bench.n_images} images, {bench.threads} thread(s), {bench.path}, {bench.processor}"
+    return "\n".join([head, *(f"  {name:40}{value:>22}" for name, value in rows)])
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="python -m stoic.models.bench_engine")
+    parser.add_argument("--json", type=Path, help="write the results here")
+    parser.add_argument("--images", type=int, default=10_000)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--path", default="auto", help="auto, avx512, avx2 or portable")
+    parser.add_argument("--seed", type=int, default=1)
+    given = parser.parse_args(arguments)
+    try:
+        bench = run(given.images, given.rounds, given.threads, given.path, given.seed)
+    except StoicError as error:
+        print(error, file=sys.stderr)
+        return 2
+    print(table(bench))
+    if given.json:
+        given.json.parent.mkdir(parents=True, exist_ok=True)
+        given.json.write_text(json.dumps(asdict(bench), indent=2) + "\n")
+    return 0
+
+
+def _seconds(job: Callable[[], object]) -> float:
+    begin = time.perf_counter()
+    job()
+    return time.perf_counter() - begin
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.is_file() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,112 @@
+"""Accuracy over bit error rate of checkpoints, chip by chip, as one table."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..sim import golden
+from ..sim.container import kit_version
+from ..sim.device import Device
+from ..sim.errors import Iid
+from ..sim.exceptions import InputError
+from ..sim.intervals import student_t
+from ..sim.memory import layout_of
+from .checkpoint import Checkpoint
+from .data import Images
+from .frozen import float_disagreements, integers
+
+BERS = (0.0, 0.001, 0.01, 0.033, 0.05, 0.10, 0.15)
+N_CHIPS = 5
+
+Row = dict[str, Any]
+
+
+def accuracy_table(
+    checkpoints: Sequence[Checkpoint],
+    test: Images,
+    device: Device,
+    bers: Sequence[float] = BERS,
+    n_chips: int = N_CHIPS,
+    seed: int = 0,
+    report: Callable[[Row], None] = lambda row: None,
+) -> dict[str, Any]:
+    """Accuracy of each checkpoint's frozen integers under symmetric flips in all weight memories.
+
+    All checkpoints meet the same chips (population `seed`, chips 0..n_chips-1), whose faults nest
+    in the rate.
+
+    Args:
+        test: images on which nothing was selected.
+        report: is told each point.
+
+    Returns:
+        JSON values: kit_version, device, n_images, n_chips, seeds, and `models`, one entry each:
+        name, sizes, n_weight_bits, seed, checkpoint_sha256, validation (the checkpoint's results),
+        float_disagreements (see `frozen.Disagreements`), and `points`, one for each rate:
+        {model, ber, accuracy_percent (mean over chips), interval_percent (95 %, of the mean; null
+        where nothing is drawn), chips_percent}.
+    """
+    if n_chips < 2:
+        raise InputError(f"chips must be 2 or more, for an interval, not {n_chips}")
+    models = []
+    for checkpoint in checkpoints:
+        network = integers(checkpoint)
+        layout = layout_of(network)
+        device.load(network)
+        points = []
+        for ber in bers:
+            chips = []
+            for chip in range(n_chips if ber else 1):
+                device.inject(Iid(ber, ber, seed).sample(layout, chip) if ber else None)
+                hits = golden.classify(device.infer(test.images)) == test.labels
+                chips.append(100 * float(hits.mean()))
+            interval = student_t(chips) if ber else None
+            point = {
+                "model": checkpoint.name,
+                "ber": ber,
+                "accuracy_percent": round(float(np.mean(chips)), 3),
+                "interval_percent": interval and [_rounded(interval.low), _rounded(interval.high)],
+                "chips_percent": [_rounded(c) for c in chips],
+            }
+            report(point)
+            points.append(point)
+        models.append(
+            {
+                "name": checkpoint.name,
+                "sizes": list(checkpoint.sizes),
+                "n_weight_bits": network.n_weight_bits,
+                "seed": checkpoint.seed,
+                "checkpoint_sha256": checkpoint.sha256,
+                "validation": checkpoint.results,
+                "float_disagreements": asdict(float_disagreements(checkpoint, test.images)),
+                "points": points,
+            }
+        )
+    return {
+        "kit_version": kit_version(),
+        "device": device.name,
+        "n_images": len(test.images),
+        "n_chips": n_chips,
+        "seeds": {"chips": seed, "training": {c.name: c.seed for c in checkpoints}},
+        "models": models,
+    }
+
+
+def training_cost(log_path: Path) -> dict[str, float] | None:
+    """{epochs, cpu_s, wall_s} of a training's log.jsonl; None if there is no such file."""
+    if not log_path.is_file():
+        return None
+    rows = [json.loads(line) for line in log_path.read_text().splitlines()]
+    return {
+        "epochs": len(rows),
+        "cpu_s": round(sum(row["cpu_s"] for row in rows), 1),
+        "wall_s": round(sum(row["wall_s"] for row in rows), 1),
+    }
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 3)
