@@ -1,8 +1,8 @@
 """The command line `stoic`: lists the commands of every folder and imports only the one that runs.
 
-A command is a plain typed function that returns JSON values; here they are printed, as JSON or as a
-table. One that is refused ends with one line on stderr and status 2. This is the only module that reads
-the environment: STOIC_DATA is the folder of data sets.
+A command is a plain typed function that returns JSON values; here they are printed, as JSON or as
+tables. One that is refused ends with one line on stderr and status 2. This is the only module that
+reads the environment: STOIC_DATA is the folder of data sets.
 """
 
 import functools
@@ -11,6 +11,7 @@ import inspect
 import json
 import logging
 import os
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, is_dataclass
@@ -20,7 +21,7 @@ from typing import Annotated, Any, get_type_hints
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from ..sim.container import kit_version
+from ..sim.container import kit_version, write_whole
 from ..sim.exceptions import StoicError
 from .show import as_text
 
@@ -28,6 +29,9 @@ PROGRAM = "stoic"
 STATUS_REFUSED = 2
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
+Result = Annotated[
+    Path | None, typer.Option("--result", metavar="FILE.json", help="Write the JSON here too.")
+]
 
 
 @dataclass(frozen=True)
@@ -103,13 +107,17 @@ class LazyGroup(TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """The command to run, imported now."""
-        self.commands = dict.fromkeys(self._entries)  # type: ignore[arg-type]  # for suggestions
+        self.commands = {name: self.get_command(ctx, name) for name in self._entries}
         name, command, rest = super().resolve_command(ctx, args)
         entry = self._entries[name or ""]
-        return name, _import(entry) if isinstance(entry, Command) else command, rest
+        return (
+            name,
+            _import(entry, ctx.find_root().obj) if isinstance(entry, Command) else command,
+            rest,
+        )
 
 
-def _import(entry: Command) -> Any:
+def _import(entry: Command, arguments: Sequence[str]) -> Any:
     module, name = entry.place.split(":")
     package = __package__.rpartition(".")[0]
     try:
@@ -121,12 +129,12 @@ def _import(entry: Command) -> Any:
             f"this command needs the package {error.name!r}; install stoic[all]"
         ) from error
     app = typer.Typer(add_completion=False, rich_markup_mode=None)
-    app.command()(_printing(function))
+    app.command()(_printing(function, arguments))
     return typer.main.get_command(app)
 
 
-def _printing(function: Callable[..., Any]) -> Callable[..., None]:
-    """The function with --json, its result printed and STOIC_DATA as its default folder of data."""
+def _printing(function: Callable[..., Any], arguments: Sequence[str]) -> Callable[..., None]:
+    """The function with --json and --result, and STOIC_DATA as its default folder of data."""
     signature = inspect.signature(function)
     hints = get_type_hints(function, include_extras=True)
     parameters = [
@@ -140,21 +148,28 @@ def _printing(function: Callable[..., Any]) -> Callable[..., None]:
 
     @functools.wraps(function)
     def command(**values: Any) -> None:
-        as_json = values.get("as_json", False) if prints_itself else values.pop("as_json")
-        result = function(**values)
-        if result is None:
+        if prints_itself:
+            function(**values)
             return
-        result = _plain(result)
-        failure = result.get("failure") if isinstance(result, dict) else None
-        typer.echo(json.dumps(result, indent=2) if as_json else as_text(result))
-        if failure:
-            raise StoicError(failure)
+        as_json, result_file = values.pop("as_json"), values.pop("result_file")
+        result = _plain(function(**values))
+        made = {"command": shlex.join([PROGRAM, *arguments]), "kit_version": kit_version()}
+        text = json.dumps({**result, **made}, indent=2)
+        if result_file is not None:
+            write_whole(result_file, f"{text}\n".encode())
+        typer.echo(text if as_json else as_text(result))
+        if result.get("failure"):
+            raise StoicError(result["failure"])
 
     if not prints_itself:
-        keyword = inspect.Parameter.KEYWORD_ONLY
-        parameters.append(
-            inspect.Parameter("as_json", keyword, default=False, annotation=Json)
-        )
+        for name, annotation in (("as_json", Json), ("result_file", Result)):
+            keyword, default = (
+                inspect.Parameter.KEYWORD_ONLY,
+                None if annotation is Result else False,
+            )
+            parameters.append(
+                inspect.Parameter(name, keyword, default=default, annotation=annotation)
+            )
     command.__signature__ = signature.replace(  # type: ignore[attr-defined]
         parameters=[p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in parameters],
         return_annotation=None,
@@ -206,7 +221,7 @@ def run(arguments: Sequence[str]) -> int:
     is_debug = arguments[:1] == ["--debug"]
     arguments = arguments[is_debug:] or ["--help"]
     try:
-        with _root().make_context(PROGRAM, arguments) as ctx:
+        with _root().make_context(PROGRAM, list(arguments), obj=arguments) as ctx:
             ctx.command.invoke(ctx)
     except typer.Exit as leave:
         return leave.exit_code

@@ -256,7 +256,7 @@ def _with_layer(network: Network, i: int, **changes: NDArray[np.generic]) -> Net
 
 
 def difference(network: Network, mutant: Network, layout: Layout) -> FaultMap:
-    """The map under which memory that holds `network` reads as `mutant`: flips where they differ."""
+    """The map under which memory with `network` reads as `mutant`: flips where they differ."""
     flip = pack(stored_bits(network, layout) ^ stored_bits(mutant, layout))
     zero = np.zeros_like(flip)
     return FaultMap(layout, flip, zero, zero, {"model": "difference"})

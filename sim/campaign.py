@@ -179,7 +179,7 @@ def expand(
     network: Network,
     layout: Layout,
     images: NDArray[np.generic],
-    labels: NDArray[np.generic],
+    labels: NDArray[np.generic] | None,
 ) -> list[tuple[Unit, Iid]]:
     """The units of one network in the order in which they run, each with its error model.
 
@@ -188,6 +188,7 @@ def expand(
     Raises:
         InputError: fewer images than the campaign asks for, or not as many labels.
     """
+    labels = _needed(labels, campaign)
     if len(images) < campaign.n_images or len(labels) != len(images):
         raise InputError(
             f"the campaign asks for {campaign.n_images} images with labels, "
@@ -217,13 +218,19 @@ def expand(
     return units
 
 
+def _needed(labels: NDArray[np.generic] | None, campaign: Campaign) -> NDArray[np.generic]:
+    if labels is None:
+        raise InputError(f"{campaign.images_name} has no labels")
+    return labels
+
+
 def run(
     campaign: Campaign,
     device: Device,
     network: Network,
     layout: Layout,
     images: NDArray[np.generic],
-    labels: NDArray[np.generic],
+    labels: NDArray[np.generic] | None,
     store: Store,
     progress: Progress | None = None,
 ) -> list[Row]:
@@ -238,7 +245,7 @@ def run(
         InputError: images, labels and network do not fit each other.
     """
     units = expand(campaign, device.name, network, layout, images, labels)
-    images, labels = images[: campaign.n_images], labels[: campaign.n_images]
+    images, labels = images[: campaign.n_images], _needed(labels, campaign)[: campaign.n_images]
     done: dict[str, Row] = {}
     is_loaded = False
     # First what is free, then what another process holds: it finishes, or dies and leaves it to us.
@@ -358,6 +365,47 @@ def points(rows: Iterable[Row]) -> list[Point]:
         )
         groups.setdefault(repr(group), []).append(row)
     return [_point(group) for group in groups.values()]
+
+
+def point_rows(rows: Iterable[Row]) -> list[dict[str, Any]]:
+    """The points as flat JSON values, the method of each interval named."""
+    found = []
+    for point in points(rows):
+        values = asdict(point)
+        interval, errors = values.pop("interval"), values.pop("errors")
+        found.append(
+            {
+                "network": values.pop("network_name"),
+                "p01": errors["p01"],
+                "p10": errors["p10"],
+                **values,
+                "low": interval["low"],
+                "high": interval["high"],
+                "confidence": interval["confidence"],
+                "method": interval["method"],
+                "errors": errors,
+            }
+        )
+    return found
+
+
+def confusions(rows: Iterable[Row]) -> list[dict[str, Any]]:
+    """For each network the confusion at its lowest and its highest rate, summed over chips."""
+    by_network: dict[str, dict[float, list[Row]]] = {}
+    for row in rows:
+        ber = (row.unit.errors["p01"] + row.unit.errors["p10"]) / 2
+        by_network.setdefault(row.network_name, {}).setdefault(ber, []).append(row)
+    return [
+        {
+            "network": name,
+            "ber": ber,
+            "n_chips": len(rates[ber]),
+            "n_images": sum(row.unit.n_images for row in rates[ber]),
+            "matrix": np.sum([row.confusion for row in rates[ber]], axis=0).tolist(),
+        }
+        for name, rates in by_network.items()
+        for ber in dict.fromkeys((min(rates), max(rates)))
+    ]
 
 
 def _point(rows: Sequence[Row]) -> Point:

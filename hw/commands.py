@@ -1,0 +1,443 @@
+"""Commands that need a device or a board; each returns JSON values, which `hw/cli.py` prints."""
+
+import logging
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+
+from ..sim import agreement, campaign, golden, operating_points
+from ..sim import faults as fault_maps
+from ..sim import network as networks
+from ..sim.agreement import NONE, Comparison, Trial
+from ..sim.campaign import Campaign
+from ..sim.commands import NetworkFile, describe
+from ..sim.device import Device
+from ..sim.exceptions import InputError
+from ..sim.faults import FaultMap
+from ..sim.network import Network
+from ..sim.store import Row, Store, Unit
+from . import devices, inputs
+from .devices import Setting
+
+log = logging.getLogger(__name__)
+
+Data = Annotated[str | None, typer.Option(help="Data set, e.g. fashion-mnist.")]
+Split = Annotated[str, typer.Option(help="train, validation or test.")]
+N = Annotated[int | None, typer.Option("--n", min=1, help="The first so many images; all.")]
+DataRoot = Annotated[Path | None, typer.Option(help="Folder of data sets.  [env: STOIC_DATA]")]
+BoardName = Annotated[str, typer.Option(help="Board whose folding lays the bits out; or none.")]
+CampaignFile = Annotated[
+    Path, typer.Argument(metavar="FILE.toml", help="Campaign.", show_default=False)
+]
+MapFiles = Annotated[
+    list[Path] | None, typer.Option("--faults", metavar="MAP.faults", help="Repeatable.")
+]
+
+
+def faults_sample(
+    network: NetworkFile,
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="MAP.faults")],
+    errors: Annotated[
+        str | None, typer.Option(help=f"One of {operating_points.legal_names()}.")
+    ] = None,
+    p01: Annotated[float | None, typer.Option(help="P(read 1 | stored 0).")] = None,
+    p10: Annotated[float | None, typer.Option(help="P(read 0 | stored 1).")] = None,
+    chip: Annotated[int, typer.Option(min=0, help="Number of the chip.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the population of chips.")] = 0,
+    where: Annotated[str, typer.Option(help="Kinds of memory, comma-separated.")] = "weights",
+    board: BoardName = "",
+) -> dict[str, Any]:
+    """Draw the faults that one chip is born with, for a network's memories."""
+    if (errors is None) == (p01 is None and p10 is None):
+        raise InputError("give either --errors NAME or --p01 and --p10")
+    if errors is not None:
+        point = operating_points.parse(errors)
+    elif p01 is None or p10 is None:
+        raise InputError("--p01 and --p10 must be given together")
+    else:
+        point = operating_points.from_rates(p01, p10)
+    net = networks.load(network)
+    layout = devices.board_layout(net, board)
+    kinds = [kind.strip() for kind in where.split(",")]
+    drawn = point.model(seed).sample(layout, chip, kinds)  # type: ignore[arg-type]  # checked there
+    fault_maps.save(drawn, output)
+    return {
+        "map": output,
+        "errors": point.name,
+        "source": point.source,
+        **describe(drawn),
+        "n_changed_bits": fault_maps.n_changed(net, drawn),
+    }
+
+
+def infer(
+    network: NetworkFile,
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="SCORES.npy")],
+    data: Data = None,
+    split: Split = "test",
+    n: N = None,
+    input_file: Annotated[
+        Path | None, typer.Option("--input", metavar="X.npy", help="Images instead of --data.")
+    ] = None,
+    device: Annotated[str, typer.Option(help=devices.LEGAL)] = "engine",
+    faults: Annotated[Path | None, typer.Option(metavar="MAP.faults")] = None,
+    board: BoardName = "",
+    data_root: DataRoot = None,
+) -> dict[str, Any]:
+    """Write the int32 scores (images x classes) that a device gives."""
+    devices.check_name(device)
+    net = networks.load(network)
+    images = inputs.images(net, data, split, n, input_file, data_root)
+    fault_map = _load_map(net, faults)
+    opened = devices.open_device(device, devices.setting(network, net, board))
+    try:
+        return {
+            "network": net.name,
+            "network_sha256": net.sha256,
+            **infer_on(opened, net, images, fault_map, output),
+        }
+    finally:
+        opened.close()
+
+
+def infer_on(
+    device: Device,
+    network: Network,
+    images: inputs.Images,
+    faults: FaultMap | None,
+    output: Path,
+) -> dict[str, Any]:
+    """Load, inject, infer and write the scores; what happened as JSON values."""
+    device.load(network)
+    device.inject(faults)
+    start = time.perf_counter()
+    scores = device.infer(images.values)
+    seconds = time.perf_counter() - start
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with output.open("wb") as file:
+        np.save(file, scores)
+    result = {
+        "device": device.name,
+        "images": images.name,
+        "n_images": len(scores),
+        "faults_sha256": NONE if faults is None else faults.sha256,
+        "scores": output,
+        "scores_sha256": campaign.scores_sha256(scores),
+        "seconds": seconds,
+    }
+    if images.labels is not None:
+        n_correct = int((golden.classify(scores) == images.labels).sum())
+        result |= {"n_correct": n_correct, "accuracy": n_correct / len(scores)}
+    return result
+
+
+def agree(
+    network: NetworkFile,
+    device_names: Annotated[
+        str, typer.Option("--devices", metavar="A,B,C", help=devices.LEGAL)
+    ] = "engine",
+    faults: MapFiles = None,
+    data: Data = None,
+    split: Split = "test",
+    n: N = None,
+    input_file: Annotated[
+        Path | None, typer.Option("--input", metavar="X.npy", help="Images instead of --data.")
+    ] = None,
+    sample: Annotated[
+        list[str] | None,
+        typer.Option(metavar="DEVICE=N", help="A slow device gets the first N images only."),
+    ] = None,
+    mutants: Annotated[bool, typer.Option(help="Also give each device wrong networks.")] = True,
+    board: BoardName = "",
+    data_root: DataRoot = None,
+) -> dict[str, Any]:
+    """Compare devices with golden under fault maps, every score; a difference is a failure."""
+    names = [name.strip() for name in device_names.split(",")]
+    for name in names:
+        devices.check_name(name)
+    if len(set(names)) != len(names):
+        raise InputError(f"a device is named twice in {device_names!r}")
+    net = networks.load(network)
+    images = inputs.images(net, data, split, n, input_file, data_root)
+    maps = [None, *(_load_map(net, path) for path in faults or [])]
+    if len({_label(m) for m in maps}) != len(maps):
+        raise InputError("two of the fault maps have the same faults")
+    sizes = agreement.sample_sizes(_samples(sample), names, len(images.values))
+    at = devices.setting(network, net, board)
+
+    log.info("golden: %d images under %d maps", len(images.values), len(maps))
+    reference = agreement.reference_scores(net, maps, images.values)
+    wrong: list[agreement.Mutant] = []
+    few = images.values[: min(agreement.N_MUTANT_IMAGES, *sizes.values())]
+    if mutants:
+        with_faults = next((m for m in maps if m is not None and m.n_faults), None)
+        wrong = agreement.find_mutants(net, with_faults, few)
+    comparisons: list[Comparison] = []
+    trials: list[Trial] = []
+    for name in names:
+        device = devices.open_device(name, at)
+        try:
+            comparisons += agreement.agree(
+                reference, device, net, maps, images.values[: sizes[name]], _say_comparison
+            )
+            if wrong:
+                trials += _try_mutants(device, name, at, wrong, few)
+        finally:
+            device.close()
+
+    n_mismatches = sum(c.n_mismatches for c in comparisons)
+    escaped = [t for t in trials if not t.is_caught or t.n_unexpected]
+    return {
+        "network": net.name,
+        "network_file": network,
+        "network_sha256": net.sha256,
+        "images": images.name,
+        "images_sha256": images.sha256,
+        "n_images": len(images.values),
+        "reference": "golden",
+        "maps": [
+            _map_row(net, m, path) for m, path in zip(maps, [None, *(faults or [])], strict=True)
+        ],
+        "comparisons": comparisons,
+        "mutants": [{**vars(t), "is_caught": t.is_caught} for t in trials],
+        "n_scores": sum(c.n_scores for c in comparisons),
+        "n_mismatches": n_mismatches,
+        "n_mutants": len(trials),
+        "n_mutants_caught": sum(t.is_caught for t in trials),
+        "seeds": sorted({m.provenance["seed"] for m in maps if m and "seed" in m.provenance}),
+        "failure": _agree_failure(comparisons, escaped),
+    }
+
+
+def _try_mutants(
+    device: Device,
+    name: str,
+    at: Setting,
+    mutants: Sequence[agreement.Mutant],
+    images: NDArray[np.generic],
+) -> list[Trial]:
+    if not devices.has_own_file(name, at):
+        return agreement.try_mutants(mutants, device, at.network, images)
+    # Its network comes from its own file, where only weights are stored bits: weights and faults
+    # are made wrong there, by injection, and a threshold in the same executor without the file.
+    stored = [m for m in mutants if m.kind != "threshold"]
+    trials = agreement.try_mutants(stored, device, at.network, images, at.layout)
+    free = devices.open_device(name, devices.without_own_files(at))
+    try:
+        others = [m for m in mutants if m.kind == "threshold"]
+        return [*agreement.try_mutants(others, free, at.network, images), *trials]
+    finally:
+        free.close()
+
+
+def _say_comparison(row: Comparison) -> None:
+    log.info(
+        "%s, faults %s: %d of %d scores differ (%.1f s)",
+        row.device,
+        row.map_sha256[:12],
+        row.n_mismatches,
+        row.n_scores,
+        row.seconds,
+    )
+
+
+def _agree_failure(comparisons: Sequence[Comparison], escaped: Sequence[Trial]) -> str | None:
+    for c in comparisons:
+        if (first := c.first_mismatch) is not None:
+            return (
+                f"{c.device} disagrees with golden under faults {c.map_sha256[:12]} in "
+                f"{c.n_mismatches} of {c.n_scores} scores; first: image {first.image} class "
+                f"{first.class_index}: {first.got}, must be {first.expected}"
+            )
+    for t in escaped:
+        fate = "gives scores that golden does not" if t.is_caught else "escapes the comparison"
+        return f"{t.device}: the mutant {t.where!r} {fate}"
+    return None
+
+
+def _map_row(network: Network, faults: FaultMap | None, path: Path | None) -> dict[str, Any]:
+    if faults is None:
+        return {"map": NONE, "path": None, "n_faults": 0, "n_changed_bits": 0, "provenance": {}}
+    return {
+        "map": faults.sha256,
+        "path": path,
+        "n_faults": faults.n_faults,
+        "n_changed_bits": fault_maps.n_changed(network, faults),
+        "provenance": faults.provenance,
+    }
+
+
+def _label(faults: FaultMap | None) -> str:
+    return NONE if faults is None else faults.sha256
+
+
+def _samples(texts: list[str] | None) -> dict[str, int]:
+    sizes = {}
+    for text in texts or []:
+        name, _, size = text.partition("=")
+        if not size.isdecimal():
+            raise InputError(f"--sample must be DEVICE=N, e.g. onnx=256, not {text!r}")
+        sizes[name] = int(size)
+    return sizes
+
+
+def _load_map(network: Network, path: Path | None) -> FaultMap | None:
+    if path is None:
+        return None
+    faults = fault_maps.load(path)
+    fault_maps.check_for(network, faults)
+    return faults
+
+
+def campaign_run(file: CampaignFile, data_root: DataRoot = None) -> dict[str, Any]:
+    """Compute the rows of a campaign that its store lacks, then show all of its points."""
+    return run_campaign(file, data_root, is_computing=True)
+
+
+def campaign_show(file: CampaignFile, data_root: DataRoot = None) -> dict[str, Any]:
+    """Show the points of the rows that the store has; a run that is still going may be watched."""
+    return run_campaign(file, data_root, is_computing=False)
+
+
+def campaign_plot(
+    file: CampaignFile,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help=".svg, .png or .pdf; FILE.svg.")
+    ] = None,
+    data_root: DataRoot = None,
+) -> dict[str, Any]:
+    """Draw accuracy over bit error rate, with 95 % intervals, of the rows that the store has."""
+    from ..sim.report.figures import accuracy_figure, save_figure
+
+    plan, rows = campaign.load(file), []
+    for units, _ in _units(plan, data_root):
+        with Store(plan.store, create=False) as store:
+            rows += store.rows(units)
+    if not rows:
+        raise InputError(f"{file}: no row of it is in {plan.store}; stoic campaign run {file}")
+    path = output or file.with_suffix(".svg")
+    save_figure(accuracy_figure(campaign.point_rows(rows)), path)
+    return {"figure": path, "n_rows": len(rows)}
+
+
+def run_campaign(
+    file: Path,
+    data_root: Path | None,
+    *,
+    is_computing: bool,
+    device: Device | None = None,
+) -> dict[str, Any]:
+    """The result of `campaign run` and `show`.
+
+    Args:
+        device: runs it instead of the one that the file names.
+    """
+    plan = campaign.load(file)
+    rows: list[Row] = []
+    n_units = n_computed = 0
+    for units, work in _units(plan, data_root, device.name if device else None):
+        with Store(plan.store, create=is_computing) as store:
+            found = store.rows(units)
+            n_units += len(units)
+            if is_computing and len(found) < len(units):
+                n_computed += len(units) - len(found)
+                rows += _compute(plan, work, store, len(found), device)
+            else:
+                rows += found
+    return {
+        "campaign": plan.name,
+        "campaign_file": file,
+        "store": plan.store,
+        "device": device.name if device else plan.device,
+        "board": plan.board or None,
+        "images": plan.images_name,
+        "n_images": plan.n_images,
+        "seeds": [plan.seed],
+        "n_units": n_units,
+        "n_rows": len(rows),
+        "n_computed": n_computed,
+        "points": campaign.point_rows(rows),
+        "confusions": campaign.confusions(rows),
+        "rows": [_row(row) for row in rows],
+    }
+
+
+_Work = tuple[Setting, inputs.Images]
+
+
+def _units(
+    plan: Campaign, data_root: Path | None, device_name: str | None = None
+) -> list[tuple[list[Unit], _Work]]:
+    """For each network of a campaign its units and what is needed to run them."""
+    devices.check_name(plan.device)
+    found = []
+    for model in plan.models:
+        path = inputs.network_path(model)
+        network = networks.load(path)
+        images = inputs.images(network, plan.data, plan.split, plan.n_images, None, data_root)
+        at = devices.setting(path, network, plan.board)
+        name = device_name or devices.row_name(plan.device)
+        units = campaign.expand(plan, name, network, at.layout, images.values, images.labels)
+        found.append(([unit for unit, _ in units], (at, images)))
+    return found
+
+
+def _compute(
+    plan: Campaign, work: _Work, store: Store, n_found: int, device: Device | None
+) -> list[Row]:
+    at, images = work
+    start = last = time.monotonic()
+
+    def progress(done: int, total: int, row: Row) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if done > n_found and (now - last > 1 or done == total):
+            last = now
+            left = (now - start) / (done - n_found) * (total - done)
+            log.info(
+                "%s: %d of %d units, %.0f s left; p01 %g p10 %g chip %d: %.2f %%",
+                at.network.name,
+                done,
+                total,
+                left,
+                row.unit.errors["p01"],
+                row.unit.errors["p10"],
+                row.unit.chip,
+                100 * row.accuracy,
+            )
+
+    opened = device or devices.open_device(plan.device, at)
+    try:
+        return campaign.run(
+            plan, opened, at.network, at.layout, images.values, images.labels, store, progress
+        )
+    finally:
+        if device is None:
+            opened.close()
+
+
+def _row(row: Row) -> dict[str, Any]:
+    return {
+        "network": row.network_name,
+        "p01": row.unit.errors["p01"],
+        "p10": row.unit.errors["p10"],
+        "chip": row.unit.chip,
+        "n_images": row.unit.n_images,
+        "n_correct": row.n_correct,
+        "n_changed_bits": row.n_changed_bits,
+        "faults_sha256": row.faults_sha256,
+        "scores_sha256": row.scores_sha256,
+        "wall_time_s": row.wall_time_s,
+    }
+
+
+def doctor(data_root: DataRoot = None) -> dict[str, Any]:
+    """Say which tools, packages and data are here, and how to get what is missing."""
+    from .doctor import examine
+
+    return examine(data_root)

@@ -1,0 +1,173 @@
+"""Devices by name: `golden`, `engine`, `torch`, `onnx`, `rtl`, `virtual`, or the URL of a port."""
+
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ..sim import container
+from ..sim.device import Device, GoldenDevice
+from ..sim.exceptions import InputError
+from ..sim.memory import Layout, layout_of
+from ..sim.network import Network
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a device may need to know of the network before it is opened.
+
+    Attributes:
+        network_file: beside it stand the checkpoint and the QONNX file that it came from.
+        layout: folding of devices that have memories.
+        board: whose top the virtual board is; "" for devices that have none.
+        own_files: torch and onnx run the network's own checkpoint and QONNX file.
+        threads: of the engine.
+    """
+
+    network_file: Path
+    network: Network
+    layout: Layout
+    board: str = ""
+    own_files: bool = True
+    threads: int = 1
+
+
+def setting(network_file: Path, network: Network, board: str = "") -> Setting:
+    """The setting of a network on a board, or without one.
+
+    Raises:
+        InputError: unknown board, or a network that does not fit it.
+    """
+    threads = len(os.sched_getaffinity(0))
+    return Setting(network_file, network, board_layout(network, board), board, threads=threads)
+
+
+def board_layout(network: Network, board: str) -> Layout:
+    """Layout by the board's folding; without a board one processing element a layer."""
+    if not board:
+        return layout_of(network)
+    from ..sim.memory import shapes_of
+    from . import boards, fold
+
+    return fold.fold(shapes_of(network), boards.load(board))
+
+
+def checkpoint_of(at: Setting) -> Path | None:
+    """The checkpoint beside the network file, if the network is what it freezes to."""
+    path = at.network_file.with_suffix(".ckpt")
+    if not (at.own_files and path.is_file()):
+        return None
+    from ..models.checkpoint import load_checkpoint
+    from ..models.frozen import integers
+
+    if integers(load_checkpoint(path)).sha256 != at.network.sha256:
+        log.warning(
+            "%s is of another network; torch runs the integers of %s", path, at.network_file
+        )
+        return None
+    return path
+
+
+def qonnx_of(at: Setting) -> Path | None:
+    """The QONNX file beside the network file, if the network was lowered from it."""
+    path = at.network_file.with_suffix(".onnx")
+    if not (at.own_files and path.is_file()):
+        return None
+    if container.file_sha256(path) != at.network.source_sha256:
+        log.warning("%s is of another network; onnx runs the integers of %s", path, at.network_file)
+        return None
+    return path
+
+
+def without_own_files(at: Setting) -> Setting:
+    """The setting in which torch and onnx run the integers that are loaded into them."""
+    return replace(at, own_files=False)
+
+
+def has_own_file(spec: str, at: Setting) -> bool:
+    """Whether the device takes its network from its own file, not from `load`."""
+    return {"torch": checkpoint_of, "onnx": qonnx_of}.get(spec, lambda _: None)(at) is not None
+
+
+def _engine(at: Setting) -> Device:
+    from ..sim.engine import EngineDevice
+
+    return EngineDevice(threads=at.threads)
+
+
+def _torch(at: Setting) -> Device:
+    from ..models.frozen import TorchDevice
+
+    return TorchDevice(checkpoint_of(at))
+
+
+def _onnx(at: Setting) -> Device:
+    from ..export.executors import OnnxDevice
+
+    return OnnxDevice(qonnx_of(at))
+
+
+def _rtl(at: Setting) -> Device:
+    from ..sim.rtl import RtlDevice
+
+    return RtlDevice(at.layout)
+
+
+def _virtual(at: Setting) -> Device:
+    from .virtual import VirtualDevice
+
+    return VirtualDevice(at.layout, at.board or "ulx3s-25f")
+
+
+OPENERS: dict[str, Callable[[Setting], Device]] = {
+    "golden": lambda at: GoldenDevice(),
+    "engine": _engine,
+    "torch": _torch,
+    "onnx": _onnx,
+    "rtl": _rtl,
+    "virtual": _virtual,
+}
+
+
+LEGAL = f"{', '.join(OPENERS)}, or the URL of a port."
+
+
+def check_name(spec: str) -> None:
+    """Refuse what is neither a device nor a port.
+
+    Raises:
+        InputError: with the legal names.
+    """
+    if spec not in OPENERS and not is_port(spec):
+        raise InputError(
+            f"device must be one of {', '.join(OPENERS)}, or the URL of a port "
+            f"(/dev/ttyUSB0, socket://host:port), not {spec!r}"
+        )
+
+
+def is_port(spec: str) -> bool:
+    """Whether the name is a path or URL that pyserial opens."""
+    return "://" in spec or spec.startswith(("/", "COM"))
+
+
+def row_name(spec: str) -> str:
+    """Name of the device in campaign rows: of a board wherever its port is."""
+    return "board" if is_port(spec) else spec
+
+
+def open_device(spec: str, at: Setting) -> Device:
+    """A device by name; close it.
+
+    Raises:
+        InputError: the name is unknown.
+        ToolError, BoardError: what it runs on is missing or does not answer.
+    """
+    check_name(spec)
+    if spec in OPENERS:
+        return OPENERS[spec](at)
+    from .device import BoardDevice
+
+    return BoardDevice(spec)
