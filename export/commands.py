@@ -1,6 +1,7 @@
 """`stoic export` and `stoic import`: checkpoint -> QONNX -> integer network."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -87,7 +88,10 @@ def report(network: Network) -> list[dict[str, Any]]:
 
 
 def _print(network: Network, written: dict[str, str], *, as_json: bool) -> None:
+    from .executors import disagreements
+
     rows = report(network)
+    disputed = disagreements(Path(written["qonnx"]))
     if as_json:
         values = {
             **written,
@@ -96,6 +100,7 @@ def _print(network: Network, written: dict[str, str], *, as_json: bool) -> None:
             "source_sha256": network.source_sha256,
             "weight_bits": network.n_weight_bits,
             "n_ties": network.notes["n_ties"],
+            "executor_disagreements": [asdict(found) for found in disputed],
             "layers": rows,
             "notes": network.notes,
         }
@@ -122,6 +127,11 @@ def _print(network: Network, written: dict[str, str], *, as_json: bool) -> None:
         console.print(
             f"{network.notes['n_ties']} neurons have a batch norm that is exactly 0 at a reachable "
             "sum; they fire there, as exact mathematics says, where a float kernel may not."
+        )
+    if disputed:
+        console.print(
+            f"At {len(disputed)} sums the qonnx executor's float batch norm decides otherwise than "
+            "exact mathematics (--json names them); its scores can differ on images that meet one."
         )
     for what, path in written.items():
         console.print(f"{what}: {path}", soft_wrap=True, markup=False, highlight=False)

@@ -178,8 +178,6 @@ def disagreements(path: Path) -> list[Disagreement]:
     for layer, site in zip(lowered.network.layers, lowered.sites, strict=True):
         if site.batch_norm is None or layer.thresholds is None:
             continue
-        if site.unit != 1:
-            raise InputError(f"weights of {site.matmul!r} are +-{float(site.unit)}, not +-1")
         n, theta = layer.n_inputs, layer.thresholds.astype(np.int64)
         if layer.input == "bits":
             stored = np.broadcast_to(np.arange(-n, n + 1, 2)[:, None], (n + 1, len(theta)))
@@ -191,7 +189,9 @@ def disagreements(path: Path) -> list[Disagreement]:
             stored, first = np.concatenate([near.clip(low, high - 1), ends]), theta
         sums = np.where(layer.negated, -stored, stored)
         node = makers[site.batch_norm]
-        values = _run_batch_norm(node, [constants[name] for name in node.input[1:]], model, sums)
+        values = _run_batch_norm(
+            node, [constants[name] for name in node.input[1:]], model, sums * float(site.sum_unit)
+        )
         ties = {j for j, _ in _ties(lowered.network, layer.name)}
         for k, j in np.argwhere((values >= 0) != (stored >= first)):
             is_tie = int(j) in ties and stored[k, j] == first[j]
@@ -208,7 +208,7 @@ def _run_batch_norm(
     node: onnx.NodeProto,
     constants: list[TensorProto],
     model: onnx.ModelProto,
-    sums: NDArray[np.int64],
+    sums: NDArray[np.float64],
 ) -> NDArray[np.float32]:
     """(n, channels) a batch norm node of these sums, by the executor."""
     entry, end = (

@@ -42,6 +42,7 @@ class Site:
         weights: the tensor it multiplies by.
         is_transposed: that tensor is (n_inputs, n_outputs), not (n_outputs, n_inputs).
         unit: its weights are +-unit.
+        sum_unit: its sums are multiples of this, once the unit of its lanes is counted too.
         batch_norm: the tensor that a batch norm makes of the sums, if there is one.
     """
 
@@ -49,6 +50,7 @@ class Site:
     weights: str
     is_transposed: bool
     unit: Fraction
+    sum_unit: Fraction
     batch_norm: str | None = None
 
 
@@ -80,12 +82,11 @@ class _BatchNorm:
 
 @dataclass(frozen=True, eq=False)
 class _Sums:
-    """unit * (signs @ lanes), then `norm` if there is one."""
+    """site.sum_unit * (signs @ lanes), then `norm` if there is one."""
 
     site: Site
     input: Input
     signs: NDArray[np.int8]  # (n_outputs, n_inputs)
-    unit: Fraction
     norm: _BatchNorm | None = None
 
 
@@ -240,10 +241,10 @@ def _multiply(node: NodeProto, lanes: _Lanes, weights: Constant, *, transposed: 
             f"weight of neuron {j}, input {i} is {rows[j, i]}",
             "binary weights +-c, one c > 0 a layer",
         )
-    site = Site(node.name or node.output[0], node.input[1], transposed, Fraction(unit))
-    return _Sums(
-        site, lanes.input, np.where(rows > 0, 1, -1).astype(np.int8), site.unit * lanes.unit
-    )
+    scale = Fraction(unit)
+    name = node.name or node.output[0]
+    site = Site(name, node.input[1], transposed, scale, scale * lanes.unit)
+    return _Sums(site, lanes.input, np.where(rows > 0, 1, -1).astype(np.int8))
 
 
 def _batch_norm(graph: Graph, node: NodeProto, state: _State) -> _State:
@@ -314,7 +315,14 @@ def _compare(node: NodeProto, state: _State, sums: _Sums, unit: Fraction) -> _St
     norm = sums.norm or _constant(node, sums, np.zeros(1), 1)
     try:
         found = from_batch_norm(
-            norm.gamma, norm.beta, norm.mean, norm.var, norm.eps, n_inputs, sums.input, sums.unit
+            norm.gamma,
+            norm.beta,
+            norm.mean,
+            norm.var,
+            norm.eps,
+            n_inputs,
+            sums.input,
+            sums.site.sum_unit,
         )
         if found.values.shape != (n_outputs,):
             raise InputError(
@@ -343,11 +351,15 @@ def _compare(node: NodeProto, state: _State, sums: _Sums, unit: Fraction) -> _St
 
 def _scores(graph: Graph, state: _State) -> _Layer:
     sums = state.value
-    if not isinstance(sums, _Sums) or sums.norm is not None or sums.unit != 1:
+    if not isinstance(sums, _Sums) or sums.norm is not None or sums.site.sum_unit != 1:
         if isinstance(sums, _Lanes):
             ends = "a sign" if state.layers else "no layer"
         else:
-            ends = "a batch norm or constant" if sums.norm else f"sums of unit {float(sums.unit)}"
+            ends = (
+                "a batch norm or constant"
+                if sums.norm
+                else f"sums of unit {float(sums.site.sum_unit)}"
+            )
         raise ArtefactError(
             f"graph output {graph.output!r} comes from {ends}; supported: the plain sums of a last "
             "MatMul with weights and lanes of exactly +-1 (or uint8 lanes)"
