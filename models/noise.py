@@ -12,8 +12,6 @@ from ..sim.faults import FaultMap, restrict
 from ..sim.memory import Shape
 from .nets import Mlp
 
-_DRAWS = 1 << 16
-
 
 @dataclass(frozen=True)
 class FreshFlips:
@@ -40,12 +38,16 @@ class FreshFlips:
         # raw 64-bit words cut in four: drawing is a large share of a training step
         raw = self.rng.bit_generator.random_raw(-(-n // 4)).view(np.int16)[:n]
         draws = torch.from_numpy(raw).view(weights.shape)
-        if self.p01 == self.p10:
-            is_flipped = draws < round(self.p01 * _DRAWS) - _DRAWS // 2
-        else:
-            cut0, cut1 = (round(p * _DRAWS) - _DRAWS // 2 for p in (self.p01, self.p10))
-            is_flipped = torch.where(weights > 0, draws < cut1, draws < cut0)
+        is_flipped = _below(draws, self.p10)
+        if self.p01 != self.p10:
+            is_flipped = torch.where(weights > 0, is_flipped, _below(draws, self.p01))
         return torch.where(is_flipped, -weights, weights)
+
+
+def _below(draws: Tensor, p: float) -> Tensor:
+    """Where uniform int16 fall below their p-quantile; `<=`, as p = 1 has no int16 above all."""
+    n_of_65536 = round(p * 65536)
+    return draws <= n_of_65536 - 32769 if n_of_65536 else torch.zeros_like(draws, dtype=torch.bool)
 
 
 @dataclass(frozen=True, eq=False)

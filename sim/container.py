@@ -31,7 +31,18 @@ def write(
     header = {**header, "kit_version": kit_version()}
     stamp = {"format": form, "version": str(version), "header": json.dumps(header, sort_keys=True)}
     data = to_bytes({name: np.ascontiguousarray(a) for name, a in arrays.items()}, metadata=stamp)
-    write_whole(path, data)
+    write_whole(path, _in_order(data))
+
+
+def _in_order(data: bytes) -> bytes:
+    """The same safetensors file with its header sorted: equal contents give equal bytes.
+
+    The library writes its metadata in the random order of a hash map.
+    """
+    end = 8 + int.from_bytes(data[:8], "little")
+    text = json.dumps(json.loads(data[8:end]), sort_keys=True, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # keeps the arrays aligned
+    return len(text).to_bytes(8, "little") + text + data[end:]
 
 
 def write_whole(path: Path, data: bytes) -> None:

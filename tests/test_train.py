@@ -1,0 +1,317 @@
+"""Training: what is flipped, what the gradient passes through, and that a killed run comes back."""
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from stoic.models import losses
+from stoic.models.binary import MIN_SCALE, BinaryLinear, PositiveBatchNorm, binary_sign
+from stoic.models.checkpoint import Checkpoint
+from stoic.models.data import Images, load
+from stoic.models.frozen import integers
+from stoic.models.nets import Mlp, build_model, encode, to_checkpoint
+from stoic.models.noise import FreshFlips, apply_faults
+from stoic.models.recipe import Recipe, from_values, load_recipe, recipe_names, to_values
+from stoic.models.train import calibrate, fit
+from stoic.sim import faults as fault_maps
+from stoic.sim.bits import unpack
+from stoic.sim.errors import Iid
+from stoic.sim.exceptions import InputError
+from stoic.sim.faults import FaultMap
+from stoic.sim.memory import Fold, layout_of
+from stoic.sim.network import Network
+
+ROOT = Path(os.environ["STOIC_DATA"]) if "STOIC_DATA" in os.environ else None
+TINY = Recipe(
+    name="tiny",
+    data="fashion-mnist",
+    hidden=(32, 24),
+    epochs=4,
+    loss="margin_hinge",
+    margin=8.0,
+    batch=64,
+    p01_max=0.1,
+    p10_max=0.05,
+    running_norm_from=0.5,
+    select_rates=(0.0, 0.05),
+)
+
+
+@pytest.fixture(scope="module")
+def images() -> tuple[Images, Images]:
+    """2,000 real training images and 500 real validation images."""
+    training, validation = (load("fashion-mnist", s, ROOT) for s in ("train", "validation"))
+    return (
+        Images(training.images[:2000], training.labels[:2000]),
+        Images(validation.images[:500], validation.labels[:500]),
+    )
+
+
+@pytest.fixture(scope="module")
+def trained(images: tuple[Images, Images], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a run that nobody interrupted."""
+    out = tmp_path_factory.mktemp("whole")
+    fit(TINY, 5, *images, out)
+    return out
+
+
+def _flips(p01: float, p10: float, seed: int = 0) -> FreshFlips:
+    return FreshFlips(p01, p10, np.random.Generator(np.random.SFC64(seed)))
+
+
+# ---- layers ----
+
+
+def test_zero_counts_as_plus_one_in_weights_and_activations() -> None:
+    dense = BinaryLinear(3, 1)
+    with torch.no_grad():
+        dense.weight.copy_(torch.tensor([[0.0, -0.0, -1e-9]]))
+    assert dense(torch.eye(3)).flatten().tolist() == [1.0, 1.0, -1.0]
+    assert binary_sign()(torch.tensor([0.0, -0.0, -1e-9, 3.0])).tolist() == [1.0, 1.0, -1.0, 1.0]
+
+
+def test_the_gradient_passes_through_sign_inside_its_window_and_through_every_flip() -> None:
+    z = torch.tensor([-1.5, -1.0, 0.0, 0.5, 1.5], requires_grad=True)
+    binary_sign()(z).sum().backward()  # type: ignore[no-untyped-call]
+    assert z.grad is not None and z.grad.tolist() == [0.0, 1.0, 1.0, 1.0, 0.0]
+
+    x, up = torch.randn(5, 40), torch.randn(5, 6)
+    dense = BinaryLinear(40, 6)
+    dense.memory = _flips(0.3, 0.3)
+    sums = dense(x)
+    truth = torch.where(dense.weight >= 0, 1.0, -1.0)
+    assert not torch.equal(sums, x @ truth.T)  # something was flipped
+    sums.backward(up)
+    assert dense.weight.grad is not None
+    assert torch.allclose(dense.weight.grad, up.T @ x)  # a flip that negated it would show here
+
+
+def test_training_on_running_statistics_normalises_with_them_and_moves_them() -> None:
+    norm = PositiveBatchNorm(3).train()
+    norm.on_running, norm.momentum = True, 0.25
+    x = torch.randn(64, 3) * 4 + 2
+    mean, var = 0.25 * x.mean(0), 0.75 + 0.25 * x.var(0)
+    expected = (x - mean) / torch.sqrt(var + norm.eps)
+    assert torch.allclose(norm(x), expected, atol=1e-5)
+    assert torch.allclose(norm.running_mean, mean) and torch.allclose(norm.running_var, var)
+    with torch.no_grad():
+        norm.weight.copy_(torch.tensor([-1.0, 0.0, 2.0]))
+    norm.project()
+    assert norm.weight.tolist() == pytest.approx([MIN_SCALE, MIN_SCALE, 2.0])
+
+
+# ---- losses ----
+
+
+def test_losses_equal_their_definitions() -> None:
+    logits, target = torch.tensor([[10.0, -40.0, 3.0], [0.0, 0.0, 50.0]]), torch.tensor([0, 1])
+    hinge = [[(8 - 10), (8 - 40), (8 + 3)], [(8 + 0), (8 - 0), (8 + 50)]]
+    expected = [sum(max(0, v) for v in row) / 3 / 8 for row in hinge]
+    assert losses.margin_hinge(logits, target, 8.0).tolist() == pytest.approx(expected)
+    soft = [
+        math.log(sum(math.exp((v - row[t]) / 16) for v in row))
+        for row, t in zip(logits.tolist(), target.tolist(), strict=True)
+    ]
+    assert losses.cross_entropy(logits, target, 16.0).tolist() == pytest.approx(soft)
+
+
+# ---- memory ----
+
+
+@pytest.mark.parametrize(
+    ("p01", "p10"), [(0.1, 0.1), (0.02, 0.1), (0.0, 0.3), (0.0, 0.0), (1.0, 1.0)]
+)
+def test_fresh_flips_have_the_rates_that_were_asked_for(p01: float, p10: float) -> None:
+    weights = torch.where(torch.arange(500 * 801).reshape(500, 801) % 3 == 0, 1.0, -1.0)
+    memory = _flips(p01, p10)
+    first, second = memory.read(weights), memory.read(weights)
+    for stored, p in ((-1.0, p01), (1.0, p10)):
+        of = weights == stored
+        n = int(of.sum())
+        wrong = int((first[of] != stored).sum())
+        assert abs(wrong - n * p) <= 6 * math.sqrt(n * p * (1 - p)) + n / 65536
+    assert torch.equal(first.abs(), torch.ones_like(first))
+    assert torch.equal(first, second) == (p01 == p10 == round(p01))  # fresh every time
+
+
+def _stuck_and_flipped(network: Network) -> FaultMap:
+    layout = layout_of(network, (Fold(5, 36), Fold(3, 7), Fold(1, 32)))
+    return fault_maps.compose(
+        Iid(0.3, 0.05, 1).sample(layout, 0), Iid(0.1, 0.1, 2).sample(layout, 1)
+    )
+
+
+def test_a_fault_map_does_to_the_model_what_it_does_to_the_integer_network(
+    images: tuple[Images, Images],
+) -> None:
+    model = Mlp((784, 23, 17, 10)).eval()
+    network = integers(to_checkpoint(model, "random", {}, 0, {}))
+    faults = _stuck_and_flipped(network)
+    assert all(np.any(getattr(faults, plane)) for plane in fault_maps.PLANES)
+    apply_faults(model, faults)
+    faulty = fault_maps.apply(network, faults)
+    for dense, layer in zip(model.dense_layers, faulty.layers, strict=True):
+        read = dense(torch.eye(layer.n_inputs)).T  # the weights, one input at a time
+        assert torch.equal(read, torch.from_numpy(2.0 * unpack(layer.weights, layer.n_inputs) - 1))
+    apply_faults(model, None)
+    assert all(dense.memory is None for dense in model.dense_layers)
+
+    with pytest.raises(InputError, match="layer shapes"):
+        apply_faults(Mlp((784, 23, 18, 10)), faults)
+    with pytest.raises(InputError, match="thresholds"):
+        apply_faults(model, Iid(0.1, 0.1).sample(faults.layout, 0, ["thresholds"]))
+    with torch.no_grad():
+        model.norm_layers[0].weight[3] = -1.0
+    with pytest.raises(InputError, match="negated"):
+        apply_faults(model, faults)
+
+
+# ---- recipes ----
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"epoch": 3}, "unknown key epoch; the keys are name, data"),
+        ({"epochs": 0}, "epochs must be 1 or more, not 0"),
+        ({"epochs": "3"}, "epochs must be of type int"),
+        ({"hidden": 64}, "hidden must be a list"),
+        ({"hidden": [64, 0]}, "hidden must be positive"),
+        ({"p01_max": 0.6}, r"p01_max must be 0\.\.0\.5, not 0\.6"),
+        ({"loss": "mse"}, "loss must be one of margin_hinge, cross_entropy, not 'mse'"),
+        ({"data": "cifar"}, "data must be one of fashion-mnist, mnist"),
+        ({"select_rates": []}, "select_rates must be rates"),
+    ],
+)
+def test_an_illegal_recipe_gets_one_line(change: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=message) as error:
+        from_values({**to_values(TINY), **change})
+    assert "\n" not in str(error.value)
+
+
+def test_recipes_survive_json_and_unknown_ones_are_named() -> None:
+    for name in recipe_names():
+        recipe = load_recipe(name)
+        assert recipe.name == name
+        assert from_values(json.loads(json.dumps(to_values(recipe)))) == recipe
+    with pytest.raises(InputError, match=r"fashion-sfc, .*not 'fashion'"):
+        load_recipe("fashion")
+    values = to_values(TINY)
+    del values["loss"]
+    with pytest.raises(InputError, match="loss"):
+        from_values(values)
+
+
+# ---- the loop ----
+
+
+def test_training_learns_and_logs_every_epoch(trained: Path) -> None:
+    rows = [json.loads(line) for line in (trained / "log.jsonl").read_text().splitlines()]
+    assert [row["epoch"] for row in rows] == [1, 2, 3, 4]
+    assert all(set(row["validation_accuracy"]) == {"0", "0.05", "0.075"} for row in rows)
+    assert max(row["validation_accuracy"]["0"] for row in rows) > 0.6  # chance is 0.1
+    assert not (trained / "tiny.state").exists()
+
+
+def test_equal_seeds_give_equal_files_and_other_seeds_do_not(
+    images: tuple[Images, Images], trained: Path, tmp_path: Path
+) -> None:
+    whole = (trained / "tiny.ckpt").read_bytes()
+    short = replace(TINY, epochs=1)
+    fit(short, 5, *images, tmp_path / "a")
+    fit(short, 5, *images, tmp_path / "b")
+    fit(short, 6, *images, tmp_path / "c")
+    a, b, c = ((tmp_path / f / "tiny.ckpt").read_bytes() for f in "abc")
+    assert a == b
+    assert len({a, c, whole}) == 3
+
+
+_KILLED = """
+    import os, signal, sys
+    from pathlib import Path
+    from stoic.models.data import Images, load
+    from stoic.models.train import fit
+    from stoic.models.recipe import from_values
+    import json
+
+    root = Path(sys.argv[1]) if sys.argv[1] else None
+    parts = [load("fashion-mnist", s, root) for s in ("train", "validation")]
+    parts = [Images(p.images[:n], p.labels[:n]) for p, n in zip(parts, (2000, 500))]
+
+    def die(row):
+        if row["epoch"] == int(sys.argv[3]):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    fit(from_values(json.loads(sys.argv[4])), 5, *parts, Path(sys.argv[2]), die)
+"""
+
+
+def test_a_run_killed_after_any_epoch_ends_with_the_same_file(
+    images: tuple[Images, Images], trained: Path, tmp_path: Path
+) -> None:
+    for epoch in (1, 3):
+        command = [sys.executable, "-c", textwrap.dedent(_KILLED), str(ROOT or ""), str(tmp_path)]
+        run = subprocess.run(
+            [*command, str(epoch), json.dumps(to_values(TINY))], capture_output=True, text=True
+        )
+        assert run.returncode == -signal.SIGKILL, run.stderr
+        assert not (tmp_path / "tiny.ckpt").exists()
+    rows: list[int] = []
+    fit(TINY, 5, *images, tmp_path, lambda row: rows.append(row["epoch"]))
+    assert rows == [1, 2, 3, 4]
+    assert (tmp_path / "tiny.ckpt").read_bytes() == (trained / "tiny.ckpt").read_bytes()
+
+
+def test_a_state_of_another_run_or_half_a_state_is_not_taken_up(
+    images: tuple[Images, Images], trained: Path, tmp_path: Path
+) -> None:
+    class Stop(Exception):
+        pass
+
+    def stop(row: dict[str, object]) -> None:
+        raise Stop
+
+    with pytest.raises(Stop):
+        fit(TINY, 6, *images, tmp_path, stop)
+    state = tmp_path / "tiny.state"
+    other = state.read_bytes()
+    short = replace(TINY, epochs=1)
+    fit(short, 5, *images, tmp_path / "clean")
+    for content in (other, other[: len(other) // 2], b""):
+        state.write_bytes(content)
+        fit(short, 5, *images, tmp_path)
+        clean = tmp_path / "clean" / "tiny.ckpt"
+        assert (tmp_path / "tiny.ckpt").read_bytes() == clean.read_bytes()
+
+
+def test_calibration_measures_the_exact_sums_it_normalises(images: tuple[Images, Images]) -> None:
+    model = Mlp((784, 12, 10))
+    plain = replace(TINY, p01_max=0.0, p10_max=0.0, n_calibrations=1)
+    pixels = torch.from_numpy(images[0].images).flatten(1)
+    calibrate(model, plain, pixels, np.random.Generator(np.random.SFC64(0)))
+    weights = torch.where(model.dense_layers[0].weight >= 0, 1, -1)
+    sums = (encode(pixels, "uint8").long() @ weights.T).double()
+    norm = model.norm_layers[0]
+    assert torch.allclose(norm.running_mean.double(), sums.mean(0), rtol=1e-4, atol=0.5)
+    assert torch.allclose(norm.running_var.double(), sums.var(0, correction=0), rtol=1e-4)
+
+
+def test_a_checkpoint_rebuilds_the_model_it_was_made_from(images: tuple[Images, Images]) -> None:
+    torch.manual_seed(3)
+    model = Mlp((784, 30, 20, 10)).train()
+    x = encode(torch.from_numpy(images[1].images), "uint8")
+    model(x)  # moves the running statistics
+    checkpoint: Checkpoint = to_checkpoint(model, "random", {"a": [1]}, 3, {})
+    assert checkpoint.sizes == model.sizes
+    with torch.no_grad():
+        assert torch.equal(build_model(checkpoint)(x), model.eval()(x))
