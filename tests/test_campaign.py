@@ -1,0 +1,289 @@
+"""A campaign computes every row once, whatever kills it and whoever else works on its store."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from dataclasses import fields, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from stoic.sim import campaign, faults, golden, operating_points
+from stoic.sim.bits import pack
+from stoic.sim.campaign import Campaign
+from stoic.sim.device import GoldenDevice
+from stoic.sim.exceptions import ArtefactError, InputError
+from stoic.sim.intervals import student_t
+from stoic.sim.memory import layout_of
+from stoic.sim.network import Dense, Network
+from stoic.sim.store import Row, Store, Unit
+
+N_IMAGES = 40
+T_975_OF_4 = 2.7764451051977987  # 97.5 % quantile of Student's t, 4 degrees of freedom
+TOML = """
+[campaign]
+models = ["net.stoic"]
+data = "random"
+n_images = 40
+device = "golden"
+store = "rows.sqlite"
+[errors]
+rates = [0, 0.01]
+pairs = [[0.02, 0.10]]
+names = ["rram-3.3%"]
+chips = 5
+seed = 7
+"""
+
+
+def network() -> Network:
+    rng = np.random.default_rng(3)
+    rows = [pack(rng.integers(0, 2, shape)) for shape in ((65, 30), (7, 65))]
+    limits = rng.integers(-800, 800, 65).astype(np.int32)
+    clear = [np.zeros(len(r), np.bool_) for r in rows]
+    hidden = Dense("hidden", 30, rows[0], limits, clear[0], "uint8")
+    return Network("random", (hidden, Dense("scores", 65, rows[1], None, clear[1])))
+
+
+def data() -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    rng = np.random.default_rng(4)
+    return rng.integers(0, 256, (N_IMAGES, 30)).astype(np.uint8), rng.integers(0, 7, N_IMAGES)
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> Campaign:
+    (tmp_path / "plan.toml").write_text(TOML)
+    return replace(campaign.load(tmp_path / "plan.toml"), store=tmp_path / "rows.sqlite")
+
+
+def run(plan: Campaign, device: GoldenDevice) -> list[Row]:
+    net = network()
+    with Store(plan.store) as store:
+        return campaign.run(plan, device, net, layout_of(net), *data(), store)
+
+
+def result(row: Row) -> Row:
+    """The row without what differs from run to run."""
+    return replace(row, wall_time_s=0.0, computed_at_utc="")
+
+
+def test_rows_are_what_golden_says_under_the_chips_own_faults(plan: Campaign) -> None:
+    net, (images, labels) = network(), data()
+    rows = run(plan, GoldenDevice())
+    assert len(rows) == 1 + 3 * 5  # at rate 0 nothing is drawn
+    changed = set()
+    for row in rows:
+        e = row.unit.errors
+        model = operating_points.from_rates(e["p01"], e["p10"]).model(plan.seed)
+        drawn = model.sample(layout_of(net), row.unit.chip)
+        scores = golden.scores(faults.apply(net, drawn), images)
+        assert row.scores_sha256 == campaign.scores_sha256(scores)
+        assert row.faults_sha256 == drawn.sha256
+        assert row.n_correct == (scores.argmax(axis=1) == labels).sum()
+        assert np.array(row.confusion).sum() == N_IMAGES
+        changed.add(row.scores_sha256)
+    assert len(changed) > 10  # the faults matter, or the test proves nothing
+
+
+def test_a_row_is_never_computed_again(plan: Campaign) -> None:
+    first, second = GoldenDevice(), GoldenDevice()
+    rows = run(plan, first)
+    assert run(plan, second) == rows
+    assert (first.counters()["images"], second.counters()["images"]) == (16 * N_IMAGES, 0)
+    wider = replace(plan, n_chips=6)
+    assert len(run(wider, second)) == 19 and second.counters()["images"] == 3 * N_IMAGES
+
+
+# A process that works on the campaign, slowly; it says how many images it gave its device.
+WORKER = """
+import sys, time
+from pathlib import Path
+import importlib.util
+spec = importlib.util.spec_from_file_location("test_campaign", sys.argv[1])
+test = importlib.util.module_from_spec(spec); spec.loader.exec_module(test)
+from dataclasses import replace
+plan = replace(test.campaign.load(Path(sys.argv[2])), store=Path(sys.argv[3]))
+class Slow(test.GoldenDevice):
+    def infer(self, images):
+        time.sleep(0.03)
+        return super().infer(images)
+device = Slow()
+test.run(plan, device)
+print(device.counters()["images"])
+"""
+
+
+def worker(plan: Campaign) -> "subprocess.Popen[str]":
+    toml = plan.store.with_name("plan.toml")
+    command = [sys.executable, "-c", WORKER, __file__, str(toml), str(plan.store)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def n_rows(path: Path) -> int:
+    if not path.exists():
+        return 0
+    with Store(path) as store:
+        return len(store.rows())
+
+
+def test_a_killed_run_goes_on_where_it_stopped(plan: Campaign) -> None:
+    process = worker(plan)
+    while n_rows(plan.store) < 4:
+        assert process.poll() is None
+        time.sleep(0.005)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    with Store(plan.store) as store:
+        kept = store.rows()
+    assert 4 <= len(kept) < 16
+    device = GoldenDevice()
+    rows = run(plan, device)
+    assert device.counters()["images"] == (16 - len(kept)) * N_IMAGES  # none repeated
+    assert set(kept_times(kept)) <= set(kept_times(rows))
+    unbroken = run(replace(plan, store=plan.store.with_name("unbroken.sqlite")), GoldenDevice())
+    assert [result(r) for r in rows] == [result(r) for r in unbroken]
+
+
+def kept_times(rows: list[Row]) -> list[tuple[str, str]]:
+    return [(row.unit.key, row.computed_at_utc) for row in rows]
+
+
+def test_two_processes_share_a_campaign_and_repeat_nothing(plan: Campaign) -> None:
+    two = [worker(plan), worker(plan)]
+    counts = [int(process.communicate(timeout=60)[0]) for process in two]
+    assert sum(counts) == 16 * N_IMAGES
+    device = GoldenDevice()
+    assert len(run(plan, device)) == 16 and device.counters()["images"] == 0
+
+
+def test_everything_that_decides_a_row_is_in_its_key() -> None:
+    unit = Unit("net", "golden", "layout", {"model": "iid", "p01": 0.1}, 0, "x/test", "data", 10)
+    others = [replace(unit, errors={"model": "iid", "p01": 0.2})]
+    for field in fields(Unit):
+        value = getattr(unit, field.name)
+        if field.name != "errors":
+            changed = value + (1 if isinstance(value, int) else "'")
+            others.append(replace(unit, **{field.name: changed}))
+    assert len({u.key for u in (unit, *others)}) == 1 + len(fields(Unit))
+
+
+def bad_store(path: Path, how: str) -> None:
+    with Store(path):
+        pass
+    if how == "corrupt":
+        path.write_bytes(b"SQLite format 3\0" + b"\xff" * 500)
+    elif how == "text":
+        path.write_text("no database at all, but long enough to look like one " * 20)
+    elif how == "foreign":
+        path.unlink()
+        db = sqlite3.connect(path)
+        db.execute("CREATE TABLE cats (name TEXT)")
+        db.close()
+    elif how == "newer":
+        db = sqlite3.connect(path)
+        db.execute("PRAGMA user_version = 99")
+        db.close()
+    elif how == "absent":
+        path.unlink()
+
+
+@pytest.mark.parametrize(
+    ("how", "says"),
+    [
+        ("corrupt", "not a usable result store"),
+        ("text", "not a usable result store"),
+        ("foreign", "not a result store of this kit"),
+        ("newer", "version 99"),
+        ("absent", "no such result store"),
+    ],
+)
+def test_a_store_that_is_not_one_is_refused(tmp_path: Path, how: str, says: str) -> None:
+    path = tmp_path / "rows.sqlite"
+    bad_store(path, how)
+    with pytest.raises(ArtefactError, match=says):
+        Store(path, create=False)
+
+
+def test_a_row_that_was_changed_by_hand_is_refused(plan: Campaign) -> None:
+    run(plan, GoldenDevice())
+    db = sqlite3.connect(plan.store)
+    db.execute("UPDATE rows SET chip = 9 WHERE chip = 1")
+    db.commit()
+    db.close()
+    with Store(plan.store) as store, pytest.raises(ArtefactError, match="not what its key says"):
+        store.rows()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("n_images = 40", "", "needs 'n_images'"),
+        ("n_images = 40", "n_images = 0", "n_images must be 1 or more"),
+        ("n_images = 40", "n_images = true", "n_images must be int"),
+        ("chips = 5", "chips = 5\nchip = 1", r"unknown keys \['chip'\]"),
+        ("rates = [0, 0.01]", "rates = [1.5]", "p01 must be 0..1"),
+        ("[0.02, 0.10]", "[0.02]", "two numbers"),
+        ("rram-3.3%", "rram-9%", "errors must be one of rram-3.3%"),
+        ("[errors]", "[faults]\n[errors]", r"unknown tables \['faults'\]"),
+        ("[campaign]", "[campaign", "not a readable TOML"),
+    ],
+)
+def test_a_wrong_campaign_file_is_named(tmp_path: Path, old: str, new: str, says: str) -> None:
+    path = tmp_path / "plan.toml"
+    assert old in TOML
+    path.write_text(TOML.replace(old, new))
+    with pytest.raises((InputError, ArtefactError), match=says) as caught:
+        campaign.load(path)
+    assert str(path) in str(caught.value)
+
+
+def test_points_summarise_their_chips(plan: Campaign) -> None:
+    rows = run(plan, GoldenDevice())
+    clean, *noisy = campaign.points(rows)
+    assert clean.interval.low == clean.mean == clean.interval.high and clean.n_chips == 1
+    for point in noisy:
+        accuracy = [r.n_correct / N_IMAGES for r in rows if r.unit.errors == point.errors]
+        assert len(accuracy) == point.n_chips == 5
+        mean, reach = np.mean(accuracy), T_975_OF_4 * np.std(accuracy, ddof=1) / 5**0.5
+        ends = (point.interval.low, point.interval.high)
+        assert ends == pytest.approx((mean - reach, mean + reach))
+        assert point.minimum == min(accuracy) and point.std == pytest.approx(
+            np.std(accuracy, ddof=1)
+        )
+        assert "Student t" in point.interval.method
+
+
+def test_the_interval_covers_the_mean_as_often_as_it_says() -> None:
+    rng = np.random.default_rng(5)
+    hits = [
+        i.low <= 0.5 <= i.high
+        for i in (student_t(list(rng.normal(0.5, 0.1, 5))) for _ in range(2000))
+        if i.low is not None and i.high is not None
+    ]
+    assert len(hits) == 2000 and 0.935 < np.mean(hits) < 0.965
+
+
+RATE = st.floats(0, 1, allow_nan=False)
+
+
+@settings(max_examples=200, deadline=None)
+@given(RATE, RATE)
+def test_an_operating_point_is_read_back_from_its_name(p01: float, p10: float) -> None:
+    for pair in ((p01, p10), (p01, p01)):
+        point = operating_points.from_rates(*pair)
+        assert (point.p01, point.p10) == pair
+        again = operating_points.parse(point.name)
+        assert (again.p01, again.p10) == pair
+
+
+@pytest.mark.parametrize("name", ["", "iid", "iid-3.3", "iid--1%", "iid-101%", "rram-3.4%"])
+def test_an_unknown_operating_point_is_refused(name: str) -> None:
+    with pytest.raises(InputError, match=r"0\.\.1|errors must be one of rram-3.3%"):
+        operating_points.parse(name)
