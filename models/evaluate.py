@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from ..sim import golden
-from ..sim.container import kit_version
 from ..sim.device import Device
 from ..sim.errors import Iid
 from ..sim.exceptions import InputError
@@ -44,7 +43,7 @@ def accuracy_table(
         report: is told each point.
 
     Returns:
-        JSON values: kit_version, device, n_images, n_chips, seeds, and `models`, one entry each:
+        JSON values: device, n_images, n_chips, seeds, and `models`, one entry each:
         name, sizes, n_weight_bits, seed, checkpoint_sha256, validation (the checkpoint's results),
         float_disagreements (see `frozen.Disagreements`), and `points`, one for each rate:
         {model, ber, accuracy_percent (mean over chips), interval_percent (95 %, of the mean; null
@@ -87,7 +86,6 @@ def accuracy_table(
             }
         )
     return {
-        "kit_version": kit_version(),
         "device": device.name,
         "n_images": len(test.images),
         "n_chips": n_chips,
