@@ -15,9 +15,10 @@
 // Each instruction set is compiled by function attributes and chosen by the caller at run time.
 
 #include <atomic>
-#include <chrono>
 #include <cstdint>
 #include <cstring>
+#include <ctime>
+#include <functional>
 #include <new>
 #include <system_error>
 #include <thread>
@@ -416,10 +417,11 @@ void interleave(const Layer &layer, const uint8_t *images, int64_t n, Line *x) {
     }
 }
 
-using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point begin) {
-    return std::chrono::duration<double>(Clock::now() - begin).count();
+// What this thread has had of a processor: on a busy machine its neighbours do not count.
+double cpu_seconds() {
+    timespec now;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
 }
 
 struct Run {
@@ -428,7 +430,7 @@ struct Run {
     const uint8_t *images;
     int64_t n_images;
     int32_t *scores;
-    double *layer_seconds;  // null, or what each layer took, added over the blocks
+    double *layer_seconds;  // null, or CPU time of each layer, added over the blocks
     int64_t block;
     std::atomic<int64_t> next{0};
     std::atomic<bool> has_failed{false};
@@ -458,12 +460,12 @@ void work_off(Run &run) try {
                 std::memset(static_cast<void *>(fired.data()), 0,
                             static_cast<size_t>(n_tiles * layer.n_fired_words()) * sizeof(Line));
             const Work work{x.data(), n_tiles, fired.data(), is_last ? sums.data() : nullptr};
-            const auto begin = Clock::now();
+            const double begin = run.layer_seconds ? cpu_seconds() : 0;
             if (layer.is_uint8)
                 Path::bytes(layer, work);
             else
                 Path::bits(layer, work);
-            if (run.layer_seconds) run.layer_seconds[i] += seconds_since(begin);
+            if (run.layer_seconds) run.layer_seconds[i] += cpu_seconds() - begin;
             x.swap(fired);
         }
         for (int64_t m = 0; m < n; m++)
@@ -491,9 +493,9 @@ enum { PORTABLE, WITH_AVX2, WITH_AVX512 };
 
 template <class Path>
 double limit_per_second(int64_t rounds) {
-    const auto begin = Clock::now();
-    const int64_t products = Path::limit(rounds);
-    return static_cast<double>(products) / seconds_since(begin);
+    const double begin = cpu_seconds();
+    const auto products = static_cast<double>(Path::limit(rounds));
+    return products / (cpu_seconds() - begin);
 }
 
 }  // namespace
@@ -531,7 +533,7 @@ int stoic_engine_scores(int path, int64_t threads, const Layer *layers, int64_t 
     return start<Portable>(run, threads);
 }
 
-// Bit products a second of XOR, popcount and add on registers alone: what no kernel of the path can beat.
+// Bit products a CPU second of XOR, popcount and add on registers alone: what no kernel of the path can beat.
 double stoic_engine_limit(int path, int64_t rounds) {
 #ifdef HAS_X86
     if (path == WITH_AVX512) return limit_per_second<Avx512>(rounds);

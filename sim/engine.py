@@ -80,7 +80,7 @@ def resolve_path(path: str) -> EnginePath:
 
 
 def popcount_limit(path: str = "auto", rounds: int = 10_000_000) -> float:
-    """Bit products a second of XOR, popcount and add on registers alone, measured now on one core.
+    """Bit products a CPU second of XOR, popcount and add on registers alone, measured now.
 
     No kernel of the path can be faster: there is no memory access and nothing else in the loop.
     """
@@ -121,7 +121,7 @@ class Engine:
         return self._run(images, None)
 
     def profile(self, images: NDArray[np.generic]) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
-        """`scores` on one thread, and the (n_layers,) seconds spent inside each layer's kernel."""
+        """`scores` on one thread, and the (n_layers,) CPU seconds spent in each layer's kernel."""
         seconds = np.zeros(len(self.network.layers), np.float64)
         return self._run(images, seconds), seconds
 
