@@ -27,7 +27,8 @@ _ANNOTATION = "finn_datatype"  # key under which QONNX keeps a tensor's integer 
 def refuse(node: NodeProto, why: str, supported: str) -> ArtefactError:
     """The one line with which a node is refused: its name, its type, the reason, what would do."""
     label = node.name or f"that makes {', '.join(node.output) or 'nothing'}"
-    return ArtefactError(f"node {label!r} ({node.op_type}): {why}; supported: {supported}")
+    op_type = repr(node.op_type)[1:-1]  # a damaged name stays on one line
+    return ArtefactError(f"node {label!r} ({op_type}): {why}; supported: {supported}")
 
 
 @dataclass(frozen=True, eq=False)

@@ -108,8 +108,9 @@ def write_images(network: Network, layout: Layout, folder: Path) -> dict[str, An
         "banks": entries,
         "link": {"file": LINK_IMAGE, "sha256": container.file_sha256(folder / LINK_IMAGE)},
     }
-    container.write_whole(folder / MANIFEST, (json.dumps(manifest, indent=1) + "\n").encode())
-    return manifest
+    text = json.dumps(manifest, indent=1) + "\n"
+    container.write_whole(folder / MANIFEST, text.encode())
+    return dict(json.loads(text))
 
 
 def write_link_image(parts: list[Block], path: Path, network_sha256: str) -> None:

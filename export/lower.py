@@ -156,7 +156,7 @@ def _start(graph: Graph) -> _Lanes:
     inputs: dict[str, Input | None] = {"UINT8": "uint8", "BIPOLAR": "bits", "FLOAT32": None}
     if graph.input_type not in inputs:
         raise ArtefactError(
-            f"graph input {graph.input!r} is {graph.input_type}; supported: UINT8, BIPOLAR, "
+            f"graph input {graph.input!r} is {graph.input_type!r}; supported: UINT8, BIPOLAR, "
             "or any float where the first operation is BipolarQuant"
         )
     return _Lanes(inputs[graph.input_type], graph.input_shape)
