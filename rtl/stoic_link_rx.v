@@ -52,7 +52,7 @@ module stoic_link_rx #(
     wire [31:0]        crc;
 
     assign s_axis_tready = !full_i && state_q != CHECK;
-    assign idle_o        = state_q == HUNT;
+    assign idle_o        = state_q == HUNT && !commit_o;
     wire   beat          = s_axis_tvalid && s_axis_tready;
     wire   silent        = silence_q[TIMEOUT_W];
     // over 2^PAGE_W - 4: does not fit a page beside its head
