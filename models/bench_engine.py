@@ -37,13 +37,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from ..sim.bits import pack, unpack
+from ..sim.bits import unpack
 from ..sim.container import kit_version
 from ..sim.engine import Engine, popcount_limit
 from ..sim.errors import Iid
 from ..sim.exceptions import StoicError
 from ..sim.memory import layout_of
-from ..sim.network import Dense, Input, Network
+from ..sim.network import Dense, Network, random_network
 
 SIZES = (784, 2048, 2048, 10)
 FASHION_SFC = (784, 256, 256, 256, 10)
@@ -76,26 +76,6 @@ class EngineBench:
     command: str
     kit_version: str
     seeds: list[int]
-
-
-def random_network(sizes: tuple[int, ...], first_input: Input, rng: np.random.Generator) -> Network:
-    """Random weights, and thresholds close enough to the middle that neurons fire both ways."""
-    layers = []
-    for i, (n, m) in enumerate(zip(sizes, sizes[1:], strict=False)):
-        kind: Input = first_input if i == 0 else "bits"
-        middle, spread = (0, 3000) if kind == "uint8" else (n // 2, 8)
-        thresholds = (middle + rng.integers(-spread, spread + 1, m)).astype(np.int32)
-        layers.append(
-            Dense(
-                name=f"L{i}",
-                n_inputs=n,
-                weights=pack(rng.integers(0, 2, (m, n), dtype=np.uint8)),
-                thresholds=None if i == len(sizes) - 2 else thresholds,
-                negated=np.zeros(m, np.bool_),
-                input=kind,
-            )
-        )
-    return Network("random", tuple(layers))
 
 
 class TorchPeer:

@@ -12,7 +12,7 @@ stored bit and integer. A reader refuses what it does not know.
 """
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import container
-from .bits import Words, lane_mask, n_words
+from .bits import Words, lane_mask, n_words, pack
 from .exceptions import ArtefactError, InputError
 
 FORMAT = "stoic-network"
@@ -176,6 +176,33 @@ def check_images(network: Network, images: NDArray[np.generic]) -> NDArray[np.ui
         raise InputError(f"images must lie in 0..{high}, not {images.min()}..{images.max()}")
     flat = images.reshape(len(images), network.n_inputs)
     return np.ascontiguousarray(flat.astype(np.uint8, copy=False))
+
+
+def random_network(sizes: tuple[int, ...], first_input: Input, rng: np.random.Generator) -> Network:
+    """A network of random weights, for benches and tests; neurons fire both ways.
+
+    Args:
+        sizes: elements of an image, neurons of every hidden layer, classes.
+        first_input: what the first layer takes.
+    """
+    layers = []
+    for i, (n, m) in enumerate(zip(sizes, sizes[1:], strict=False)):
+        kind: Input = first_input if i == 0 else "bits"
+        middle, spread = (0, 100.0) if kind == "uint8" else (n / 2, 0.5)
+        wanted = np.rint(middle + spread * n**0.5 * rng.standard_normal(m))
+        layer = Dense(
+            name=f"L{i}",
+            n_inputs=n,
+            weights=pack(rng.integers(0, 2, (m, n), dtype=np.uint8)),
+            thresholds=None,
+            negated=np.zeros(m, np.bool_),
+            input=kind,
+        )
+        if i < len(sizes) - 2:
+            thresholds = wanted.clip(*layer.threshold_range).astype(np.int32)
+            layer = replace(layer, thresholds=thresholds)
+        layers.append(layer)
+    return Network("random", tuple(layers))
 
 
 def save(network: Network, path: Path) -> None:
