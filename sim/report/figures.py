@@ -1,0 +1,214 @@
+"""Figures: accuracy over bit error rate, where faults sat in memory, resources of a device."""
+
+import io
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from ..exceptions import InputError
+from ..faults import FaultMap
+
+INK, LINE = "#1b2430", "#d5dbe3"
+SERIES = ("#0a66c2", "#c2500a", "#3c7d22", "#8a3fb0")
+# In the page these colours become variables, so that the figures follow its light or dark scheme.
+VARIABLES = {INK: "currentColor", LINE: "var(--line)"} | {
+    colour: f"var(--series-{i})" for i, colour in enumerate(SERIES, 1)
+}
+_STYLE: dict[Any, Any] = {
+    "axes.edgecolor": LINE,
+    "axes.labelcolor": INK,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.titlecolor": INK,
+    "axes.titlesize": 10,
+    "axes.titlelocation": "left",
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
+    "savefig.facecolor": "none",
+    "font.family": "sans-serif",
+    "font.size": 10,
+    "grid.color": LINE,
+    "grid.linewidth": 0.7,
+    "legend.frameon": False,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "stoic",
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+}
+FORMATS = (".svg", ".png", ".pdf")
+
+
+def _figure(width: float, height: float) -> Figure:
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def accuracy_figure(points: Sequence[Mapping[str, Any]]) -> Figure:
+    """Mean accuracy over bit error rate, one line a network, with the interval of the mean as band.
+
+    Args:
+        points: as `campaign.point_rows` gives them; those with p01 != p10 are drawn apart.
+    """
+    with matplotlib.rc_context(_STYLE):
+        figure = _figure(7.2, 4.0)
+        ax = figure.subplots()
+        names = list(dict.fromkeys((p["network"], p["device"]) for p in points))
+        has_devices = len({device for _, device in names}) > 1
+        for i, name in enumerate(names):
+            colour = SERIES[i % len(SERIES)]
+            own = sorted((p for p in points if (p["network"], p["device"]) == name), key=_ber)
+            label = " on ".join(name) if has_devices else name[0]
+            even = [p for p in own if p["p01"] == p["p10"]]
+            odd = [p for p in own if p["p01"] != p["p10"]]
+            if even:
+                _line(ax, even, colour, label)
+            if odd:
+                _dots(ax, odd, colour, f"{label}, p01 ≠ p10")
+        ax.set_xlabel("bit error rate of the stored bits, (p01 + p10) / 2, %")
+        ax.set_ylabel("accuracy, %")
+        ax.set_xlim(left=-0.15)
+        ax.legend()
+    return figure
+
+
+def _ber(point: Mapping[str, Any]) -> float:
+    return float(point["ber"])
+
+
+def _arrays(points: Sequence[Mapping[str, Any]]) -> tuple[NDArray[np.float64], ...]:
+    """Rate, mean, low and high in percent; an interval that is not known has no width."""
+    values = [
+        (p["ber"], p["mean"], *(p["mean"] if p[e] is None else p[e] for e in ("low", "high")))
+        for p in points
+    ]
+    return tuple(100 * np.array(values, np.float64).T)
+
+
+def _line(ax: Axes, points: Sequence[Mapping[str, Any]], colour: str, label: str) -> None:
+    x, mean, low, high = _arrays(points)
+    ax.fill_between(x, low, high, color=colour, alpha=0.18, linewidth=0)
+    ax.errorbar(x, mean, (mean - low, high - mean), color=colour, lw=0, elinewidth=1, capsize=2)
+    ax.plot(x, mean, "o-", color=colour, label=label, linewidth=1.8, markersize=4)
+
+
+def _dots(ax: Axes, points: Sequence[Mapping[str, Any]], colour: str, label: str) -> None:
+    x, mean, low, high = _arrays(points)
+    error = (mean - low, high - mean)
+    ax.errorbar(
+        x, mean, error, color=colour, fmt="D", mfc="none", label=label, capsize=2, elinewidth=1
+    )
+
+
+def memory_figure(faults: FaultMap) -> Figure:
+    """Where the faults of the weight memories sat: by bank and address, and by bank and bit.
+
+    A row is a bank; darker means more faulty cells in a word, or at a bit position.
+    """
+    layout = faults.layout
+    faulty = (faults.cells("flip") | faults.cells("stuck0") | faults.cells("stuck1")).astype(bool)
+    layers = range(len(layout.shapes))
+    heights = [max(0.45, 0.055 * layout.folds[i].pe) for i in layers]
+    shade = LinearSegmentedColormap.from_list("faults", [(*_rgb(SERIES[0]), a) for a in (0.0, 1.0)])
+    with matplotlib.rc_context({**_STYLE, "axes.grid": False}):
+        figure = _figure(7.6, sum(heights) + 0.62 * len(heights) + 0.3)
+        axes = figure.subplots(
+            len(heights), 2, squeeze=False, height_ratios=heights, width_ratios=(3, 1)
+        )
+        for i in layers:
+            banks = [b for b in layout.banks if b.layer == i and b.kind == "weights"]
+            cells = np.array(
+                [
+                    faulty[b.first_cell : b.first_cell + b.n_words * b.width].reshape(-1, b.width)
+                    for b in banks
+                ]
+            )  # (bank, address, bit)
+            for ax, counts, what in (
+                (axes[i, 0], cells.sum(2), "address"),
+                (axes[i, 1], cells.sum(1), "bit"),
+            ):
+                ax.imshow(counts, aspect="auto", cmap=shade, vmin=0, interpolation="nearest")
+                ax.set_yticks([0, len(banks) - 1] if len(banks) > 1 else [0])
+                ax.set_xlabel(what, fontsize=8, labelpad=1)
+                ax.tick_params(labelsize=8, length=2)
+            axes[i, 0].set_title(
+                f"layer {i}: {len(banks)} bank{'s' * (len(banks) > 1)} of {banks[0].n_words} x {banks[0].width} bits, "
+                f"{int(cells.sum())} faulty cells"
+            )
+            axes[i, 0].set_ylabel("bank", fontsize=8)
+    return figure
+
+
+def resource_figure(shares: Mapping[str, tuple[int, int]]) -> Figure:
+    """Bars of what is used against what the device has.
+
+    Args:
+        shares: name -> (used, available).
+    """
+    with matplotlib.rc_context({**_STYLE, "axes.grid": False}):
+        figure = _figure(6.4, 0.5 + 0.42 * len(shares))
+        ax = figure.subplots()
+        for i, (used, available) in enumerate(shares.values()):
+            share = 100 * used / available
+            ax.barh(i, 100, color=LINE, height=0.55)
+            ax.barh(i, share, color=SERIES[0], height=0.55)
+            ax.text(101.5, i, f"{used} of {available} ({share:.0f} %)", va="center")
+        ax.set_yticks(range(len(shares)), list(shares))
+        ax.set_xlim(0, 145)
+        ax.set_xticks([])
+        ax.invert_yaxis()
+        for side in ("left", "bottom"):
+            ax.spines[side].set_visible(False)
+        ax.tick_params(length=0)
+    return figure
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a figure, in the format that the name says.
+
+    Raises:
+        InputError: another format.
+    """
+    if path.suffix not in FORMATS:
+        raise InputError(f"a figure must end in {', '.join(FORMATS)}, not {path.name!r}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with matplotlib.rc_context(_STYLE):
+        figure.savefig(path, dpi=150, facecolor="white", **_dateless(path.suffix))
+
+
+def _dateless(suffix: str) -> dict[str, Any]:
+    dates = {".svg": "Date", ".pdf": "CreationDate"}
+    return {"metadata": {dates[suffix]: None}} if suffix in dates else {}
+
+
+def inline_svg(figure: Figure, name: str, title: str) -> str:
+    """A figure as an SVG element for the page.
+
+    Args:
+        name: unique in the page; ids begin with it.
+        title: read out in place of the picture.
+    """
+    text = io.StringIO()
+    with matplotlib.rc_context(_STYLE):
+        figure.savefig(text, format="svg", **_dateless(".svg"))
+    svg = text.getvalue()[text.getvalue().index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", svg)
+    for colour, variable in VARIABLES.items():
+        svg = svg.replace(colour, variable)
+    svg = re.sub(r"font-family: [^;\"]*", "font-family: var(--sans)", svg)
+    return svg.replace("<svg ", f'<svg role="img" aria-label="{title}" class="figure" ', 1)
+
+
+def _rgb(colour: str) -> tuple[float, float, float]:
+    r, g, b = (int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5))
+    return r, g, b
