@@ -1,0 +1,332 @@
+"""BoardDevice: the driver of a real or virtual board; only the URL tells them apart.
+
+Never are more frames on their way than the board has pages, so nothing is lost on a line that cannot
+hold bytes back. A frame that the line damaged or lost is sent again, which is safe for all of them:
+requests overwrite, read or infer, and none does anything twice. What was written is read back.
+"""
+
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..sim.bits import Words
+from ..sim.exceptions import BoardError, InputError
+from ..sim.faults import FaultMap, check_for, readdress
+from ..sim.golden import classify
+from ..sim.memory import Layout, bank_words, shapes_of, stored_bits
+from ..sim.network import Network, check_images
+from . import link
+from .link import Command, Counters, Frame, Identity, Status
+from .port import Port, RecordingPort, ReplayPort, SerialPort
+
+DEFAULT_BAUD = 3_000_000
+DEFAULT_TIMEOUT_S = 5.0
+RETRIES = 5
+_FIRST_PROBE_S = 0.02
+_ID_BYTES = 16
+
+Run = tuple[int, int, Words]  # bank, address, consecutive words
+Progress = Callable[[int], None]
+
+_log = logging.getLogger(__name__)
+
+
+class BoardDevice:
+    """A board behind a byte stream, as a Device."""
+
+    def __init__(
+        self,
+        port: str | Port,
+        layout: Layout,
+        *,
+        baud: int = DEFAULT_BAUD,
+        timeout_s: float = DEFAULT_TIMEOUT_S,
+        record: Path | None = None,
+    ) -> None:
+        """Open the port, wait for the board and check that it was built for this layout.
+
+        Args:
+            port: pyserial URL, e.g. /dev/ttyUSB1, a pty, socket://127.0.0.1:5000.
+            layout: folding of the network that will be loaded.
+            baud: of a real UART.
+            timeout_s: how long the board may be silent.
+            record: file for the traffic, for a RecordedDevice.
+
+        Raises:
+            BoardError: port missing or busy, no answer, another protocol, or another layout.
+        """
+        opened = SerialPort(port, baud, timeout_s) if isinstance(port, str) else port
+        self.name = self.url = opened.url
+        self._port = RecordingPort(opened, record, layout) if record else opened
+        self._layout, self._timeout_s = layout, timeout_s
+        self._sequence = self._n_retries = 0
+        self._rest = b""
+        self._frames: deque[Frame] = deque()
+        self._network: Network | None = None
+        self._memory: list[Words] | None = None  # what the board holds; None: not known
+        try:
+            self.identity = self._synchronise()
+            self._check_identity()
+            self._first = self._read_counters()
+        except BaseException:
+            self.close()
+            raise
+
+    def load(self, network: Network) -> None:
+        """Write every bank and read it back; clears faults.
+
+        Raises:
+            InputError: the network has other shapes than the layout.
+            BoardError: the board does not answer, or a word reads back otherwise than written.
+        """
+        if self._layout.shapes != shapes_of(network):
+            raise InputError(f"the board's layout is not for the layer shapes of {network.name!r}")
+        self._network = network
+        words = bank_words(stored_bits(network, self._layout), self._layout)
+        self._store(words, [(bank, 0, w) for bank, w in enumerate(words)])
+
+    def inject(self, faults: FaultMap | None) -> None:
+        """Write the words that change, as the faulty memory would read them; None restores the network.
+
+        Raises:
+            InputError: the map is of other layer shapes.
+            BoardError: as `load`.
+        """
+        network, memory = self._loaded()
+        stored = stored_bits(network, self._layout)
+        if faults is not None:
+            check_for(network, faults)
+            stored = readdress(faults, self._layout).read(stored)
+        words = bank_words(stored, self._layout)
+        runs = [(bank, *run) for bank, new in enumerate(words) for run in changed(memory[bank], new)]
+        self._store(words, runs)
+
+    def infer(
+        self, images: NDArray[np.generic], progress: Progress | None = None
+    ) -> NDArray[np.int32]:
+        """Scores of images, streamed with as many in flight as the board has pages.
+
+        Args:
+            progress: called with the number of images answered so far, now and then.
+
+        Raises:
+            InputError: the images do not fit the network.
+            BoardError: the board died, or lost its memory meanwhile, or its class is not that of its scores.
+        """
+        network, memory = self._loaded()
+        data = check_images(network, images)
+        if network.layers[0].input == "bits":
+            data = np.packbits(data, axis=1, bitorder="little")
+        retries_before = self._n_retries
+        answers = self._ask(Command.INFER, [image.tobytes() for image in data], progress)
+        n_classes = network.n_classes
+        if any(len(answer) != 4 * n_classes + 1 for answer in answers):
+            raise BoardError(f"{self.url}: an answer does not hold {n_classes} scores and a class")
+        raw = np.frombuffer(b"".join(answers), np.uint8).reshape(len(data), 4 * n_classes + 1)
+        scores = np.ascontiguousarray(raw[:, :-1]).view("<i4").astype(np.int32, copy=False)
+        if (classify(scores) != raw[:, -1]).any():
+            raise BoardError(f"{self.url}: the board's classes are not those of its scores")
+        if self._n_retries != retries_before:  # a reset also looks like a lost frame
+            self._verify([(bank, 0, words) for bank, words in enumerate(memory)])
+        return scores
+
+    def counters(self) -> dict[str, int]:
+        """What the board counted since this device was made, and the frames sent again."""
+        now, first = self._read_counters(), self._first
+        return {
+            "images": (now.images - first.images) % (1 << 32),
+            "good_frames": (now.good_frames - first.good_frames) % (1 << 32),
+            "bad_frames": (now.bad_frames - first.bad_frames) % (1 << 16),
+            "busy_cycles": (now.busy_cycles - first.busy_cycles) % (1 << 40),
+            "retries": self._n_retries,
+        }
+
+    def read_back(self) -> list[Words]:
+        """The words of every bank as the datapath reads them now."""
+        return self._read([(b, 0, bank.n_words) for b, bank in enumerate(self._layout.banks)])
+
+    def close(self) -> None:
+        """Release the port."""
+        self._port.close()
+
+    def _check_identity(self) -> None:
+        me, wanted = self.identity, bytes.fromhex(self._layout.sha256)[:_ID_BYTES]
+        if me.protocol != link.PROTOCOL:
+            raise BoardError(
+                f"{self.url}: speaks protocol {me.protocol}, this kit speaks {link.PROTOCOL}"
+            )
+        if me.layout != wanted:
+            raise BoardError(
+                f"{self.url}: built for layout {me.layout.hex()[:12]}, the network's folding is layout "
+                f"{wanted.hex()[:12]}; program the bitstream of this network and board"
+            )
+
+    def _loaded(self) -> tuple[Network, list[Words]]:
+        if self._network is None or self._memory is None:
+            raise InputError(f"load a network into {self.url} first")
+        return self._network, self._memory
+
+    def _store(self, words: list[Words], runs: Sequence[Run]) -> None:
+        """Make the memory hold `words`, by writing and reading back the runs in which it does not."""
+        self._memory = None
+        most = link.max_words(self.identity.max_payload)
+        requests = [
+            link.write_payload(bank, at, run[at - address :][:count])
+            for bank, address, run in runs
+            for at, count in link.chunks(address, len(run), most)
+        ]
+        self._ask(Command.WRITE, requests)
+        self._verify(runs)
+        self._memory = words
+
+    def _verify(self, runs: Sequence[Run]) -> None:
+        read = self._read([(bank, address, len(words)) for bank, address, words in runs])
+        for (bank, address, words), got in zip(runs, read, strict=True):
+            wrong = np.flatnonzero(words != got)
+            if len(wrong):
+                i = wrong[0]
+                self._memory = None
+                raise BoardError(
+                    f"{self.url}: bank {self._layout.banks[bank].name}, address {address + i} reads "
+                    f"{got[i]:#x}, written was {words[i]:#x}; the memory is broken or the board was reset"
+                )
+
+    def _read(self, places: Sequence[tuple[int, int, int]]) -> list[Words]:
+        """Words of (bank, address, count)."""
+        most = link.max_words(self.identity.max_payload)
+        parts = [
+            [(bank, at, n) for at, n in link.chunks(address, count, most)]
+            for bank, address, count in places
+        ]
+        flat = [part for place in parts for part in place]
+        answers = iter(self._ask(Command.READ, [link.read_payload(*part) for part in flat]))
+        read = [b"".join(next(answers) for _ in place) for place in parts]
+        for (_, _, count), data in zip(places, read, strict=True):
+            if len(data) != count * link.WORD_BYTES:
+                raise BoardError(f"{self.url}: asked for {count} words, got {len(data)} bytes")
+        return [link.unpack_words(data) for data in read]
+
+    def _read_counters(self) -> Counters:
+        try:
+            return link.unpack_counters(self._ask(Command.COUNTERS, [b""])[0])
+        except ValueError as error:
+            raise BoardError(f"{self.url}: {error}") from error
+
+    def _ask(
+        self, command: Command, payloads: Sequence[bytes], progress: Progress | None = None
+    ) -> list[bytes]:
+        """Payloads of the answers, after their status, in order."""
+        answers: list[bytes] = []
+        waiting = deque(enumerate(payloads))
+        flight: deque[tuple[int, int, bytes]] = deque()  # sequence, index, payload
+        failures = 0
+        while len(answers) < len(payloads):
+            frames = []
+            while waiting and len(flight) < self.identity.n_pages:
+                i, payload = waiting.popleft()
+                flight.append((self._next_sequence(), i, payload))
+                frames.append(link.encode(Frame(flight[-1][0], command, payload)))
+            if frames:
+                self._port.write(b"".join(frames))
+            status, answer = self._answer(flight[0][0], command)
+            if status is Status.OK:
+                flight.popleft()
+                answers.append(answer)
+                failures = 0
+                if progress and len(answers) % 256 == 0:
+                    progress(len(answers))
+                continue
+            if status is not None and not status.is_damage:
+                raise BoardError(f"{self.url}: refused {command.name}: {status.name}")
+            failures += 1
+            self._n_retries += 1
+            what = "an answer did not come" if status is None else f"a frame arrived with {status.name}"
+            _log.warning("%s: %s; sending again", self.url, what)
+            if failures > RETRIES:
+                raise BoardError(f"{self.url}: gave up after {RETRIES} retries: {what}")
+            if self._synchronise() != self.identity:
+                raise BoardError(f"{self.url}: another board answers now")
+            waiting.extendleft((i, payload) for _, i, payload in reversed(flight))
+            flight.clear()
+        if progress:
+            progress(len(answers))
+        return answers
+
+    def _answer(self, sequence: int, command: Command) -> tuple[Status | None, bytes]:
+        """Status and payload of the next answer that is owed; None when it does not come or is not that."""
+        while (frame := self._receive(self._timeout_s)) is not None:
+            if frame.sequence != sequence or not frame.payload:
+                return None, b""
+            if frame.payload[0] not in set(Status):
+                raise BoardError(f"{self.url}: unknown status {frame.payload[0]}")
+            status = Status(frame.payload[0])
+            if frame.command == command | link.ANSWER or status.is_damage:
+                return status, frame.payload[1:]
+        return None, b""
+
+    def _receive(self, timeout_s: float) -> Frame | None:
+        """The next frame; None when the line falls silent before it is whole."""
+        most = self.identity.max_payload if hasattr(self, "identity") else 0xFFFF
+        while not self._frames:
+            wanted = link.missing(self._rest, most) if self._rest else link.OVERHEAD_BYTES + 1
+            data = self._port.read(wanted, timeout_s)
+            is_silent = len(data) < wanted
+            frames, self._rest = link.decode(self._rest + data, most, final=is_silent)
+            self._frames.extend(frames)
+            if is_silent and not frames:
+                return None
+        return self._frames.popleft()
+
+    def _synchronise(self) -> Identity:
+        """Ask who is there, less and less often, until the board is in step again and answers.
+
+        A board that has seen a damaged frame throws everything away until the line is silent.
+        """
+        waited_s, wait_s = 0.0, _FIRST_PROBE_S
+        while waited_s < self._timeout_s:
+            sequence = self._next_sequence()
+            self._port.write(link.encode(Frame(sequence, Command.IDENTIFY)))
+            while (frame := self._receive(wait_s)) is not None:
+                head = (frame.sequence, frame.command, frame.payload[:1])
+                if head == (sequence, Command.IDENTIFY | link.ANSWER, bytes([Status.OK])):
+                    try:
+                        return link.unpack_identity(frame.payload[1:])
+                    except ValueError as error:
+                        raise BoardError(f"{self.url}: {error}; another kit's board") from error
+            waited_s, wait_s = waited_s + wait_s, 2 * wait_s
+        raise BoardError(
+            f"{self.url}: no answer in {self._timeout_s:g} s; check cable, baud rate and bitstream"
+        )
+
+    def _next_sequence(self) -> int:
+        self._sequence = (self._sequence + 1) % 256
+        return self._sequence
+
+
+class RecordedDevice(BoardDevice):
+    """A recording in the place of its board: the same calls give the same scores."""
+
+    def __init__(self, path: Path) -> None:
+        """Take the recording that `BoardDevice(..., record=path)` made.
+
+        Raises:
+            ArtefactError: not there, or not a recording of this version.
+        """
+        port = ReplayPort(path)
+        super().__init__(port, port.layout)
+
+
+def changed(old: Words, new: Words) -> list[tuple[int, Words]]:
+    """(address, words) of every run of consecutive words that differ.
+
+    >>> [(a, list(w)) for a, w in changed(np.uint64([1, 2, 3, 4]), np.uint64([1, 5, 6, 4]))]
+    [(1, [np.uint64(5), np.uint64(6)])]
+    """
+    where = np.flatnonzero(old != new)
+    runs = (list(run) for _, run in groupby(enumerate(where), lambda pair: pair[1] - pair[0]))
+    return [(int(run[0][1]), new[run[0][1] : run[-1][1] + 1]) for run in runs]

@@ -1,0 +1,177 @@
+"""Where the bytes of the host link go: a pyserial URL, and the recording of one.
+
+A recording is JSON lines: a header, then one line for every write and read in the order in which the
+driver made them. The driver does the same whenever it reads the same, so a replay needs no board, and
+any byte that it would send otherwise than recorded is an error.
+"""
+
+import base64
+import json
+from pathlib import Path
+from typing import Any, Protocol
+
+import serial
+
+from ..sim.container import kit_version
+from ..sim.exceptions import ArtefactError, BoardError
+from ..sim.memory import Layout, from_json, to_json
+
+FORMAT = "stoic-recording"
+VERSION = 1
+
+
+class Port(Protocol):
+    """A byte stream to a board."""
+
+    url: str
+
+    def read(self, size: int, timeout_s: float) -> bytes:
+        """`size` bytes, fewer when they do not come in time."""
+
+    def write(self, data: bytes) -> None:
+        """Send everything."""
+
+    def close(self) -> None:
+        """Release the port."""
+
+
+class SerialPort:
+    """`/dev/ttyUSB0`, the path of a pty, `socket://host:port`, or any other URL of pyserial."""
+
+    def __init__(self, url: str, baud: int, timeout_s: float) -> None:
+        """Open it for us alone.
+
+        Raises:
+            BoardError: no such port, no permission, busy, or nothing listens there.
+        """
+        self.url = url
+        try:
+            self._serial = serial.serial_for_url(
+                url, baudrate=baud, timeout=timeout_s, write_timeout=timeout_s, exclusive=True
+            )
+        except ValueError as error:
+            raise BoardError(f"{url}: not a port that pyserial knows ({error})") from error
+        except OSError as error:
+            raise BoardError(f"{url}: {_why_not_open(error)}") from error
+        self._timeout_s = timeout_s
+
+    def read(self, size: int, timeout_s: float) -> bytes:
+        """`size` bytes, fewer when they do not come in time.
+
+        Raises:
+            BoardError: the other end is gone.
+        """
+        try:
+            if timeout_s != self._timeout_s:  # setting it costs system calls
+                self._serial.timeout = self._timeout_s = timeout_s
+            return bytes(self._serial.read(size))
+        except (OSError, TypeError) as error:  # TypeError: closed by another thread
+            raise self._lost(error) from error
+
+    def write(self, data: bytes) -> None:
+        """Send everything.
+
+        Raises:
+            BoardError: the other end is gone, or takes no bytes.
+        """
+        try:
+            self._serial.write(data)
+        except OSError as error:
+            raise self._lost(error) from error
+
+    def close(self) -> None:
+        """Release the port."""
+        self._serial.close()
+
+    def _lost(self, error: Exception) -> BoardError:
+        return BoardError(
+            f"{self.url}: the connection is gone ({error}); the board or virtual board died, was unplugged, "
+            "or serves another host"
+        )
+
+
+def _why_not_open(error: OSError) -> str:
+    text = str(error)
+    if "lock" in text.lower():
+        return "busy: another program has this port open"
+    if isinstance(error, serial.SerialException) and "refused" in text.lower():
+        return "nothing listens there; start the virtual board or correct the URL"
+    if "No such file" in text or "not find" in text.lower():
+        return "no such port; plug the board in or correct the path"
+    return f"cannot be opened ({text})"
+
+
+class RecordingPort:
+    """A port whose traffic is written down."""
+
+    def __init__(self, port: Port, path: Path, layout: Layout) -> None:
+        self.url = port.url
+        self._port = port
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = path.open("w")
+        header = {"format": FORMAT, "version": VERSION, "kit_version": kit_version()}
+        self._note({**header, "url": port.url, "layout": to_json(layout)})
+
+    def read(self, size: int, timeout_s: float) -> bytes:
+        """As the port."""
+        data = self._port.read(size, timeout_s)
+        self._note({"read": base64.b64encode(data).decode()})
+        return data
+
+    def write(self, data: bytes) -> None:
+        """As the port."""
+        self._note({"write": base64.b64encode(data).decode()})
+        self._port.write(data)
+
+    def close(self) -> None:
+        """Release port and file."""
+        self._port.close()
+        self._file.close()
+
+    def _note(self, event: dict[str, Any]) -> None:
+        self._file.write(json.dumps(event) + "\n")
+
+
+class ReplayPort:
+    """A recording in the place of the port."""
+
+    def __init__(self, path: Path) -> None:
+        """Read it.
+
+        Raises:
+            ArtefactError: not there, or not a recording of this version.
+        """
+        self.url = f"recording {path}"
+        try:
+            header, *self._events = [json.loads(line) for line in path.read_text().splitlines()]
+            if header["format"] != FORMAT or header["version"] != VERSION:
+                raise ArtefactError(f"{path}: not a {FORMAT} of version {VERSION}")
+            self.layout = from_json(header["layout"])
+        except FileNotFoundError as error:
+            raise ArtefactError(f"{path}: no such file") from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise ArtefactError(f"{path}: corrupt or not a {FORMAT} ({error!r})") from error
+        self._next = 0
+
+    def read(self, size: int, timeout_s: float) -> bytes:
+        """What the board answered to this read."""
+        return self._event("read")
+
+    def write(self, data: bytes) -> None:
+        """Nothing; but it must be what was sent.
+
+        Raises:
+            BoardError: the recording is of other images, another network or another kit.
+        """
+        if self._event("write") != data:
+            raise BoardError(f"{self.url}: step {self._next} sends other bytes than were recorded")
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+    def _event(self, kind: str) -> bytes:
+        event = self._events[self._next] if self._next < len(self._events) else {}
+        self._next += 1
+        if kind not in event:
+            raise BoardError(f"{self.url}: step {self._next} is no {kind}: the run differs or goes on")
+        return base64.b64decode(event[kind])

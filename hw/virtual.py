@@ -1,0 +1,159 @@
+"""The virtual board: the top that is synthesised, Verilated, behind a TCP port or a pty.
+
+The driver cannot tell it from a real board, and neither can the gates: the same Verilog text with the
+same build id runs in it, only its memories are the generic ones. It needs no clock: it runs as fast as
+the host computes and sleeps when nothing is on its way.
+"""
+
+import logging
+import subprocess
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Self
+
+from ..sim.exceptions import BoardError, InputError
+from ..sim.memory import Layout
+from ..sim.rtl import core_sources, core_verilog
+from ..sim.verilate import verilate
+from .top import Target, pins_verilog, top_sources, top_verilog
+
+HARNESS = Path(__file__).parent / "virtual_harness.cpp"
+DEFAULT_CLOCK_HZ = 100_000_000
+_START_S = 30.0
+# the library runs in a process of its own: it can be killed like a board can be unplugged
+_SERVE = """\
+import ctypes, sys
+path, transport, where, clocks = sys.argv[1:]
+sys.exit(ctypes.CDLL(path).stoic_serve(transport.encode(), where.encode(), int(clocks)))
+"""
+
+Transport = Literal["tcp", "pty"]
+TRANSPORTS: tuple[Transport, ...] = ("tcp", "pty")
+
+_log = logging.getLogger(__name__)
+
+
+def build(
+    layout: Layout,
+    build_dir: Path,
+    *,
+    clock_hz: int = DEFAULT_CLOCK_HZ,
+    target: Target = "generic",
+    clocks_per_bit: int = 0,
+) -> Path:
+    """Library of the Verilated top; built once per content.
+
+    Args:
+        clock_hz, target: of the board that the top was synthesised for.
+        clocks_per_bit: 0 for the top's byte streams, else a UART in front of it, at pin level.
+
+    Raises:
+        ToolError: Verilator is missing or fails.
+        InputError: the layout needs more than the link can address.
+    """
+    text = core_verilog(layout) + top_verilog(layout, clock_hz=clock_hz, target=target)
+    sources = sorted({*core_sources(), *top_sources()})
+    flags = ['-GTARGET="generic"']
+    if clocks_per_bit:
+        text += pins_verilog(clocks_per_bit)
+        flags += ["-CFLAGS", "-DSTOIC_PINS"]
+    top = "stoic_pins" if clocks_per_bit else "stoic_top"
+    return verilate(top, text, sources, HARNESS, build_dir, [*flags, "-LDFLAGS", "-lutil"])
+
+
+class VirtualBoard:
+    """A running virtual board; as a context manager it ends with the block, and in any case with us.
+
+    Attributes:
+        url: for BoardDevice.
+    """
+
+    def __init__(
+        self,
+        layout: Layout,
+        build_dir: Path,
+        *,
+        transport: Transport = "tcp",
+        where: str | None = None,
+        clock_hz: int = DEFAULT_CLOCK_HZ,
+        target: Target = "generic",
+        clocks_per_bit: int = 0,
+    ) -> None:
+        """Build it if need be and start it.
+
+        Args:
+            build_dir: where builds are kept.
+            transport: "tcp" on 127.0.0.1, or "pty".
+            where: port number (default: a free one), or path of the pty (default: in build_dir).
+            clock_hz, target, clocks_per_bit: as in `build`.
+
+        Raises:
+            ToolError: Verilator is missing or fails.
+            BoardError: the port is busy, or the process does not start.
+            InputError: unknown transport, or a port that is no number 0..65535.
+        """
+        if transport not in TRANSPORTS:
+            raise InputError(f"transport must be one of {TRANSPORTS}, not {transport!r}")
+        if where is None:
+            where = "0" if transport == "tcp" else str(build_dir / "virtual-board.pty")
+        if transport == "tcp" and not (where.isdecimal() and int(where) < 1 << 16):
+            raise InputError(f"a TCP port is 0..65535, not {where!r}")
+        library = build(
+            layout, build_dir, clock_hz=clock_hz, target=target, clocks_per_bit=clocks_per_bit
+        )
+        self._link = Path(where) if transport == "pty" else None
+        command = [sys.executable, "-I", "-S", "-c", _SERVE, str(library.resolve()), transport, where]
+        # stdin is our hold on it: when we die the pipe closes and it ends
+        self._process = subprocess.Popen(
+            [*command, str(clocks_per_bit)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self._process.stdout is not None
+        word, _, rest = self._process.stdout.readline().strip().partition(" ")
+        if word != "ready":
+            self._link = None  # it is somebody else's
+            self.close()
+            reason = rest or f"its process ended with status {self._process.returncode}"
+            raise BoardError(f"the virtual board did not start: {reason}")
+        self.url = rest
+        _log.info("virtual board at %s, process %d", self.url, self._process.pid)
+
+    @property
+    def pid(self) -> int:
+        """Number of its process."""
+        return self._process.pid
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether its process runs."""
+        return self._process.poll() is None
+
+    def wait(self) -> int:
+        """Block until it ends, e.g. in a terminal until Ctrl-C; its exit status."""
+        return self._process.wait()
+
+    def close(self) -> None:
+        """End it."""
+        self._process.terminate()
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                pipe.close()
+        if self._link is not None and self._link.is_symlink():
+            self._link.unlink()
+
+    def __enter__(self) -> Self:
+        """The running board."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """End it."""
+        self.close()
