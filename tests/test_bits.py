@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+
 from stoic.sim.bits import Words, lane_mask, n_words, pack, popcount, unpack
 
 SIZES = [1, 7, 63, 64, 65, 100, 128]

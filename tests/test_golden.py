@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+
 from stoic.sim import golden
 from stoic.sim.bits import pack, unpack
 from stoic.sim.exceptions import InputError
