@@ -101,6 +101,7 @@ module stoic_mvu #(
     localparam WORDS = (THRESHOLD_W > 0) ? (M + OUT_W - 1) / OUT_W : M;  // output words of an image
     localparam FIFO_DEPTH = 2 << $clog2(WORDS);
     // constants in the widths in which they are compared
+    localparam [31:0] PLANE_END = PLANES - 1;
     localparam [31:0] STEP_END = N_STEPS - 1;
     localparam [31:0] GAP_END = N_STEPS + GAP - 1;
     localparam [31:0] FOLD_END = N_FOLDS - 1;
@@ -115,13 +116,22 @@ module stoic_mvu #(
         if (N < 1 || M < 1 || PE < 1 || SIMD < 1 || SIMD > 64) begin : g_illegal_shape
             stoic_illegal_parameter ERROR_mvu_needs_N_M_PE_positive_SIMD_1_64 ();
         end
+    endgenerate
+
+    generate
         if (PLANES != 1 && PLANES != 8) begin : g_illegal_planes
             stoic_illegal_parameter ERROR_mvu_needs_PLANES_1_or_8 ();
         end
+    endgenerate
+
+    generate
         if (GROUP < 1 || PE % GROUP != 0 || (THRESHOLD_W > 0 && OUT_W % GROUP != 0)
             || (THRESHOLD_W == 0 && GROUP != 1)) begin : g_illegal_group
             stoic_illegal_parameter ERROR_mvu_needs_GROUP_to_divide_PE_and_OUT_W ();
         end
+    endgenerate
+
+    generate
         if (BUSY > 16384 || DEPTH > 65536 || N_FOLDS * STAGES > 32768) begin : g_illegal_size
             stoic_illegal_parameter ERROR_mvu_page_or_memory_is_too_large ();
         end
@@ -153,8 +163,7 @@ module stoic_mvu #(
     wire go = can_q && (!run_q || image_end_q);
     wire image_out;            // the last word of an image left
 
-    localparam [2:0] TOP_PLANE = PLANES - 1;
-    wire [2:0] plane_d = !step_end_q ? plane_q : (plane_q == 0) ? TOP_PLANE : plane_q - 3'd1;
+    wire [2:0] plane_d = !step_end_q ? plane_q : (plane_q == 0) ? PLANE_END[2:0] : plane_q - 3'd1;
     wire [STEP_W-1:0] step_d = step_end_q ? {STEP_W{1'b0}} : step_q + 1'b1;
     wire [FOLD_W-1:0] fold_d = image_end_q ? {FOLD_W{1'b0}} : fold_end_q ? fold_q + 1'b1 : fold_q;
     wire [ADDR_W-1:0] base_d = image_end_q ? {ADDR_W{1'b0}}
@@ -171,7 +180,7 @@ module stoic_mvu #(
             go_q <= 1'b0;
             done_q <= 1'b0;
             step_q <= {STEP_W{1'b0}};
-            plane_q <= TOP_PLANE;
+            plane_q <= PLANE_END[2:0];
             fold_q <= {FOLD_W{1'b0}};
             step_end_q <= ((PLANES == 1) ? N_STEPS + GAP : N_STEPS) == 1;
             fold_end_q <= PLANES == 1 && N_STEPS + GAP == 1;
@@ -214,7 +223,7 @@ module stoic_mvu #(
     wire starts = step_q == 0;
     wire is_pad = step_q == STEP_END[STEP_W-1:0];
     wire is_last = run_q && is_pad && plane_q == 0;
-    wire is_double = starts && plane_q != TOP_PLANE;
+    wire is_double = starts && plane_q != PLANE_END[2:0];
     reg [2:0] pad_q;
     reg [COUNTING+2:0] keep_q;
     reg [COUNTING+2:0] double_q;
@@ -322,69 +331,72 @@ module stoic_mvu #(
             wire [GROUP*TOTAL_W-1:0] total;
             wire total_valid;
         end
-        assign g_link[0].addr = head_addr_q;
-        assign g_link[0].x = head_we_q ? head_data_q : page_data;
-        assign g_link[0].pad = pad_q[2];
-        assign g_link[0].keep = keep_q[COUNTING+2];
-        assign g_link[0].twice = double_q[COUNTING+2];
-        assign g_link[0].last = last_q[COUNTING+2];
-        assign g_link[0].sel = head_sel_q;
-        assign g_link[0].we = head_we_q;
-        assign g_link[0].re = head_re_q;
-        assign g_link[0].read = {SIMD{1'b0}};
-        assign g_link[0].read_valid = 1'b0;
-        assign g_link[STAGES].total = {(GROUP * TOTAL_W){1'b0}};
-        assign g_link[STAGES].total_valid = 1'b0;
+    endgenerate
 
+    assign g_link[0].addr = head_addr_q;
+    assign g_link[0].x = head_we_q ? head_data_q : page_data;
+    assign g_link[0].pad = pad_q[2];
+    assign g_link[0].keep = keep_q[COUNTING+2];
+    assign g_link[0].twice = double_q[COUNTING+2];
+    assign g_link[0].last = last_q[COUNTING+2];
+    assign g_link[0].sel = head_sel_q;
+    assign g_link[0].we = head_we_q;
+    assign g_link[0].re = head_re_q;
+    assign g_link[0].read = {SIMD{1'b0}};
+    assign g_link[0].read_valid = 1'b0;
+    assign g_link[STAGES].total = {(GROUP * TOTAL_W){1'b0}};
+    assign g_link[STAGES].total_valid = 1'b0;
+
+    generate
         for (s = 0; s < STAGES; s = s + 1) begin : g_stage
-            reg [ADDR_W-1:0] addr_q;
-            reg [SIMD-1:0] x_q;
-            reg pad_q;
-            reg keep_q;
-            reg double_q;
-            reg last_q;
-            reg last_q2;
-            reg [SEL_W-1:0] sel_q;
-            reg we_q;
-            reg re_q;
-            reg [SIMD-1:0] read_q;
-            reg read_valid_q;
-            reg [GROUP*TOTAL_W-1:0] total_q;
-            reg total_valid_q;
+            reg [ADDR_W-1:0] here_addr_q;
+            reg [SIMD-1:0] here_x_q;
+            reg here_pad_q;
+            reg here_keep_q;
+            reg here_double_q;
+            reg here_last_q;
+            reg here_last_q2;
+            reg [SEL_W-1:0] here_sel_q;
+            reg here_we_q;
+            reg here_re_q;
+            reg [SIMD-1:0] here_read_q;
+            reg here_read_valid_q;
+            reg [GROUP*TOTAL_W-1:0] here_total_q;
+            reg here_total_valid_q;
             wire [GROUP*TOTAL_W-1:0] totals;
             wire [SIMD-1:0] reads;
             wire reads_valid;
 
             always @(posedge clk_i) begin
-                addr_q <= g_link[s].addr;
-                x_q <= g_link[s].x;
-                pad_q <= g_link[s].pad;
-                keep_q <= g_link[s].keep;
-                double_q <= g_link[s].twice;
-                sel_q <= g_link[s].sel;
-                we_q <= g_link[s].we;
-                re_q <= g_link[s].re && !rst_i;
-                last_q <= g_link[s].last && !rst_i;
-                last_q2 <= last_q && !rst_i;
-                read_q <= g_link[s].read | reads;
-                read_valid_q <= (g_link[s].read_valid || reads_valid) && !rst_i;
-                total_q <= last_q2 ? totals : g_link[s+1].total;
-                total_valid_q <= (last_q2 || g_link[s+1].total_valid) && !rst_i;
+                here_addr_q <= g_link[s].addr;
+                here_x_q <= g_link[s].x;
+                here_pad_q <= g_link[s].pad;
+                here_keep_q <= g_link[s].keep;
+                here_double_q <= g_link[s].twice;
+                here_sel_q <= g_link[s].sel;
+                here_we_q <= g_link[s].we;
+                here_re_q <= g_link[s].re && !rst_i;
+                here_last_q <= g_link[s].last && !rst_i;
+                here_last_q2 <= here_last_q && !rst_i;
+                here_read_q <= g_link[s].read | reads;
+                here_read_valid_q <= (g_link[s].read_valid || reads_valid) && !rst_i;
+                here_total_q <= here_last_q2 ? totals : g_link[s+1].total;
+                here_total_valid_q <= (here_last_q2 || g_link[s+1].total_valid) && !rst_i;
             end
 
-            assign g_link[s+1].addr = addr_q;
-            assign g_link[s+1].x = x_q;
-            assign g_link[s+1].pad = pad_q;
-            assign g_link[s+1].keep = keep_q;
-            assign g_link[s+1].twice = double_q;
-            assign g_link[s+1].last = last_q;
-            assign g_link[s+1].sel = sel_q;
-            assign g_link[s+1].we = we_q;
-            assign g_link[s+1].re = re_q;
-            assign g_link[s+1].read = read_q;
-            assign g_link[s+1].read_valid = read_valid_q;
-            assign g_link[s].total = total_q;
-            assign g_link[s].total_valid = total_valid_q;
+            assign g_link[s+1].addr = here_addr_q;
+            assign g_link[s+1].x = here_x_q;
+            assign g_link[s+1].pad = here_pad_q;
+            assign g_link[s+1].keep = here_keep_q;
+            assign g_link[s+1].twice = here_double_q;
+            assign g_link[s+1].last = here_last_q;
+            assign g_link[s+1].sel = here_sel_q;
+            assign g_link[s+1].we = here_we_q;
+            assign g_link[s+1].re = here_re_q;
+            assign g_link[s+1].read = here_read_q;
+            assign g_link[s+1].read_valid = here_read_valid_q;
+            assign g_link[s].total = here_total_q;
+            assign g_link[s].total_valid = here_total_valid_q;
 
             for (g = 0; g <= GROUP; g = g + 1) begin : g_found
                 wire [SIMD-1:0] read;  // what processing elements 0..g-1 of the stage answer
@@ -397,12 +409,12 @@ module stoic_mvu #(
 
             for (g = 0; g < GROUP; g = g + 1) begin : g_pe
                 localparam [31:0] INDEX = s * GROUP + g;
-                wire hit = sel_q == INDEX[SEL_W-1:0];
+                wire hit = here_sel_q == INDEX[SEL_W-1:0];
                 wire [SIMD-1:0] weight;
                 reg re_hit_q;
                 reg re_hit_q2;
                 always @(posedge clk_i) begin
-                    re_hit_q <= re_q && hit && !rst_i;
+                    re_hit_q <= here_re_q && hit && !rst_i;
                     re_hit_q2 <= re_hit_q && !rst_i;
                 end
                 assign g_found[g+1].read = g_found[g].read | (weight & {SIMD{re_hit_q2}});
@@ -416,14 +428,14 @@ module stoic_mvu #(
                     .TARGET(TARGET)
                 ) pe (
                     .clk_i(clk_i),
-                    .addr_i(addr_q),
-                    .we_i(we_q && hit),
+                    .addr_i(here_addr_q),
+                    .we_i(here_we_q && hit),
                     .flip_i({SIMD{1'b0}}),
                     .weight_o(weight),
-                    .x_i(x_q),
-                    .pad_i(pad_q),
-                    .keep_i(keep_q),
-                    .double_i(double_q),
+                    .x_i(here_x_q),
+                    .pad_i(here_pad_q),
+                    .keep_i(here_keep_q),
+                    .double_i(here_double_q),
                     .total_o(totals[TOTAL_W*(g+1)-1:TOTAL_W*g])
                 );
             end

@@ -39,6 +39,8 @@ module stoic_planes #(
         end
     endgenerate
 
+    localparam [SIMD-1:0] LANE_0 = 1;
+
     /* collect SIMD bytes */
     reg [SIMD-1:0] place_q;  // one-hot lane of the next byte
     reg first_q;             // that lane is lane 0
@@ -50,7 +52,6 @@ module stoic_planes #(
     assign s_axis_tready = !full_q;
     wire take = s_axis_tvalid && !full_q;
     wire full = place_q[SIMD-1] || s_axis_tlast;
-    wire [SIMD-1:0] start = {{(SIMD){1'b0}}} | 1'b1;
 
     /* emit 8 planes */
     reg [7:0] left_q;  // planes still to send, one bit each
@@ -70,14 +71,14 @@ module stoic_planes #(
             out_sum_q <= sum_q;
         end
         if (rst_i) begin
-            place_q <= start;
+            place_q <= LANE_0;
             first_q <= 1'b1;
             full_q <= 1'b0;
             fresh_q <= 1'b1;
             left_q <= 8'd0;
         end else begin
             if (take) begin
-                place_q <= full ? start : place_q << 1;
+                place_q <= full ? LANE_0 : place_q << 1;
                 first_q <= full;
                 fresh_q <= s_axis_tlast;
             end

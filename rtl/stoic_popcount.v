@@ -30,7 +30,6 @@ module stoic_popcount #(
     output wire [COUNT_W-1:0] count_o
 );
     localparam LEVELS = (LANES > 1) ? $clog2(LANES) : 1;
-    localparam LEAVES = 1 << LEVELS;
     localparam [LANES-1:0] REAL = {LANES{1'b1}} >> PAD;
 
     wire [LANES-1:0] match = (XNOR != 0) ? ~(x_i ^ w_i) : (x_i & w_i);
@@ -55,6 +54,7 @@ module stoic_popcount #(
     endgenerate
     assign count_o = line_q[COUNT_W*LEVELS-1:COUNT_W*(LEVELS-1)];
 `else
+    localparam LEAVES = 1 << LEVELS;
     wire [LEAVES-1:0] leaf;
     generate
         if (LEAVES > LANES) begin : g_fill

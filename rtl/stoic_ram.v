@@ -9,11 +9,11 @@
 // Handshake:  none; never stalls
 // Golden:     stoic.sim.faults.FaultMap.read (what comes back when the memory lies)
 //
-//   TARGET      DEPTH <= 32         DEPTH > 32
-//   "generic"   inferred            inferred
-//   "ice40"     inferred            inferred (256 x 16 block RAM)
-//   "ecp5"      distributed RAM     PDPW16KD 512 x 36 with its own output register, tiled
-//                                   (LATENCY 1: inferred, the output register is what it lacks)
+//   TARGET      DEPTH <= SHALLOW           DEPTH > SHALLOW
+//   "generic"   inferred                   inferred
+//   "ice40"     <= 8: registers            block RAM 256 x 16, inferred
+//   "ecp5"      <= 32: distributed RAM     PDPW16KD 512 x 36 with its own output register, tiled
+//                                          (LATENCY 1: inferred)
 `resetall
 `timescale 1ns / 1ps
 `default_nettype none
@@ -36,7 +36,8 @@ module stoic_ram #(
     input  wire [WIDTH-1:0]  flip_i,
     output wire [WIDTH-1:0]  rdata_o
 );
-    localparam SHALLOW = 32;
+    localparam SHALLOW = (TARGET == "ecp5") ? 32 : (TARGET == "ice40") ? 8 : 0;
+    localparam STYLE = (DEPTH > SHALLOW) ? "auto" : (TARGET == "ecp5") ? "distributed" : "logic";
 
     wire [WIDTH-1:0] read;
 
@@ -45,6 +46,9 @@ module stoic_ram #(
         begin : g_illegal
             stoic_illegal_parameter ERROR_ram_needs_DEPTH_1_65536_WIDTH_1_64_LATENCY_1_2 ();
         end
+    endgenerate
+
+    generate
         if (TARGET == "ecp5" && DEPTH > SHALLOW && LATENCY == 2) begin : g_block
             stoic_ram_ecp5 #(
                 .DEPTH(DEPTH),
@@ -58,32 +62,23 @@ module stoic_ram #(
                 .rdata_o(read)
             );
         end else begin : g_inferred
-            wire [WIDTH-1:0] first_q;
-            if (TARGET == "ecp5" && DEPTH <= SHALLOW) begin : g_distributed
-                (* ram_style = "distributed", no_rw_check *) reg [WIDTH-1:0] mem [0:DEPTH-1];
-                reg [WIDTH-1:0] data_q;
-                always @(posedge clk_i) begin
-                    if (we_i) mem[waddr_i] <= wdata_i;
-                    data_q <= mem[raddr_i];
-                end
-                assign first_q = data_q;
-            end else begin : g_auto
-                (* no_rw_check *) reg [WIDTH-1:0] mem [0:DEPTH-1];
-                reg [WIDTH-1:0] data_q;
-                always @(posedge clk_i) begin
-                    if (we_i) mem[waddr_i] <= wdata_i;
-                    data_q <= mem[raddr_i];
-                end
-                assign first_q = data_q;
+            (* ram_style = STYLE *) (* no_rw_check *) reg [WIDTH-1:0] mem [0:DEPTH-1];
+            reg [WIDTH-1:0] data_q;
+            always @(posedge clk_i) begin
+                if (we_i) mem[waddr_i] <= wdata_i;
+                data_q <= mem[raddr_i];
             end
             if (LATENCY == 2) begin : g_output
                 reg [WIDTH-1:0] data_q2;
-                always @(posedge clk_i) data_q2 <= first_q;
+                always @(posedge clk_i) data_q2 <= data_q;
                 assign read = data_q2;
             end else begin : g_direct
-                assign read = first_q;
+                assign read = data_q;
             end
         end
+    endgenerate
+
+    generate
         if (FAULT_EN) begin : g_fault
             assign rdata_o = read ^ flip_i;
         end else begin : g_no_fault

@@ -69,6 +69,9 @@ module stoic_ram_ecp5 #(
         for (r = 0; r < ROWS; r = r + 1) begin : g_link
             wire [FULL_W-1:0] above;  // what rows 0..r read, the chosen one alone
         end
+    endgenerate
+
+    generate
         for (r = 0; r < ROWS; r = r + 1) begin : g_row
             wire [FULL_W-1:0] q;
             for (c = 0; c < COLS; c = c + 1) begin : g_col

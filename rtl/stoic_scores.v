@@ -40,6 +40,7 @@ module stoic_scores #(
 );
     localparam SCORE_W = VALUE_W + 2;
     localparam [31:0] FAN_IN = N;
+    localparam [CLASS_W-1:0] CLASS_1 = 1;
 
     generate
         if (M < 1 || M > 65536 || VALUE_W < 1 || VALUE_W > 30) begin : g_illegal
@@ -99,7 +100,7 @@ module stoic_scores #(
             end else if (places) begin
                 second_q <= score_q;
             end
-            index_q <= fresh_q ? {{(CLASS_W){1'b0}}} | 1'b1 : index_q + 1'b1;
+            index_q <= fresh_q ? CLASS_1 : index_q + 1'b1;
         end
         if (rst_i) begin
             valid_q <= 1'b0;
