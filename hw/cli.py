@@ -46,6 +46,7 @@ Commands = dict[str, "Command | tuple[str, Commands]"]
 
 COMMANDS: Commands = {
     "train": Command("models.commands:train", "Train a network by a recipe."),
+    "accuracy": Command("models.commands:accuracy", "Test accuracy over bit error rate."),
     "export": Command("export.commands:export_", "Write a checkpoint as QONNX and lower it."),
     "import": Command("export.commands:import_", "Lower a QONNX file to the integer network."),
     "show": Command("sim.commands:show", "Show an integer network."),
@@ -75,7 +76,7 @@ COMMANDS: Commands = {
             "identify": Command("hw.board_commands:identify", "Ask a board what it is."),
             "load": Command("hw.board_commands:load", "Write a network and read it back."),
             "infer": Command("hw.board_commands:infer", "Integer scores of images by a board."),
-            "campaign": Command("hw.board_commands:campaign", "Run a campaign on a board."),
+            "campaign": Command("hw.board_commands:run_campaign", "Run a campaign on a board."),
             "selftest": Command("hw.board_commands:selftest", "Compare a board with golden."),
         },
     ),

@@ -1,8 +1,10 @@
 """Commands that need a device or a board; each returns JSON values, which `hw/cli.py` prints."""
 
+import json
 import logging
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,10 +19,10 @@ from ..sim.agreement import NONE, Comparison, Trial
 from ..sim.campaign import Campaign
 from ..sim.commands import NetworkFile, describe
 from ..sim.device import Device
-from ..sim.exceptions import InputError
+from ..sim.exceptions import BoardError, InputError
 from ..sim.faults import FaultMap
 from ..sim.network import Network
-from ..sim.store import Row, Store, Unit
+from ..sim.store import Row, Store
 from . import devices, inputs
 from .devices import Setting
 
@@ -34,6 +36,10 @@ BoardName = Annotated[str, typer.Option(help="Board whose folding lays the bits 
 CampaignFile = Annotated[
     Path, typer.Argument(metavar="FILE.toml", help="Campaign.", show_default=False)
 ]
+InputFile = Annotated[
+    Path | None, typer.Option("--input", metavar="X.npy", help="Images instead of --data.")
+]
+Output = Annotated[Path, typer.Option("-o", "--output", metavar="SCORES.npy")]
 MapFiles = Annotated[
     list[Path] | None, typer.Option("--faults", metavar="MAP.faults", help="Repeatable.")
 ]
@@ -77,13 +83,11 @@ def faults_sample(
 
 def infer(
     network: NetworkFile,
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="SCORES.npy")],
+    output: Output,
     data: Data = None,
     split: Split = "test",
     n: N = None,
-    input_file: Annotated[
-        Path | None, typer.Option("--input", metavar="X.npy", help="Images instead of --data.")
-    ] = None,
+    input_file: InputFile = None,
     device: Annotated[str, typer.Option(help=devices.LEGAL)] = "engine",
     faults: Annotated[Path | None, typer.Option(metavar="MAP.faults")] = None,
     board: BoardName = "",
@@ -93,7 +97,7 @@ def infer(
     devices.check_name(device)
     net = networks.load(network)
     images = inputs.images(net, data, split, n, input_file, data_root)
-    fault_map = _load_map(net, faults)
+    fault_map = load_map(net, faults)
     opened = devices.open_device(device, devices.setting(network, net, board))
     try:
         return {
@@ -145,9 +149,7 @@ def agree(
     data: Data = None,
     split: Split = "test",
     n: N = None,
-    input_file: Annotated[
-        Path | None, typer.Option("--input", metavar="X.npy", help="Images instead of --data.")
-    ] = None,
+    input_file: InputFile = None,
     sample: Annotated[
         list[str] | None,
         typer.Option(metavar="DEVICE=N", help="A slow device gets the first N images only."),
@@ -164,7 +166,7 @@ def agree(
         raise InputError(f"a device is named twice in {device_names!r}")
     net = networks.load(network)
     images = inputs.images(net, data, split, n, input_file, data_root)
-    maps = [None, *(_load_map(net, path) for path in faults or [])]
+    maps = [None, *(load_map(net, path) for path in faults or [])]
     if len({_label(m) for m in maps}) != len(maps):
         raise InputError("two of the fault maps have the same faults")
     sizes = agreement.sample_sizes(_samples(sample), names, len(images.values))
@@ -183,7 +185,7 @@ def agree(
         device = devices.open_device(name, at)
         try:
             comparisons += agreement.agree(
-                reference, device, net, maps, images.values[: sizes[name]], _say_comparison
+                reference, device, net, maps, images.values[: sizes[name]], say_comparison
             )
             if wrong:
                 trials += _try_mutants(device, name, at, wrong, few)
@@ -191,7 +193,6 @@ def agree(
             device.close()
 
     n_mismatches = sum(c.n_mismatches for c in comparisons)
-    escaped = [t for t in trials if not t.is_caught or t.n_unexpected]
     return {
         "network": net.name,
         "network_file": network,
@@ -200,17 +201,15 @@ def agree(
         "images_sha256": images.sha256,
         "n_images": len(images.values),
         "reference": "golden",
-        "maps": [
-            _map_row(net, m, path) for m, path in zip(maps, [None, *(faults or [])], strict=True)
-        ],
+        "maps": map_rows(net, maps, faults),
         "comparisons": comparisons,
         "mutants": [{**vars(t), "is_caught": t.is_caught} for t in trials],
         "n_scores": sum(c.n_scores for c in comparisons),
         "n_mismatches": n_mismatches,
         "n_mutants": len(trials),
         "n_mutants_caught": sum(t.is_caught for t in trials),
-        "seeds": sorted({m.provenance["seed"] for m in maps if m and "seed" in m.provenance}),
-        "failure": _agree_failure(comparisons, escaped),
+        "seeds": seeds_of(maps),
+        "failure": agree_failure(comparisons, trials),
     }
 
 
@@ -235,7 +234,8 @@ def _try_mutants(
         free.close()
 
 
-def _say_comparison(row: Comparison) -> None:
+def say_comparison(row: Comparison) -> None:
+    """Log one line of progress."""
     log.info(
         "%s, faults %s: %d of %d scores differ (%.1f s)",
         row.device,
@@ -246,7 +246,9 @@ def _say_comparison(row: Comparison) -> None:
     )
 
 
-def _agree_failure(comparisons: Sequence[Comparison], escaped: Sequence[Trial]) -> str | None:
+def agree_failure(comparisons: Sequence[Comparison], trials: Sequence[Trial]) -> str | None:
+    """What to say of the first score that differs or the first mutant that escaped, or None."""
+    escaped = [t for t in trials if not t.is_caught or t.n_unexpected]
     for c in comparisons:
         if (first := c.first_mismatch) is not None:
             return (
@@ -258,6 +260,18 @@ def _agree_failure(comparisons: Sequence[Comparison], escaped: Sequence[Trial]) 
         fate = "gives scores that golden does not" if t.is_caught else "escapes the comparison"
         return f"{t.device}: the mutant {t.where!r} {fate}"
     return None
+
+
+def map_rows(
+    network: Network, maps: Sequence[FaultMap | None], paths: Sequence[Path] | None
+) -> list[dict[str, Any]]:
+    """One row per map, the first being none, as JSON values."""
+    return [_map_row(network, m, p) for m, p in zip(maps, [None, *(paths or [])], strict=True)]
+
+
+def seeds_of(maps: Sequence[FaultMap | None]) -> list[int]:
+    """Seeds of the populations that the chips came from."""
+    return sorted({m.provenance["seed"] for m in maps if m and "seed" in m.provenance})
 
 
 def _map_row(network: Network, faults: FaultMap | None, path: Path | None) -> dict[str, Any]:
@@ -286,7 +300,8 @@ def _samples(texts: list[str] | None) -> dict[str, int]:
     return sizes
 
 
-def _load_map(network: Network, path: Path | None) -> FaultMap | None:
+def load_map(network: Network, path: Path | None) -> FaultMap | None:
+    """The map of a file, if it is of this network."""
     if path is None:
         return None
     faults = fault_maps.load(path)
@@ -296,12 +311,12 @@ def _load_map(network: Network, path: Path | None) -> FaultMap | None:
 
 def campaign_run(file: CampaignFile, data_root: DataRoot = None) -> dict[str, Any]:
     """Compute the rows of a campaign that its store lacks, then show all of its points."""
-    return run_campaign(file, data_root, is_computing=True)
+    return run_campaign(campaign.load(file), file, data_root, is_computing=True)
 
 
 def campaign_show(file: CampaignFile, data_root: DataRoot = None) -> dict[str, Any]:
     """Show the points of the rows that the store has; a run that is still going may be watched."""
-    return run_campaign(file, data_root, is_computing=False)
+    return run_campaign(campaign.load(file), file, data_root, is_computing=False)
 
 
 def campaign_plot(
@@ -314,46 +329,42 @@ def campaign_plot(
     """Draw accuracy over bit error rate, with 95 % intervals, of the rows that the store has."""
     from ..sim.report.figures import accuracy_figure, save_figure
 
-    plan, rows = campaign.load(file), []
-    for units, _ in _units(plan, data_root):
-        with Store(plan.store, create=False) as store:
-            rows += store.rows(units)
-    if not rows:
-        raise InputError(f"{file}: no row of it is in {plan.store}; stoic campaign run {file}")
+    found = run_campaign(campaign.load(file), file, data_root, is_computing=False)
+    if not found["points"]:
+        raise InputError(f"{found['store']} has no row of it; stoic campaign run {file}")
     path = output or file.with_suffix(".svg")
-    save_figure(accuracy_figure(campaign.point_rows(rows)), path)
-    return {"figure": path, "n_rows": len(rows)}
+    save_figure(accuracy_figure(found["points"]), path)
+    return {"figure": path, "n_rows": found["n_rows"]}
 
 
 def run_campaign(
-    file: Path,
-    data_root: Path | None,
-    *,
-    is_computing: bool,
-    device: Device | None = None,
+    plan: Campaign, file: Path, data_root: Path | None, *, is_computing: bool
 ) -> dict[str, Any]:
     """The result of `campaign run` and `show`.
 
     Args:
-        device: runs it instead of the one that the file names.
+        file: that the plan was read from.
+        is_computing: whether rows that the store lacks are computed.
     """
-    plan = campaign.load(file)
+    devices.check_name(plan.device)
     rows: list[Row] = []
     n_units = n_computed = 0
-    for units, work in _units(plan, data_root, device.name if device else None):
+    for at, images in _networks(plan, data_root):
+        name = devices.row_name(plan.device)
+        pairs = campaign.expand(plan, name, at.network, at.layout, images.values, images.labels)
+        units = [unit for unit, _ in pairs]
         with Store(plan.store, create=is_computing) as store:
             found = store.rows(units)
             n_units += len(units)
             if is_computing and len(found) < len(units):
                 n_computed += len(units) - len(found)
-                rows += _compute(plan, work, store, len(found), device)
-            else:
-                rows += found
+                found = _compute(plan, at, images, store, len(found))
+            rows += found
     return {
         "campaign": plan.name,
         "campaign_file": file,
         "store": plan.store,
-        "device": device.name if device else plan.device,
+        "device": devices.row_name(plan.device),
         "board": plan.board or None,
         "images": plan.images_name,
         "n_images": plan.n_images,
@@ -367,30 +378,17 @@ def run_campaign(
     }
 
 
-_Work = tuple[Setting, inputs.Images]
-
-
-def _units(
-    plan: Campaign, data_root: Path | None, device_name: str | None = None
-) -> list[tuple[list[Unit], _Work]]:
-    """For each network of a campaign its units and what is needed to run them."""
-    devices.check_name(plan.device)
-    found = []
+def _networks(plan: Campaign, data_root: Path | None) -> Iterator[tuple[Setting, inputs.Images]]:
     for model in plan.models:
         path = inputs.network_path(model)
         network = networks.load(path)
         images = inputs.images(network, plan.data, plan.split, plan.n_images, None, data_root)
-        at = devices.setting(path, network, plan.board)
-        name = device_name or devices.row_name(plan.device)
-        units = campaign.expand(plan, name, network, at.layout, images.values, images.labels)
-        found.append(([unit for unit, _ in units], (at, images)))
-    return found
+        yield devices.setting(path, network, plan.board), images
 
 
 def _compute(
-    plan: Campaign, work: _Work, store: Store, n_found: int, device: Device | None
+    plan: Campaign, at: Setting, images: inputs.Images, store: Store, n_found: int
 ) -> list[Row]:
-    at, images = work
     start = last = time.monotonic()
 
     def progress(done: int, total: int, row: Row) -> None:
@@ -398,27 +396,26 @@ def _compute(
         now = time.monotonic()
         if done > n_found and (now - last > 1 or done == total):
             last = now
-            left = (now - start) / (done - n_found) * (total - done)
+            errors = row.unit.errors
             log.info(
                 "%s: %d of %d units, %.0f s left; p01 %g p10 %g chip %d: %.2f %%",
                 at.network.name,
                 done,
                 total,
-                left,
-                row.unit.errors["p01"],
-                row.unit.errors["p10"],
+                (now - start) / (done - n_found) * (total - done),
+                errors["p01"],
+                errors["p10"],
                 row.unit.chip,
                 100 * row.accuracy,
             )
 
-    opened = device or devices.open_device(plan.device, at)
+    device = devices.open_device(plan.device, at)
     try:
         return campaign.run(
-            plan, opened, at.network, at.layout, images.values, images.labels, store, progress
+            plan, device, at.network, at.layout, images.values, images.labels, store, progress
         )
     finally:
-        if device is None:
-            opened.close()
+        device.close()
 
 
 def _row(row: Row) -> dict[str, Any]:
@@ -434,6 +431,29 @@ def _row(row: Row) -> dict[str, Any]:
         "scores_sha256": row.scores_sha256,
         "wall_time_s": row.wall_time_s,
     }
+
+
+def virtual(
+    network: NetworkFile,
+    board: BoardName = "",
+    tcp: Annotated[int | None, typer.Option(help="TCP port; 0 or none: a free one.")] = None,
+    pty: Annotated[Path | None, typer.Option(help="Link to make to a pty instead.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
+) -> None:
+    """Boot a virtual board for a network, print its URL, and run it until Ctrl-C."""
+    from . import boards, virtual_device
+
+    if tcp is not None and pty is not None:
+        raise InputError("give --tcp or --pty, not both")
+    net = networks.load(network)
+    at = devices.setting(network, net, board)
+    chosen = boards.load(board) if board else None
+    with virtual_device.boot(devices.memories_of(at), chosen, tcp_port=tcp, pty=pty) as running:
+        values = {"url": running.url, "pid": running.pid, "board": board or None}
+        typer.echo(json.dumps(values) if as_json else running.url)
+        sys.stdout.flush()
+        status = running.wait()
+    raise BoardError(f"the virtual board at {values['url']} ended with status {status}")
 
 
 def doctor(data_root: DataRoot = None) -> dict[str, Any]:

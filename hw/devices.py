@@ -5,12 +5,16 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..sim import container
 from ..sim.device import Device, GoldenDevice
 from ..sim.exceptions import InputError
 from ..sim.memory import Layout, layout_of
 from ..sim.network import Network
+
+if TYPE_CHECKING:
+    from .device import BoardDevice
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +25,7 @@ class Setting:
 
     Attributes:
         network_file: beside it stand the checkpoint and the QONNX file that it came from.
-        layout: folding of devices that have memories.
+        folding: layout of devices that have memories; None leaves it to the device.
         board: whose top the virtual board is; "" for devices that have none.
         own_files: torch and onnx run the network's own checkpoint and QONNX file.
         threads: of the engine.
@@ -29,10 +33,15 @@ class Setting:
 
     network_file: Path
     network: Network
-    layout: Layout
+    folding: Layout | None = None
     board: str = ""
     own_files: bool = True
     threads: int = 1
+
+    @property
+    def layout(self) -> Layout:
+        """Whose cells fault maps address: the folding, or one processing element a layer."""
+        return self.folding or layout_of(self.network)
 
 
 def setting(network_file: Path, network: Network, board: str = "") -> Setting:
@@ -42,7 +51,8 @@ def setting(network_file: Path, network: Network, board: str = "") -> Setting:
         InputError: unknown board, or a network that does not fit it.
     """
     threads = len(os.sched_getaffinity(0))
-    return Setting(network_file, network, board_layout(network, board), board, threads=threads)
+    folding = board_layout(network, board) if board else None
+    return Setting(network_file, network, folding, board, threads=threads)
 
 
 def board_layout(network: Network, board: str) -> Layout:
@@ -113,13 +123,21 @@ def _onnx(at: Setting) -> Device:
 def _rtl(at: Setting) -> Device:
     from ..sim.rtl import RtlDevice
 
-    return RtlDevice(at.layout)
+    return RtlDevice(at.folding)
 
 
 def _virtual(at: Setting) -> Device:
-    from .virtual import VirtualDevice
+    from . import boards
+    from .virtual_device import VirtualDevice
 
-    return VirtualDevice(at.layout, at.board or "ulx3s-25f")
+    return VirtualDevice(memories_of(at), boards.load(at.board) if at.board else None)
+
+
+def memories_of(at: Setting) -> Layout:
+    """Layout of the hardware: the board's folding, or one that is quick to build and simulate."""
+    from ..sim.rtl import default_layout
+
+    return at.folding or default_layout(at.network)
 
 
 OPENERS: dict[str, Callable[[Setting], Device]] = {
@@ -166,8 +184,18 @@ def open_device(spec: str, at: Setting) -> Device:
         ToolError, BoardError: what it runs on is missing or does not answer.
     """
     check_name(spec)
-    if spec in OPENERS:
-        return OPENERS[spec](at)
-    from .device import BoardDevice
+    return OPENERS[spec](at) if spec in OPENERS else open_port(spec, at)
 
-    return BoardDevice(spec)
+
+def open_port(url: str, at: Setting) -> "BoardDevice":
+    """A board behind a port, whose folding the board itself tells if the setting does not.
+
+    Raises:
+        BoardError: port missing or busy, no answer, or a board for another network.
+    """
+    from .device import BoardDevice
+    from .probe import find_layout
+
+    device = BoardDevice(url, at.folding or find_layout(url, at.network))
+    device.name = row_name(url)  # a port is not what was measured
+    return device

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..sim.exceptions import ArtefactError, InputError
-from ..sim.network import Network, check_images
+from ..sim.network import UINT8_MAX, Network, check_images
 from ..sim.store import data_sha256
 
 SUFFIX = ".stoic"
@@ -65,6 +65,13 @@ def images(
     if not len(checked):
         raise InputError(f"{name}: holds no image")
     return Images(name, checked, None if labels is None else labels[:n])
+
+
+def random_images(network: Network, n: int) -> Images:
+    """Images of uniform random elements, the same ones every time."""
+    high = UINT8_MAX if network.layers[0].input == "uint8" else 1
+    values = np.random.default_rng(0).integers(0, high + 1, (n, network.n_inputs))
+    return Images("random", values.astype(np.uint8), None)
 
 
 def read_array(path: Path) -> NDArray[np.generic]:

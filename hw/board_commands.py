@@ -1,0 +1,199 @@
+"""Commands that drive a board behind a port, real or virtual: only `--url` tells them apart."""
+
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from ..sim import agreement, campaign
+from ..sim import network as networks
+from ..sim.agreement import N_MUTANT_IMAGES, Comparison
+from ..sim.commands import NetworkFile
+from ..sim.memory import Layout, bank_words, stored_bits
+from ..sim.network import Network
+from . import boards, commands, devices, inputs, probe
+from .commands import BoardName, CampaignFile, Data, DataRoot, InputFile, MapFiles, N, Output, Split
+from .device import BoardDevice
+from .link import Identity
+
+Url = Annotated[
+    str, typer.Option(help="Port: /dev/ttyUSB1, a pty, socket://host:port.", show_default=False)
+]
+
+
+def list_() -> dict[str, Any]:
+    """List the boards that the kit knows and the serial ports of this machine."""
+    from serial.tools import list_ports
+
+    known = [boards.load(name) for name in boards.names()]
+    return {
+        "boards": [
+            {
+                "name": board.name,
+                "title": board.title,
+                "device": board.device,
+                "core_mhz": board.core_hz / 1e6,
+                "luts": board.luts,
+                "block_rams": board.ram_count,
+                "program": " ".join(board.program),
+            }
+            for board in known
+        ],
+        "ports": [
+            {"port": port.device, "description": port.description}
+            for port in list_ports.comports()  # type: ignore[attr-defined,no-untyped-call]
+        ],
+    }
+
+
+def identify(url: Url) -> dict[str, Any]:
+    """Ask a board what it is: protocol, build, layout, clock."""
+    return {"url": url, **_identity(probe.identify(url))}
+
+
+def load(network: NetworkFile, url: Url, board: BoardName = "") -> dict[str, Any]:
+    """Write a network into a board and read every word back."""
+    net = networks.load(network)
+    device, layout = _open(url, network, net, board)
+    try:
+        return {"url": url, **_identity(device.identity), **_load(device, net, layout)}
+    finally:
+        device.close()
+
+
+def infer(
+    network: NetworkFile,
+    url: Url,
+    output: Output,
+    data: Data = None,
+    split: Split = "test",
+    n: N = None,
+    input_file: InputFile = None,
+    faults: Annotated[Path | None, typer.Option(metavar="MAP.faults")] = None,
+    board: BoardName = "",
+    data_root: DataRoot = None,
+) -> dict[str, Any]:
+    """Write the int32 scores (images x classes) that a board gives."""
+    return commands.infer(
+        network, output, data, split, n, input_file, url, faults, board, data_root
+    )
+
+
+def run_campaign(file: CampaignFile, url: Url, data_root: DataRoot = None) -> dict[str, Any]:
+    """Run a campaign on a board and compare every row with the engine's, score for score."""
+    plan = replace(campaign.load(file), device=url)
+    found = commands.run_campaign(plan, file, data_root, is_computing=True)
+    same = commands.run_campaign(replace(plan, device="engine"), file, data_root, is_computing=True)
+    different = [
+        row
+        for row, other in zip(found["rows"], same["rows"], strict=True)
+        if row["scores_sha256"] != other["scores_sha256"]
+    ]
+    failure = None
+    if different:
+        first = different[0]
+        failure = (
+            f"{len(different)} of {len(found['rows'])} rows of {url} are not the engine's; "
+            f"first: p01 {first['p01']}, p10 {first['p10']}, chip {first['chip']}"
+        )
+    return {**found, "url": url, "n_rows_different": len(different), "failure": failure}
+
+
+def selftest(
+    network: NetworkFile,
+    url: Url,
+    faults: MapFiles = None,
+    data: Data = None,
+    split: Split = "test",
+    n: N = None,
+    input_file: InputFile = None,
+    campaign_file: Annotated[
+        Path | None, typer.Option("--campaign", metavar="FILE.toml", help="Run this one too.")
+    ] = None,
+    board: BoardName = "",
+    data_root: DataRoot = None,
+) -> dict[str, Any]:
+    """Write a network, read it back, and compare all scores with golden's, also under faults.
+
+    Without --data and --input the images are random.
+    """
+    net = networks.load(network)
+    if data is None and input_file is None:
+        images = inputs.random_images(net, n or N_MUTANT_IMAGES)
+    else:
+        images = inputs.images(net, data, split, n, input_file, data_root)
+    maps = [None, *(commands.load_map(net, path) for path in faults or [])]
+    few = images.values[:N_MUTANT_IMAGES]
+    mutants = agreement.find_mutants(net, next((m for m in maps if m and m.n_faults), None), few)
+    reference = agreement.reference_scores(net, maps, images.values)
+    device, layout = _open(url, network, net, board)
+    try:
+        loaded = _load(device, net, layout)
+        start = time.perf_counter()
+        comparisons = agreement.agree(
+            reference, device, net, maps, images.values, commands.say_comparison
+        )
+        seconds = time.perf_counter() - start
+        counters = device.counters()
+        trials = agreement.try_mutants(mutants, device, net, few)
+        identity = _identity(device.identity)
+    finally:
+        device.close()
+    failure = commands.agree_failure(comparisons, trials)
+    ran = None if campaign_file is None else run_campaign(campaign_file, url, data_root)
+    return {
+        "url": url,
+        "board": board or None,
+        **identity,
+        **loaded,
+        "images": images.name,
+        "n_images": len(images.values),
+        "reference": "golden",
+        "maps": commands.map_rows(net, maps, faults),
+        "comparisons": comparisons,
+        "mutants": [{**vars(t), "is_caught": t.is_caught} for t in trials],
+        **_totals(comparisons),
+        "seconds": seconds,
+        "counters": counters,
+        "seeds": commands.seeds_of(maps) + (ran["seeds"] if ran else []),
+        "campaign": ran,
+        "failure": failure or (ran and ran["failure"]),
+    }
+
+
+def _totals(comparisons: list[Comparison]) -> dict[str, int]:
+    return {
+        "n_scores": sum(c.n_scores for c in comparisons),
+        "n_mismatches": sum(c.n_mismatches for c in comparisons),
+    }
+
+
+def _identity(identity: Identity) -> dict[str, Any]:
+    values = asdict(identity)
+    values["layout_id"], values["build_id"] = values.pop("layout").hex(), values.pop("build").hex()
+    return values
+
+
+def _open(url: str, path: Path, network: Network, board: str) -> tuple[BoardDevice, Layout]:
+    at = devices.setting(path, network, board)
+    layout = at.folding or probe.find_layout(url, network)
+    return devices.open_port(url, replace(at, folding=layout)), layout
+
+
+def _load(device: BoardDevice, network: Network, layout: Layout) -> dict[str, Any]:
+    """Load and read back; `load` checked it already, this counts what there was to check."""
+    start = time.perf_counter()
+    device.load(network)
+    written = bank_words(stored_bits(network, layout), layout)
+    read = device.read_back()
+    n_wrong = sum(int(np.sum(a != b)) for a, b in zip(written, read, strict=True))
+    return {
+        "network": network.name,
+        "network_sha256": network.sha256,
+        "n_words": sum(len(words) for words in written),
+        "n_words_different": n_wrong,
+        "load_seconds": time.perf_counter() - start,
+    }
