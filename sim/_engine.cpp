@@ -394,7 +394,8 @@ struct Avx512 {
 
 // ---- blocks of images through all layers --------------------------------------------------------------
 
-// Eight images a tile; bits are packed, pixels are taken as they are. Lanes and images past the end are 0.
+// Eight images a tile; bits are packed, pixels are taken as they are. Lanes past the last are 0; images
+// past the last hold what was there before, and nobody looks at their scores.
 template <class Path>
 void interleave(const Layer &layer, const uint8_t *images, int64_t n, Line *x) {
     const int64_t n_words = layer.n_words(), lanes = layer.is_uint8 ? 8 : 64;
@@ -450,8 +451,6 @@ void work_off(Run &run) try {
     for (int64_t start; (start = run.next.fetch_add(run.block)) < run.n_images;) {
         const int64_t n = run.n_images - start < run.block ? run.n_images - start : run.block;
         const int64_t n_tiles = (n + TILE - 1) / TILE;
-        std::memset(static_cast<void *>(x.data()), 0,
-                    static_cast<size_t>(n_tiles * first.n_words()) * sizeof(Line));
         interleave<Path>(first, run.images + start * first.n_inputs, n, x.data());
         for (int64_t i = 0; i < run.n_layers; i++) {
             const Layer &layer = run.layers[i];

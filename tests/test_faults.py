@@ -173,7 +173,7 @@ def test_maps_that_cannot_be_are_refused() -> None:
 
 def turns(map_: FaultMap, stored: int) -> NDArray[np.uint8]:
     """(n_cells,) 1 where a stored 0 (or 1) reads as the other."""
-    return map_.read(np.full(LAYOUT.n_cells, stored, np.uint8)) ^ stored
+    return map_.read(np.full(LAYOUT.n_cells, stored, np.uint8)) ^ np.uint8(stored)
 
 
 rates = st.one_of(st.floats(0, 1), st.sampled_from([0.0, 1.0, 1e-4]))

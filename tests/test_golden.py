@@ -69,7 +69,7 @@ def cases(draw: st.DrawFn) -> tuple[Network, NDArray[np.uint8]]:
 
 
 def equals_brute_force(scorer: Scorer, network: Network, images: NDArray[np.uint8]) -> bool:
-    return scorer(network, images).tolist() == brute_force(network, images)
+    return bool(scorer(network, images).tolist() == brute_force(network, images))
 
 
 @settings(max_examples=60, deadline=None)
@@ -103,6 +103,7 @@ def test_mutants_of_golden_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     tie, white = one_neuron(65, "bits", 33), one_neuron(65, "uint8", 65 * 128)
 
     def strict(layer: Dense, x: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        assert layer.thresholds is not None
         return (golden.accumulate(layer, x) > layer.thresholds).astype(np.uint8)
 
     def counts_pads(n_bits: int) -> NDArray[np.uint64]:

@@ -35,14 +35,18 @@ class Norm:
 Method = Callable[[Norm], Thresholds]
 
 
+def columns(values: list[float]) -> NDArray[np.float32]:
+    return np.array(values, np.float32)
+
+
 def exact(norm: Norm) -> Thresholds:
-    columns = (np.array([v], np.float32) for v in (norm.gamma, norm.beta, norm.mean, norm.var))
-    return from_batch_norm(*columns, norm.eps, norm.n_inputs, norm.domain)
+    gamma, beta, mean, var = (columns([v]) for v in (norm.gamma, norm.beta, norm.mean, norm.var))
+    return from_batch_norm(gamma, beta, mean, var, norm.eps, norm.n_inputs, norm.domain)
 
 
 def naive(norm: Norm) -> Thresholds:
     """The closed formula in float32, as one would write it."""
-    gamma, beta, mean, var = np.float32([norm.gamma, norm.beta, norm.mean, norm.var])
+    gamma, beta, mean, var = columns([norm.gamma, norm.beta, norm.mean, norm.var])
     value = float(mean - beta / gamma * np.sqrt(var + np.float32(norm.eps)))
     n = norm.n_inputs
     value = -value if gamma < 0 else value
@@ -88,7 +92,7 @@ def around(norm: Norm) -> list[int]:
 
 
 def floats(low: float, high: float) -> st.SearchStrategy[float]:
-    return st.floats(np.float32(low), np.float32(high), width=32)
+    return st.floats(low, high, width=32)
 
 
 scales = st.one_of(floats(-4, 4), st.sampled_from([0.0, -0.0, 1.0, -1.0, 2.0**-140, -(2.0**-140)]))
@@ -171,11 +175,10 @@ def test_constant_neurons_get_the_ends_of_the_canonical_range(n: int, gamma: flo
 @given(norms, st.sampled_from([1, 2, 8]))
 def test_scaled_weights_are_the_same_as_a_scaled_norm(norm: Norm, k: int) -> None:
     """With weights of 1 / k the norm sees s / k; gamma / k and k mean say the same, exactly."""
-    columns = [np.float32([v]) for v in (norm.gamma, norm.beta, norm.mean, norm.var)]
-    scaled = from_batch_norm(*columns, norm.eps, norm.n_inputs, norm.domain, Fraction(1, k))
-    columns[1] = columns[1] * np.float32(k)
-    columns[2] = columns[2] * np.float32(k)
-    plain = from_batch_norm(*columns, norm.eps, norm.n_inputs, norm.domain)
+    gamma, beta, mean, var = (columns([v]) for v in (norm.gamma, norm.beta, norm.mean, norm.var))
+    rest = (norm.eps, norm.n_inputs, norm.domain)
+    scaled = from_batch_norm(gamma, beta, mean, var, *rest, Fraction(1, k))
+    plain = from_batch_norm(gamma, beta * np.float32(k), mean * np.float32(k), var, *rest)
     assert (scaled.values == plain.values).all()
 
 
@@ -183,10 +186,6 @@ def test_scaled_weights_are_the_same_as_a_scaled_norm(norm: Norm, k: int) -> Non
 def test_sign_of_root_sum_is_the_sign(a: Fraction, b: Fraction, root: Fraction) -> None:
     value = a + b * root
     assert sign_of_root_sum(a, b, root * root) == (value > 0) - (value < 0)
-
-
-def columns(values: list[float]) -> NDArray[np.float32]:
-    return np.array(values, np.float32)
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
