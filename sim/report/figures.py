@@ -140,10 +140,9 @@ def memory_figure(faults: FaultMap) -> Figure:
                 ax.set_yticks([0, len(banks) - 1] if len(banks) > 1 else [0])
                 ax.set_xlabel(what, fontsize=8, labelpad=1)
                 ax.tick_params(labelsize=8, length=2)
-            axes[i, 0].set_title(
-                f"layer {i}: {len(banks)} bank{'s' * (len(banks) > 1)} of {banks[0].n_words} x {banks[0].width} bits, "
-                f"{int(cells.sum())} faulty cells"
-            )
+            size = f"{banks[0].n_words} x {banks[0].width} bits"
+            n_banks = f"{len(banks)} bank{'s' * (len(banks) > 1)}"
+            axes[i, 0].set_title(f"layer {i}: {n_banks} of {size}, {int(cells.sum())} faulty cells")
             axes[i, 0].set_ylabel("bank", fontsize=8)
     return figure
 

@@ -81,12 +81,15 @@ def _is_number(value: Cell) -> bool:
 
 def confusion_table(caption: str, matrix: Sequence[Sequence[int]], names: Sequence[str]) -> Raw:
     """A confusion matrix in percent of each true class, darker where more images are."""
-    head = element("tr", element("td"), *(element("th", str(i), scope="col") for i in range(len(matrix))))
+    head = element(
+        "tr", element("td"), *(element("th", str(i), scope="col") for i in range(len(matrix)))
+    )
     rows = []
     for i, counts in enumerate(matrix):
         total = sum(counts) or 1
         cells = [
-            element("td", f"{100 * n / total:.1f}", style=f"--share:{n / total:.3f}") for n in counts
+            element("td", f"{100 * n / total:.1f}", style=f"--share:{n / total:.3f}")
+            for n in counts
         ]
         rows.append(element("tr", element("th", f"{names[i]} {i}", scope="row"), *cells))
     inside = (element("caption", caption), element("thead", head), element("tbody", *rows))

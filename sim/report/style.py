@@ -20,7 +20,8 @@ CSS = """
 body { margin: 0; background: var(--paper); color: var(--ink); font: 16px/1.55 var(--sans); }
 main { max-width: 60rem; margin: 0 auto; padding: 2.5rem 1.25rem 4rem; }
 h1 { font-size: 1.9rem; line-height: 1.2; margin: 0 0 .4rem; letter-spacing: -.01em; }
-h2 { font-size: 1.25rem; margin: 3rem 0 .6rem; padding-top: .9rem; border-top: 1px solid var(--line); }
+h2 { font-size: 1.25rem; margin: 3rem 0 .6rem; padding-top: .9rem;
+  border-top: 1px solid var(--line); }
 h3 { font-size: 1rem; margin: 1.6rem 0 .4rem; }
 p { max-width: 44rem; margin: .5rem 0; }
 .lead, .note, caption { color: var(--soft); }
@@ -42,10 +43,12 @@ th, td { padding: .3rem .8rem .3rem 0; text-align: left; vertical-align: top;
 thead th { font-weight: 600; white-space: nowrap; }
 tbody th { font-weight: 400; }
 .number { text-align: right; white-space: nowrap; }
-.pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(22rem, 1fr)); gap: 1rem 2rem; }
+.pair { display: grid; gap: 1rem 2rem;
+  grid-template-columns: repeat(auto-fit, minmax(22rem, 1fr)); }
 .confusion td, .confusion th { padding: .16rem .3rem; text-align: right; font-size: .8rem;
   border: 1px solid var(--paper); }
-.confusion td { background: color-mix(in srgb, var(--series-1) calc(var(--share) * 60%), var(--panel)); }
+.confusion td {
+  background: color-mix(in srgb, var(--series-1) calc(var(--share) * 60%), var(--panel)); }
 .confusion th { font-weight: 400; color: var(--soft); white-space: nowrap; }
 svg.figure, svg.flow { max-width: 100%; height: auto; display: block; margin: .8rem 0; }
 svg.flow text { font: 13px var(--sans); fill: var(--ink); }
@@ -58,5 +61,7 @@ svg.flow path.map { stroke: var(--series-2); }
 svg.flow marker path { fill: var(--soft); stroke: none; }
 svg.flow marker.map path { fill: var(--series-2); }
 .missing { border-left: 3px solid var(--line); padding: .2rem 0 .2rem .9rem; color: var(--soft); }
-@media print { main { max-width: none; } h2 { break-after: avoid; } svg, table { break-inside: avoid; } }
+@media print {
+  main { max-width: none; } h2 { break-after: avoid; } svg, table { break-inside: avoid; }
+}
 """
