@@ -24,13 +24,19 @@ NORM_ARRAYS = ("gamma", "beta", "mean", "var")
 
 @dataclass(frozen=True, eq=False)
 class BatchNorm:
-    """gamma (s - mean) / sqrt(var + eps) + beta, each (n_outputs,) float32."""
+    """gamma (s - mean) / sqrt(var + eps) + beta, each (n_outputs,) float32.
+
+    eps is rounded to float32 too, as an ONNX file keeps it: exact thresholds depend on its value.
+    """
 
     gamma: NDArray[np.float32]
     beta: NDArray[np.float32]
     mean: NDArray[np.float32]
     var: NDArray[np.float32]
     eps: float
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "eps", float(np.float32(self.eps)))
 
 
 @dataclass(frozen=True, eq=False)
