@@ -6,7 +6,8 @@
 // Latency:    2 cycles from a write into an empty FIFO to m_axis_tvalid
 // Throughput: one word a cycle in and out
 // Encoding:   none
-// Handshake:  AXI4-Stream; s_axis_tready depends on registers alone
+// Handshake:  AXI4-Stream; s_axis_tready is a register and learns of a read from a full FIFO a cycle
+//             late
 // Golden:     the identity
 `resetall
 `timescale 1ns / 1ps
@@ -34,13 +35,14 @@ module stoic_fifo #(
     reg [ADDR_W:0] write_q;  // one bit more than an address, so that full differs from empty
     reg [ADDR_W:0] read_q;
     reg valid_q;
+    reg full_q;
 
-    wire full = write_q == {!read_q[ADDR_W], read_q[ADDR_W-1:0]};
-    wire push = s_axis_tvalid && !full;
+    wire push = s_axis_tvalid && !full_q;
+    wire [ADDR_W:0] write_d = push ? write_q + ONE : write_q;
     wire pop = valid_q && m_axis_tready;
     wire [ADDR_W:0] read_d = pop ? read_q + ONE : read_q;
 
-    assign s_axis_tready = !full;
+    assign s_axis_tready = !full_q;
     assign m_axis_tvalid = valid_q;
 
     generate
@@ -70,9 +72,11 @@ module stoic_fifo #(
             write_q <= {(ADDR_W + 1){1'b0}};
             read_q <= {(ADDR_W + 1){1'b0}};
             valid_q <= 1'b0;
+            full_q <= 1'b0;
         end else begin
-            if (push) write_q <= write_q + ONE;
+            write_q <= write_d;
             read_q <= read_d;
+            full_q <= write_d == {!read_q[ADDR_W], read_q[ADDR_W-1:0]};
             valid_q <= write_q != read_d;
         end
     end

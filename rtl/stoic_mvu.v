@@ -583,6 +583,7 @@ module stoic_mvu #(
 
             wire beat_ready;
             wire word_last;  // the same as counting the words below
+            reg lost_q;
             reg overflow_q;
             stoic_width #(
                 .IN_W(GROUP),
@@ -601,18 +602,19 @@ module stoic_mvu #(
                 .m_axis_tlast(word_last)
             );
             always @(posedge clk_i) begin
-                if (rst_i) overflow_q <= 1'b0;
-                else if (valid_q[2] && !beat_ready) overflow_q <= 1'b1;
+                lost_q <= valid_q[2] && !beat_ready && !rst_i;
+                overflow_q <= (overflow_q || lost_q) && !rst_i;
             end
             assign overflow_o = overflow_q;
         end else begin : g_sums
             localparam [31:0] LAST_REAL = (M - 1) % PE;
             reg real_q;
+            reg lost_q;
             reg overflow_q;
             always @(posedge clk_i) begin
                 real_q <= !top_fold || at_stage_q <= LAST_REAL[STAGE_W-1:0];
-                if (rst_i) overflow_q <= 1'b0;
-                else if (word_valid && !word_ready) overflow_q <= 1'b1;
+                lost_q <= word_valid && !word_ready && !rst_i;
+                overflow_q <= (overflow_q || lost_q) && !rst_i;
             end
             assign word = g_value[0].value_q;
             assign word_valid = valid_q[0] && real_q;

@@ -18,16 +18,14 @@ def group(layout: Layout, layer: int) -> int:
     """Processing elements that share a pipeline stage of `stoic_mvu`.
 
     The least number that divides PE and the width of the layer's output words and lets the results
-    of a fold leave within the cycles of a fold; 1 (which stretches the folds) if there is none.
+    of a fold leave within the cycles of a fold; else the greatest, which stretches folds the least.
     """
     if layer == len(layout.shapes) - 1:
         return 1
     pe, width = layout.folds[layer].pe, layout.folds[layer + 1].simd
     busy = layout.n_steps(layer) * planes(layout.shapes[layer])
-    for size in range(1, pe + 1):
-        if pe % size == 0 and width % size == 0 and 2 * (pe // size) - 1 <= busy:
-            return size
-    return 1
+    sizes = [size for size in range(1, pe + 1) if pe % size == 0 and width % size == 0]
+    return next((size for size in sizes if 2 * (pe // size) - 1 <= busy), sizes[-1])
 
 
 def fold_cycles(layout: Layout, layer: int) -> int:

@@ -1,0 +1,252 @@
+"""The generated core against golden: every score, over shapes, foldings and fault maps."""
+
+import subprocess
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from stoic.sim import golden
+from stoic.sim.bits import pack, unpack
+from stoic.sim.errors import Iid
+from stoic.sim.exceptions import InputError, ToolError
+from stoic.sim.faults import FaultMap, apply
+from stoic.sim.memory import Fold, Layout, bank_words, layout_of, stored_bits
+from stoic.sim.network import Network, random_network
+from stoic.sim.rtl import RtlDevice, core_sources, core_verilog, fold_cycles, group, image_cycles
+from stoic.sim.verilate import find_iverilog
+
+# Fan-ins below, at and above a word; outputs that PE and SIMD do not divide; one lane, one neuron;
+# GROUP above 1 (layer 0), stretched folds (layer 1).
+DEEP = (100, 65, 64, 63, 7, 1, 10)
+DEEP_FOLDS = (Fold(8, 36), Fold(5, 64), Fold(3, 7), Fold(7, 16), Fold(1, 1), Fold(10, 64))
+WIDE = (784, 33, 65, 10)
+WIDE_FOLDS = (Fold(5, 50), Fold(4, 32), Fold(3, 36))
+
+
+def with_extremes(network: Network) -> Network:
+    """The same network with constant neurons and thresholds at both ends of their range."""
+    layers = []
+    for layer in network.layers:
+        if layer.thresholds is not None and layer.n_outputs > 4:
+            low, high = layer.threshold_range
+            thresholds = layer.thresholds.copy()
+            thresholds[:4] = low, low + 1, high - 1, high
+            layer = replace(layer, thresholds=thresholds)
+        layers.append(layer)
+    return replace(network, layers=tuple(layers))
+
+
+def images_for(network: Network, n: int, seed: int) -> NDArray[np.uint8]:
+    """Random images; the first is all zeros, the second all ones or all 255."""
+    high = 256 if network.layers[0].input == "uint8" else 2
+    images = np.random.default_rng(seed).integers(0, high, (n, network.n_inputs), dtype=np.uint8)
+    images[0], images[1] = 0, high - 1
+    return images
+
+
+@pytest.fixture(scope="module")
+def build_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("rtl")
+
+
+@pytest.fixture(scope="module", params=["bits", "uint8"])
+def case(
+    request: pytest.FixtureRequest, build_dir: Path
+) -> Iterator[tuple[RtlDevice, Network, Layout]]:
+    rng = np.random.default_rng(5)
+    sizes, folds = (DEEP, DEEP_FOLDS) if request.param == "bits" else (WIDE, WIDE_FOLDS)
+    network = with_extremes(random_network(sizes, request.param, rng))
+    layout = layout_of(network, folds)
+    device = RtlDevice(layout, build_dir)
+    yield device, network, layout
+    device.close()
+
+
+def test_every_score_is_golden_s_and_mutants_are_caught(
+    case: tuple[RtlDevice, Network, Layout],
+) -> None:
+    device, network, _ = case
+    images = images_for(network, 100, 1)
+    device.load(network)
+    scores = device.infer(images)
+    np.testing.assert_array_equal(scores, golden.scores(network, images))
+
+    last = network.layers[-1]
+    bits = unpack(last.weights, last.n_inputs)
+    bits[3, 0] ^= 1
+    one_bit = replace(network, layers=(*network.layers[:-1], replace(last, weights=pack(bits))))
+    before = network.layers[-2]
+    assert before.thresholds is not None
+    always = before.thresholds.copy()
+    low, high = before.threshold_range
+    always[0] = high if always[0] == low else low
+    one_threshold = replace(
+        network, layers=(*network.layers[:-2], replace(before, thresholds=always), last)
+    )
+    for mutant in (one_bit, one_threshold):
+        device.load(mutant)
+        np.testing.assert_array_equal(device.infer(images), golden.scores(mutant, images))
+        assert (golden.scores(mutant, images) != scores).any()
+
+
+def test_every_score_is_golden_s_under_fault_maps(case: tuple[RtlDevice, Network, Layout]) -> None:
+    device, network, layout = case
+    images = images_for(network, 60, 2)
+    device.load(network)
+    for chip, (p01, p10) in enumerate(((0.001, 0.001), (0.1, 0.1), (0.02, 0.2))):
+        elsewhere = layout_of(network)  # a map of another folding is re-addressed
+        home = elsewhere if chip == 1 else layout
+        faults = Iid(p01, p10).sample(home, chip, where=("weights", "thresholds"))
+        device.inject(faults)
+        expected = golden.scores(apply(network, faults), images)
+        np.testing.assert_array_equal(device.infer(images), expected)
+    device.inject(None)
+    np.testing.assert_array_equal(device.infer(images), golden.scores(network, images))
+
+
+def test_a_dropped_fault_is_caught(case: tuple[RtlDevice, Network, Layout]) -> None:
+    device, network, layout = case
+    images = images_for(network, 20, 3)
+    flip = np.zeros(layout.n_cells, np.uint8)
+    flip[layout.weight_cells(len(layout.shapes) - 1)[:, 0]] = 1
+    fewer = flip.copy()
+    fewer[layout.weight_cells(len(layout.shapes) - 1)[7, 0]] = 0
+    none = pack(np.zeros(layout.n_cells, np.uint8))
+    device.load(network)
+    scores = []
+    for cells in (flip, fewer):
+        faults = FaultMap(layout, pack(cells), none, none)
+        device.inject(faults)
+        scores.append(device.infer(images))
+        np.testing.assert_array_equal(scores[-1], golden.scores(apply(network, faults), images))
+    assert (scores[0] != scores[1]).any()
+
+
+def test_images_follow_each_other_as_fast_as_planned(
+    case: tuple[RtlDevice, Network, Layout],
+) -> None:
+    device, network, layout = case
+    images = images_for(network, 100, 4)
+    device.load(network)
+    cycles = []
+    for n in (20, 100):
+        before = device.counters().get("cycles", 0)
+        device.infer(images[:n])
+        cycles.append(device.counters()["cycles"] - before)
+    assert (cycles[1] - cycles[0]) / 80 == pytest.approx(image_cycles(layout), rel=0.02)
+
+
+def test_foreign_networks_and_unloaded_devices_are_refused(build_dir: Path) -> None:
+    network = random_network((7, 3), "bits", np.random.default_rng(0))
+    other = random_network((8, 3), "bits", np.random.default_rng(0))
+    device = RtlDevice(layout_of(network), build_dir)
+    with pytest.raises(InputError, match="load a network"):
+        device.infer(np.zeros((1, 7), np.uint8))
+    with pytest.raises(InputError, match="not for the shapes"):
+        device.load(other)
+
+
+def test_missing_icarus_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(ToolError, match="iverilog"):
+        find_iverilog()
+
+
+def test_processing_elements_share_stages_where_a_fold_is_too_short() -> None:
+    network = random_network((36, 24, 24, 3), "bits", np.random.default_rng(0))
+    layout = layout_of(network, (Fold(12, 36), Fold(12, 6), Fold(3, 12)))
+    assert [group(layout, layer) for layer in range(3)] == [6, 6, 1]
+    # 2 stages in 1 step: stretched to 3 cycles; 2 stages in 4 steps; 3 stages in 2 steps: stretched
+    assert [fold_cycles(layout, layer) for layer in range(3)] == [3, 4, 5]
+
+
+TESTBENCH = """
+`timescale 1ns / 1ps
+module bench;
+    reg clk = 0, rst = 1;
+    always #5 clk = !clk;
+    reg [95:0] writes [0:{n_writes}-1];
+    reg [8:0] bytes [0:{n_bytes}-1];
+    reg valid = 0, ready = 0, cfg = 0, cfg_write = 0;
+    reg [95:0] request = 0;
+    integer i = 0, k = 0, sent = 0, out = 0, read = 0;
+    wire s_ready, m_valid, m_last, rvalid, busy;
+    wire [31:0] score;
+    wire [63:0] rdata;
+    stoic_core dut (
+        .clk_i(clk), .rst_i(rst), .s_axis_tdata(bytes[sent][7:0]), .s_axis_tvalid(valid),
+        .s_axis_tready(s_ready), .s_axis_tlast(bytes[sent][8]), .m_axis_tdata(score),
+        .m_axis_tvalid(m_valid), .m_axis_tready(ready), .m_axis_tlast(m_last), .cfg_valid_i(cfg),
+        .cfg_write_i(cfg_write), .cfg_bank_i(request[95:80]), .cfg_addr_i(request[79:64]),
+        .cfg_data_i(request[63:0]), .cfg_rvalid_o(rvalid), .cfg_rdata_o(rdata), .busy_o(busy));
+    always @(posedge clk) if (rvalid) begin
+        if (rdata !== request[63:0]) $display("READ %0d %h not %h", read, rdata, request[63:0]);
+        read = read + 1;
+    end
+    initial begin
+        $readmemh("writes.hex", writes);
+        $readmemh("bytes.hex", bytes);
+        repeat (40) @(negedge clk);
+        rst = 0;
+        for (i = 0; i < {n_writes}; i = i + 1) begin
+            @(negedge clk) cfg = 1; cfg_write = 1; request = writes[i];
+        end
+        for (i = 0; i < {n_writes}; i = i + 1) begin
+            @(negedge clk) cfg = 1; cfg_write = 0; request = writes[i];
+            @(negedge clk) cfg = 0;
+            for (k = 0; k < 200 && read == i; k = k + 1) @(negedge clk);
+        end
+        if (read != {n_writes}) $display("READS %0d", read);
+        cfg = 0;
+        for (k = 0; k < 200000 && out < {n_scores}; k = k + 1) begin
+            @(negedge clk);
+            valid = sent < {n_bytes} && (valid && !s_ready || $random % 4 != 0);
+            ready = $random % 3 != 0;
+            #1;
+            if (m_valid && ready) begin
+                $display("%0d %0d", $signed(score), m_last);
+                out = out + 1;
+            end
+            if (valid && s_ready) begin
+                @(posedge clk) #1 sent = sent + 1;
+                valid = 0;
+            end
+        end
+        repeat (20) @(negedge clk);
+        if (busy !== 1'b0 || m_valid) $display("BUSY");
+        $finish;
+    end
+endmodule
+"""
+
+
+@pytest.mark.parametrize("kind", ["bits", "uint8"])
+def test_the_popcount_tree_of_the_hardware_agrees_on_icarus(kind: str, tmp_path: Path) -> None:
+    """Stalls, gaps and the adders that Verilator never sees."""
+    rng = np.random.default_rng(9)
+    network = with_extremes(random_network((37, 9, 3), "uint8" if kind == "uint8" else "bits", rng))
+    layout = layout_of(network, (Fold(4, 12), Fold(2, 8)))
+    images = images_for(network, 6, 7)
+    faults = Iid(0.05, 0.05).sample(layout, 0, where=("weights", "thresholds"))
+    words = bank_words(faults.read(stored_bits(network, layout)), layout)
+    writes = [(b, a, int(w)) for b, bank in enumerate(words) for a, w in enumerate(bank)]
+    (tmp_path / "writes.hex").write_text("\n".join(f"{b:04x}{a:04x}{w:016x}" for b, a, w in writes))
+    data = images if kind == "uint8" else np.packbits(images, axis=1, bitorder="little")
+    beats = [(int(i == data.shape[1] - 1) << 8) | int(v) for row in data for i, v in enumerate(row)]
+    (tmp_path / "bytes.hex").write_text("\n".join(f"{b:03x}" for b in beats))
+    sizes = {"n_writes": len(writes), "n_bytes": len(beats), "n_scores": images.shape[0] * 3}
+    (tmp_path / "bench.v").write_text(TESTBENCH.format(**sizes))
+    (tmp_path / "stoic_core.v").write_text(core_verilog(layout))
+    files = ["bench.v", "stoic_core.v", *map(str, core_sources())]
+    subprocess.run(
+        [find_iverilog(), "-g2005", "-o", "bench", "-s", "bench", *files],
+        cwd=tmp_path, check=True,
+    )  # fmt: skip
+    run = subprocess.run(["./bench"], cwd=tmp_path, check=True, capture_output=True, text=True)
+    expected = golden.scores(apply(network, faults), images)
+    rows = [f"{s} {int(c == 2)}" for row in expected for c, s in enumerate(row)]
+    assert run.stdout.split("\n")[:-1] == rows
