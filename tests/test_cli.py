@@ -1,0 +1,310 @@
+"""The command line does what it is asked, or refuses in one line and with status 2."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from stoic.hw import cli
+from stoic.sim import golden
+from stoic.sim import network as networks
+from stoic.sim.network import Network, random_network
+
+N_IMAGES = 20
+Files = dict[str, str]
+RunStoic = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def stoic(capfd: pytest.CaptureFixture[str]) -> RunStoic:
+    """Runs a command line in this process; gives status, stdout and stderr."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        capfd.readouterr()
+        status = cli.run([str(a) for a in arguments])
+        return status, *capfd.readouterr()
+
+    return run
+
+
+@pytest.fixture
+def net(tmp_path: Path) -> Network:
+    found = random_network((30, 67, 13, 5), "uint8", np.random.default_rng(1))
+    networks.save(found, tmp_path / "net.stoic")
+    return found
+
+
+@pytest.fixture
+def files(tmp_path: Path, net: Network) -> Files:
+    """Paths of good and bad files, by what they are."""
+    images = np.random.default_rng(2).integers(0, 256, (N_IMAGES, 30))
+    arrays = {
+        "x": images.astype(np.uint8),
+        "nan": np.full((3, 30), np.nan),
+        "float": images.astype(np.float32),
+        "narrow": images[:, :29],
+        "large": images + 1000,
+        "empty": images[:0],
+    }
+    for name, values in arrays.items():
+        np.save(tmp_path / f"{name}.npy", values)
+    other = random_network((30, 9, 5), "uint8", np.random.default_rng(3))
+    networks.save(other, tmp_path / "other.stoic")
+    good = (tmp_path / "net.stoic").read_bytes()
+    (tmp_path / "cut.stoic").write_bytes(good[:-40])
+    first = 8 + int.from_bytes(good[:8], "little")  # of the stored words, after the JSON header
+    (tmp_path / "flipped.stoic").write_bytes(
+        good[:first] + bytes([good[first] ^ 1]) + good[first + 1 :]
+    )
+    (tmp_path / "text.npy").write_text("not an array")
+    (tmp_path / "nothing.npy").write_bytes(b"")
+    (tmp_path / "list.npy").write_bytes(b"\x93NUMPY")
+    np.savez(tmp_path / "archive.npy.npz", images=images)
+    paths = {path.name: str(path) for path in tmp_path.iterdir()}
+    paths["inside a file"] = paths["x.npy"] + "/out.npy"
+    return {**paths, "out": str(tmp_path / "out.npy"), "map": str(tmp_path / "map.faults")}
+
+
+def as_json(result: tuple[int, str, str]) -> dict[str, Any]:
+    status, out, err = result
+    assert status == 0, err
+    return dict(json.loads(out))
+
+
+def test_help_lists_every_command_and_imports_no_heavy_package() -> None:
+    probe = (
+        "import sys; from stoic.hw import cli; status = cli.run(['--help'])\n"
+        "heavy = {'torch', 'onnx', 'scipy', 'matplotlib', 'brevitas', 'serial', 'pyosys'}\n"
+        "print(sorted(heavy & set(sys.modules))); sys.exit(status)"
+    )
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+    names = "train export import show faults infer agree campaign synth virtual board report doctor"
+    listed = [line.split()[0] for line in done.stdout.splitlines() if line.startswith("  ")]
+    assert [n for n in names.split() if n not in listed] == []
+
+
+def commands(entries: cli.Commands, *before: str) -> list[tuple[str, ...]]:
+    found: list[tuple[str, ...]] = []
+    for name, entry in entries.items():
+        inner = entry[1] if isinstance(entry, tuple) else None
+        found += commands(inner, *before, name) if inner else [(*before, name)]
+    return found
+
+
+@pytest.mark.parametrize("names", commands(cli.COMMANDS), ids=" ".join)
+def test_every_command_exists_and_takes_json(stoic: RunStoic, names: tuple[str, ...]) -> None:
+    status, out, err = stoic(*names, "--help")
+    assert (status, err) == (0, "")
+    assert "--json" in out
+
+
+def test_a_map_drawn_by_the_command_line_gives_goldens_faulty_scores(
+    stoic: RunStoic, net: Network, files: Files
+) -> None:
+    drawn = as_json(
+        stoic(
+            *("faults", "sample", files["net.stoic"], "--errors", "rram-3.3%"),
+            *("--chip", 3, "--seed", 5, "-o", files["map"], "--json"),
+        )
+    )
+    assert as_json(stoic("faults", "show", files["map"], "--json"))["sha256"] == drawn["sha256"]
+    scores = {}
+    for extra in ((), ("--faults", files["map"])):
+        for device in ("golden", "engine", "torch"):
+            result = as_json(
+                stoic(
+                    *("infer", files["net.stoic"], "--input", files["x.npy"]),
+                    *("--device", device, "-o", files["out"], "--json", *extra),
+                )
+            )
+            assert result["device"] == device and result["n_images"] == N_IMAGES
+            scores[device, len(extra)] = np.load(files["out"])
+    clean = golden.scores(net, np.load(files["x.npy"]))
+    assert clean.dtype == scores["engine", 0].dtype == np.int32
+    assert (scores["engine", 0] == clean).all() and (scores["torch", 0] == clean).all()
+    faulty = scores["golden", 2]
+    assert (faulty != clean).any()
+    assert (scores["engine", 2] == faulty).all() and (scores["torch", 2] == faulty).all()
+
+
+def test_rates_may_be_given_instead_of_a_name(stoic: RunStoic, net: Network, files: Files) -> None:
+    found = []
+    for errors in (("--p01", 0.02, "--p10", 0.1), ("--errors", "iid-p01=0.02-p10=0.10")):
+        command = ("faults", "sample", files["net.stoic"], *errors, "-o", files["map"], "--json")
+        found.append(as_json(stoic(*command))["sha256"])
+    assert found[0] == found[1]
+
+
+def test_agree_compares_writes_its_result_and_catches_mutants(
+    stoic: RunStoic, net: Network, files: Files, tmp_path: Path
+) -> None:
+    stoic("faults", "sample", files["net.stoic"], "--errors", "iid-10%", "-o", files["map"])
+    path = tmp_path / "results" / "agree.json"
+    result = as_json(
+        stoic(
+            *("agree", files["net.stoic"], "--devices", "golden,engine", "--faults", files["map"]),
+            *("--input", files["x.npy"], "--sample", "engine=7", "--json", "--result", path),
+        )
+    )
+    assert json.loads(path.read_text()) == result
+    assert result["command"].startswith("stoic agree ")
+    assert result["n_mismatches"] == 0 and result["failure"] is None
+    assert [c["n_images"] for c in result["comparisons"]] == [N_IMAGES] * 2 + [7] * 2
+    assert result["n_mutants_caught"] == result["n_mutants"] == 6
+
+
+def test_agree_fails_when_a_device_differs(
+    stoic: RunStoic, net: Network, files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from stoic.hw import devices
+    from stoic.sim.device import GoldenDevice
+
+    class Wrong(GoldenDevice):
+        def infer(self, images: Any) -> Any:
+            scores = super().infer(images)
+            scores[4, 2] -= 2
+            return scores
+
+    monkeypatch.setitem(devices.OPENERS, "golden", lambda at: Wrong())
+    status, out, err = stoic(
+        "agree", files["net.stoic"], "--devices", "golden", "--input", files["x.npy"], "--json"
+    )
+    assert status == 2 and json.loads(out)["n_mismatches"] == 1
+    assert "image 4 class 2" in err.splitlines()[-1]
+
+
+REFUSED = [
+    (("shw",), "No such command 'shw'"),
+    (("show",), "Missing argument"),
+    (("show", "absent.stoic"), "no such file"),
+    (("show", "@text.npy"), "corrupt or not a stoic-network file"),
+    (("show", "@cut.stoic"), "corrupt or not"),
+    (("show", "@flipped.stoic"), "header says"),
+    (("faults", "show", "@net.stoic"), "is a 'stoic-network' file, not 'stoic-faults'"),
+    (("faults", "sample", "@net.stoic", "-o", "@map"), "give either --errors NAME or --p01"),
+    (("faults", "sample", "@net.stoic", "--errors", "x", "-o", "@map"), "one of rram-3.3%"),
+    (("faults", "sample", "@net.stoic", "--p01", "0.1", "-o", "@map"), "given together"),
+    (("faults", "sample", "@net.stoic", "--p01", "2", "--p10", "0", "-o", "@map"), "0..1, not 2"),
+    (("faults", "sample", "@net.stoic", "--p01", "nan", "--p10", "0", "-o", "@map"), "not nan"),
+    (("infer", "@net.stoic", "--input", "@x.npy"), "Missing option '-o'"),
+    (("infer", "@net.stoic", "-o", "@out"), "give either --data NAME or --input"),
+    (("infer", "@net.stoic", "--data", "cats", "-o", "@out"), "one of fashion-mnist"),
+    (("infer", "@net.stoic", "--input", "@x.npy", "--n", "99", "-o", "@out"), "has 20 images"),
+    (("infer", "@net.stoic", "--input", "@x.npy", "--n", "0", "-o", "@out"), "equal to 1"),
+    (("infer", "@net.stoic", "--input", "@nan.npy", "-o", "@out"), "nan at (0, 0)"),
+    (("infer", "@net.stoic", "--input", "@float.npy", "-o", "@out"), "must be integers"),
+    (("infer", "@net.stoic", "--input", "@narrow.npy", "-o", "@out"), "must be (n, 30)"),
+    (("infer", "@net.stoic", "--input", "@large.npy", "-o", "@out"), "must lie in 0..255"),
+    (("infer", "@net.stoic", "--input", "@empty.npy", "-o", "@out"), "holds no image"),
+    (("infer", "@net.stoic", "--input", "@text.npy", "-o", "@out"), "not a readable .npy"),
+    (("infer", "@net.stoic", "--input", "@nothing.npy", "-o", "@out"), "not a readable .npy"),
+    (("infer", "@net.stoic", "--input", "@list.npy", "-o", "@out"), "not a readable .npy"),
+    (("infer", "@net.stoic", "--input", "@archive.npy.npz", "-o", "@out"), "an archive"),
+    (("infer", "@net.stoic", "--input", "absent.npy", "-o", "@out"), "No such file"),
+    (("infer", "@net.stoic", "--input", "@x.npy", "-o", "@inside a file"), "File exists"),
+    (
+        ("infer", "@net.stoic", "--input", "@x.npy", "-o", "@out", "--device", "tpu"),
+        "one of golden, engine, torch, onnx, rtl, virtual",
+    ),
+    (
+        ("infer", "@net.stoic", "--input", "@x.npy", "-o", "@out", "--device", "/dev/absent"),
+        "/dev/absent",
+    ),
+    (
+        ("infer", "@net.stoic", "--input", "@x.npy", "-o", "@out", "--board", "toaster"),
+        "unknown board 'toaster'",
+    ),
+    (("agree", "@net.stoic", "--devices", "engine,engine", "--input", "@x.npy"), "named twice"),
+    (("agree", "@net.stoic", "--input", "@x.npy", "--sample", "engine"), "DEVICE=N"),
+    (("agree", "@net.stoic", "--input", "@x.npy", "--sample", "onnx=5"), "sample for ['onnx']"),
+    (("campaign", "run", "absent.toml"), "No such file"),
+    (("campaign", "run", "@x.npy"), "not a readable TOML"),
+    (("board", "identify", "--url", "socket://127.0.0.1:1"), "socket://127.0.0.1:1"),
+    (("report", "--results", "absent"), "no such folder of results"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "says"), REFUSED, ids=range(len(REFUSED)))
+def test_what_is_refused_is_refused_in_one_line(
+    stoic: RunStoic, net: Network, files: Files, arguments: tuple[str, ...], says: str
+) -> None:
+    given = [files[a[1:]] if a.startswith("@") else a for a in arguments]
+    status, out, err = stoic(*given)
+    assert (status, out) == (2, "")
+    assert err.count("\n") == 1 and err.startswith("stoic: ") and says in err
+
+
+def test_a_map_of_another_network_is_refused(stoic: RunStoic, net: Network, files: Files) -> None:
+    stoic("faults", "sample", files["other.stoic"], "--errors", "iid-1%", "-o", files["map"])
+    status, _, err = stoic(
+        *("infer", files["net.stoic"], "--input", files["x.npy"]),
+        *("--faults", files["map"], "-o", files["out"]),
+    )
+    assert status == 2 and "not for the layer shapes" in err
+    assert not Path(files["out"]).exists()
+
+
+def test_an_unexpected_error_is_one_line_too(
+    stoic: RunStoic, net: Network, files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(networks, "summary", lambda network: 1 / 0)
+    status, _, err = stoic("show", files["net.stoic"])
+    assert status == 2 and err.count("\n") == 1 and "unexpected ZeroDivisionError" in err
+
+
+def test_ctrl_c_ends_in_one_line(tmp_path: Path) -> None:
+    wait = "import time; from stoic.sim import network; network.load = lambda p: time.sleep(60)"
+    code = f"{wait}; from stoic.hw import cli; import sys; sys.exit(cli.run(['show', 'x.stoic']))"
+    process = subprocess.Popen(
+        [sys.executable, "-c", f"print('up', flush=True); {code}"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None and process.stdout.readline() == "up\n"
+    time.sleep(1.5)
+    os.kill(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 2 and err.count("\n") == 1 and "interrupted" in err
+
+
+def test_it_runs_as_a_module_and_tells_its_version() -> None:
+    command = [sys.executable, "-m", "stoic.hw.cli", "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.split()[0] == "stoic" and done.stderr == ""
+
+
+def test_a_reader_that_leaves_early_gets_no_traceback(files: Files) -> None:
+    command = f"{sys.executable} -m stoic.hw.cli show {files['net.stoic']} --json | true"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert "Traceback" not in done.stderr and "Exception" not in done.stderr
+
+
+def test_stoic_data_names_the_folder_of_data(
+    stoic: RunStoic, net: Network, files: Files, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "fashion-mnist").mkdir()
+    from stoic.models import data
+
+    for file in (*data.SOURCES["fashion-mnist"].train, *data.SOURCES["fashion-mnist"].test):
+        (tmp_path / "fashion-mnist" / file.name).write_bytes(b"damaged")
+    monkeypatch.setenv("STOIC_DATA", str(tmp_path))
+    command = ("infer", files["net.stoic"], "--data", "fashion-mnist", "-o", files["out"])
+    status, _, err = stoic(*command)
+    assert status == 2 and f"{tmp_path}/fashion-mnist" in err and "not a gzip file" in err
+
+
+def test_doctor_finds_what_runs_here(stoic: RunStoic) -> None:
+    found = {item["name"]: item for item in as_json(stoic("doctor", "--json"))["items"]}
+    assert found["package numpy"]["version"] == np.__version__
+    assert "portable" in found["engine paths"]["version"]
+    assert all(item["is_here"] or item["remedy"] for item in found.values())
