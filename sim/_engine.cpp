@@ -5,7 +5,7 @@
 //     on bits:   D = popcount(x ^ w) = n - P;   fires where D < limit = n + 1 - theta;   score = n - 2D
 //     on uint8:  s = sum w_i u_i, w_i = +-1;    fires where s >= limit = theta;          score = s
 //
-// Images go through the network in blocks that stay in the first-level cache, eight images to a tile:
+// Images go through the network in blocks small enough for the core's own caches, eight to a tile:
 //
 //     Line[k]            word k of each of eight images: 64 bits, or 8 pixels
 //     panels, bits       [panel of 16 neurons][word][neuron]                  64 weight bits each
@@ -26,6 +26,9 @@
 
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "the packed words are addressed by bytes: little-endian hosts only"
+#endif
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"  // GCC's own intrinsics (bug 105593)
 #endif
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -517,7 +520,7 @@ int stoic_engine_supports(int path) {
 
 // Scores (n_images, n_classes) of images (n_images, n_inputs). 0: done, 1: out of memory.
 // `layer_seconds` (n_layers,) may be given with one thread only; null otherwise.
-int stoic_engine_scores(int path, int64_t threads, const Layer *layers, int64_t n_layers,
+int stoic_engine_scores([[maybe_unused]] int path, int64_t threads, const Layer *layers, int64_t n_layers,
                         const uint8_t *images, int64_t n_images, int32_t *scores,
                         double *layer_seconds) {
     // Blocks get smaller when there are too few images to occupy all threads.
@@ -533,7 +536,7 @@ int stoic_engine_scores(int path, int64_t threads, const Layer *layers, int64_t 
 }
 
 // Bit products a CPU second of XOR, popcount and add on registers alone: what no kernel of the path can beat.
-double stoic_engine_limit(int path, int64_t rounds) {
+double stoic_engine_limit([[maybe_unused]] int path, int64_t rounds) {
 #ifdef HAS_X86
     if (path == WITH_AVX512) return limit_per_second<Avx512>(rounds);
     if (path == WITH_AVX2) return limit_per_second<Avx2>(rounds);
