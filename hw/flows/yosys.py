@@ -1,0 +1,38 @@
+"""Synthesis by pyosys: `python -m stoic.hw.flows.yosys JOB.json`, a process of its own.
+
+Yosys prints what it likes and ends the process when it fails; so it gets a process, whose output is
+the log. The job names Verilog sources, top module, family and the two files to write: the netlist
+and the statistics, both JSON.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+# Wide LUTs (PFUMX) double the LUTs of popcounts on ECP5 and win no speed once every level has a register.
+SYNTH = {"ecp5": "synth_ecp5 -nowidelut", "ice40": "synth_ice40 -device u"}
+
+
+def passes(job: dict[str, str | list[str]]) -> list[str]:
+    """The Yosys commands of a job, in order."""
+    sources = [f'read_verilog -sv "{source}"' for source in job["sources"]]
+    return [
+        *sources,
+        f"{SYNTH[str(job['family'])]} -top {job['top']}",
+        "check -assert",
+        f'tee -q -o "{job["stat"]}" stat -json',
+        f'write_json "{job["netlist"]}"',
+    ]
+
+
+def main() -> None:
+    """Run the job whose file is the argument."""
+    from pyosys import libyosys
+
+    design = libyosys.Design()
+    for command in passes(json.loads(Path(sys.argv[1]).read_text())):
+        libyosys.run_pass(command, design)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,258 @@
+"""The folding planner: PE and SIMD of every layer for a board, and what they cost there.
+
+Layers work at the same time on different images, so the slowest one sets the cycles per image
+(`sim.rtl.image_cycles`). A block memory gives at most `ram_width` bits a cycle, so no folding beats the
+weight-bandwidth bound: weight bits read per image (8 times each under uint8 input, once a bit plane) /
+bits that all block memories of the board give in a cycle.
+
+Block memories are counted as `stoic_ram` asks for them; LUTs are a fit to synthesis results.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from ..sim.exceptions import InputError
+from ..sim.memory import MAX_WIDTH, Fold, Layout, Shape
+from ..sim.rtl import fold_cycles, group, image_cycles, planes
+from .boards import Board
+
+MAX_LUT_FILL = 0.85  # above, place and route seldom meets the clock
+SHALLOW = 32  # words up to which `stoic_ram` takes distributed memory where there is some
+LINK_BLOCKS = {"ecp5": 4, "ice40": 4}  # pages of the host link: 8 kB and 2 kB
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a part of a design takes: block memories, and logic cells (LUT, flip-flop or both)."""
+
+    block_rams: int
+    cells: int
+
+    def __add__(self, other: "Cost") -> "Cost":
+        return Cost(self.block_rams + other.block_rams, self.cells + other.cells)
+
+
+@dataclass(frozen=True)
+class CellModel:
+    """Logic cells of a design, linear in its parts; a fit.
+
+    Attributes:
+        frame: link, UART, clock and scores.
+        layer: of a layer whatever its folding.
+        pe, lane: of a processing element, and of each of its lanes.
+        plane_lane: of a lane of `stoic_planes`.
+        small_bit: of a bit of memory that is no block memory.
+    """
+
+    frame: int
+    layer: int
+    pe: int
+    lane: float
+    plane_lane: int
+    small_bit: float
+
+    def of_layer(
+        self, fold: Fold, n_planes: int, memories: Sequence[tuple[int, int, int]], board: Board
+    ) -> int:
+        """Cells of a layer with these memories (words, width, how many)."""
+        small = sum(n * words * w for words, w, n in memories if not memory_blocks(words, w, board))
+        return round(
+            self.layer
+            + fold.pe * (self.pe + self.lane * fold.simd)
+            + (self.plane_lane * fold.simd if n_planes > 1 else 0)
+            + self.small_bit * small
+        )
+
+
+# Fit to place and route of 8 foldings of two networks; see README.md.
+CELLS = {
+    "ecp5": CellModel(frame=1000, layer=400, pe=70, lane=2.6, plane_lane=20, small_bit=0.6),
+    "ice40": CellModel(frame=900, layer=350, pe=60, lane=4.0, plane_lane=17, small_bit=1.6),
+}
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a folding will do on a board, before any tool runs.
+
+    Attributes:
+        layer_cycles: per image, of each layer.
+        cycles_per_image: between images at full load.
+        bound_cycles: weight-bandwidth bound of the board, all its block memories reading every cycle.
+        bandwidth_share: bound_cycles / cycles_per_image.
+        block_rams_predicted, cells_predicted: by the cost model.
+    """
+
+    layer_cycles: tuple[int, ...]
+    cycles_per_image: int
+    bound_cycles: float
+    bandwidth_share: float
+    block_rams_predicted: int
+    cells_predicted: int
+
+
+def predict(layout: Layout, board: Board) -> Prediction:
+    """Cycles, bound and cost of a layout on a board."""
+    layers = range(len(layout.shapes))
+    cycles = image_cycles(layout)
+    bits_read = sum(planes(s) * s.n_inputs * s.n_outputs for s in layout.shapes)
+    bound = bits_read / board.ram_bits
+    cost = total_cost(layout, board)
+    return Prediction(
+        layer_cycles=tuple(layout.n_folds(i) * fold_cycles(layout, i) for i in layers),
+        cycles_per_image=cycles,
+        bound_cycles=round(bound, 1),
+        bandwidth_share=round(bound / cycles, 4),
+        block_rams_predicted=cost.block_rams,
+        cells_predicted=cost.cells,
+    )
+
+
+def fold(shapes: Sequence[Shape], board: Board, images_per_s: float | None = None) -> Layout:
+    """The fastest folding that fits the board; layers that need not be as fast as the slowest are cheaper.
+
+    Args:
+        images_per_s: a rate at the board's clock that is enough: the cheapest folding that reaches it.
+
+    Raises:
+        InputError: no folding fits, or none reaches the rate; the message names what is short.
+    """
+    shapes = tuple(shapes)
+    options = [_options(shape, board) for shape in shapes]
+    limits = {f.cycles for layer in options for f in layer}
+    layouts = [
+        layout for limit in sorted(limits) if (layout := _within(shapes, options, limit, board))
+    ]
+    fitting = [layout for layout in layouts if not lacks(layout, board)]
+    if not fitting:
+        cheapest = min(layouts, key=lambda layout: _share(total_cost(layout, board), board))
+        raise InputError(f"no folding fits: the cheapest {lacks(cheapest, board)}")
+    if images_per_s is None:
+        return min(fitting, key=lambda la: (image_cycles(la), _share(total_cost(la, board), board)))
+    enough = [la for la in fitting if image_cycles(la) * images_per_s <= board.core_hz]
+    if not enough:
+        fastest = board.core_hz / min(map(image_cycles, fitting))
+        raise InputError(
+            f"no folding that fits {board.name} reaches {images_per_s:g} images/s; "
+            f"the fastest gives {fastest:.0f} at {board.core_hz / 1e6:g} MHz"
+        )
+    return min(enough, key=lambda layout: _share(total_cost(layout, board), board))
+
+
+@dataclass(frozen=True)
+class _Option:
+    fold: Fold
+    cycles: int  # if no fold is stretched
+
+
+def _options(shape: Shape, board: Board) -> tuple[_Option, ...]:
+    """Foldings worth a look: SIMD fills whole memories and steps, PE fills whole folds."""
+    most = min(MAX_WIDTH, shape.n_inputs)
+    widths = {min(width, most) for width in range(board.ram_width, MAX_WIDTH + 1, 4)} | {most}
+    simds = {-(-shape.n_inputs // -(-shape.n_inputs // width)) for width in widths}
+    pes = {-(-shape.n_outputs // n_folds) for n_folds in range(1, shape.n_outputs + 1)}
+    return tuple(
+        _Option(
+            Fold(pe, simd),
+            planes(shape) * -(-shape.n_inputs // simd) * -(-shape.n_outputs // pe),
+        )
+        for simd in sorted(simds)
+        for pe in sorted(pes)
+    )
+
+
+def _within(
+    shapes: tuple[Shape, ...],
+    options: Sequence[tuple[_Option, ...]],
+    limit: int,
+    board: Board,
+) -> Layout | None:
+    """The cheapest layout of which every layer takes at most `limit` cycles; None if there is none."""
+    folds: tuple[Fold, ...] = ()
+    for shape, layer in zip(reversed(shapes), reversed(options), strict=True):
+        # a layer's cost depends on the width of the next one, so the last is chosen first
+        below = (shapes[-len(folds)], folds[0]) if folds else None
+        costs = [
+            (share, option.fold)
+            for option in layer
+            if option.cycles <= limit
+            for cycles, share in [_part(shape, option.fold, below, board)]
+            if cycles <= limit
+        ]
+        if not costs:
+            return None
+        folds = (min(costs, key=lambda cost: cost[0])[1], *folds)
+    return Layout(shapes, folds)
+
+
+@lru_cache(maxsize=1 << 16)
+def _part(
+    shape: Shape, fold: Fold, below: tuple[Shape, Fold] | None, board: Board
+) -> tuple[int, float]:
+    """Cycles of a layer, and the share of the board that it takes."""
+    layout = Layout((shape, below[0]), (fold, below[1])) if below else Layout((shape,), (fold,))
+    cycles = layout.n_folds(0) * fold_cycles(layout, 0)
+    return cycles, _share(layer_cost(layout, 0, board), board)
+
+
+def _share(cost: Cost, board: Board) -> float:
+    return cost.block_rams / board.ram_count + cost.cells / (board.luts * MAX_LUT_FILL)
+
+
+def lacks(layout: Layout, board: Board) -> str:
+    """What the board has too little of for this layout, "" when it fits."""
+    cost = total_cost(layout, board)
+    cells = int(board.luts * MAX_LUT_FILL)
+    if cost.block_rams > board.ram_count:
+        return f"needs {cost.block_rams} {board.ram_kind}, {board.name} has {board.ram_count}"
+    if cost.cells > cells:
+        return f"needs {cost.cells} logic cells, {board.name} has room for {cells}"
+    return ""
+
+
+def total_cost(layout: Layout, board: Board) -> Cost:
+    """Cost of a whole design: layers, link, UART and clock."""
+    total = Cost(LINK_BLOCKS[board.family], CELLS[board.family].frame)
+    for layer in range(len(layout.shapes)):
+        total += layer_cost(layout, layer, board)
+    return total
+
+
+def layer_cost(layout: Layout, layer: int, board: Board) -> Cost:
+    """Cost of one `stoic_mvu`, and of the `stoic_planes` before it."""
+    shape, fold = layout.shapes[layer], layout.folds[layer]
+    n_planes, n_steps = planes(shape), layout.n_steps(layer)
+    # words, width and number of its memories: weights, pages, then thresholds and FIFO
+    memories = [(layout.n_folds(layer) * n_steps, fold.simd, fold.pe)]
+    memories.append((2 << _log2(n_steps * n_planes), fold.simd, 1))
+    if shape.has_thresholds:
+        size, width = group(layout, layer), layout.folds[layer + 1].simd
+        stages, n_folds = fold.pe // size, layout.n_folds(layer)
+        table = stages << _log2(n_folds) if stages > 1 else n_folds
+        memories.append((table, shape.threshold_bits, size))
+        memories.append((2 << _log2(-(-shape.n_outputs // width)), width, 1))
+    else:
+        memories.append((2 << _log2(shape.n_outputs), shape.threshold_bits, 1))
+    return Cost(
+        sum(n * memory_blocks(words, width, board) for words, width, n in memories),
+        CELLS[board.family].of_layer(fold, n_planes, memories, board),
+    )
+
+
+def memory_blocks(n_words: int, width: int, board: Board) -> int:
+    """Block memories that a `stoic_ram` of n_words of that width becomes.
+
+    On iCE40 Yosys trades width for depth, so long as a block stays a power of two wide.
+    """
+    if n_words <= SHALLOW:
+        return 0
+    aspects = [(board.ram_depth, board.ram_width)]
+    if board.family == "ice40":
+        aspects = [(board.ram_depth << k, board.ram_width >> k) for k in range(4)]
+    return min(-(-n_words // depth) * -(-width // w) for depth, w in aspects)
+
+
+def _log2(count: int) -> int:
+    """Address bits of `count` words."""
+    return (count - 1).bit_length()

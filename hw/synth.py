@@ -1,0 +1,378 @@
+"""From a layout to a bitstream: synthesis, place and route on several seeds, packing, and what came out.
+
+Every step writes its key (the hash of all that decides its result) and the hashes of what it made, so a
+second run with the same inputs does nothing, and a run that was killed goes on where it stopped. Steps
+run in the output folder on relative paths: the files they make do not depend on where it is.
+"""
+
+import hashlib
+import json
+import logging
+import re
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from ..sim.container import file_sha256, kit_version, write_whole
+from ..sim.exceptions import InputError, ToolError
+from ..sim.memory import KINDS, Layout, to_json
+from .boards import Board, wrapper_verilog
+from .flows import nextpnr
+from .flows.yosys import SYNTH
+from .fold import Prediction, predict
+from .reports import (
+    BLOCK_RAMS,
+    Memory,
+    Route,
+    Utilisation,
+    alarms,
+    cell_counts,
+    memories,
+    route,
+    utilisation,
+)
+
+LABEL = "place-and-route estimate"
+WEIGHTS_IN = "stoic_pe"  # the module whose memories hold weights
+THRESHOLD_TABLE = "].ram"  # end of the path of a memory that holds thresholds, see stoic_mvu
+SMALL_BITS = 512  # weight memories up to this may be flip-flops
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Design:
+    """A network's shapes on a board, as Verilog.
+
+    Attributes:
+        sources: file name -> text; all that is synthesised.
+    """
+
+    network: str
+    layout: Layout
+    board: Board
+    sources: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Build:
+    """What synthesis and place and route made and said of one design; every figure is an estimate of the
+    tools, nothing was measured on silicon.
+
+    Attributes:
+        routes: one a seed, in the order asked.
+        prediction: cycles, memories and bound of the folding.
+        bitstream: of the seed with the highest Fmax.
+        inputs_sha256: of sources, pins, board, tool versions and seeds.
+    """
+
+    network: str
+    board: str
+    layout: dict[str, Any]
+    label: str
+    clock_mhz_asked: float
+    utilisation: Utilisation
+    routes: tuple[Route, ...]
+    prediction: Prediction
+    synth_wall_s: float
+    bitstream: Path
+    bitstream_sha256: str
+    inputs_sha256: str
+    tools: dict[str, str]
+
+    @property
+    def best(self) -> Route:
+        """The seed whose bitstream is kept."""
+        return max(self.routes, key=lambda r: r.fmax_mhz)
+
+    @property
+    def fmax_mhz_median(self) -> float:
+        """Median over the seeds."""
+        return round(statistics.median(r.fmax_mhz for r in self.routes), 2)
+
+    def row(self) -> dict[str, Any]:
+        """JSON values with units in the names."""
+        cycles = self.prediction.cycles_per_image
+        values = asdict(self)
+        prediction = values.pop("prediction")
+        return {
+            **values,
+            **prediction,
+            "bitstream": self.bitstream.name,
+            "seeds": [r.seed for r in self.routes],
+            "timing_met": self.best.fmax_mhz >= self.clock_mhz_asked,
+            "seeds_that_met_timing": sum(r.fmax_mhz >= self.clock_mhz_asked for r in self.routes),
+            "fmax_mhz_best": self.best.fmax_mhz,
+            "fmax_mhz_median": self.fmax_mhz_median,
+            "best_seed": self.best.seed,
+            "images_per_s_at_clock": round(self.clock_mhz_asked * 1e6 / cycles),
+            "images_per_s_at_fmax": round(self.best.fmax_mhz * 1e6 / cycles),
+            "kit_version": kit_version(),
+        }
+
+
+def design_sources(layout: Layout, board: Board) -> dict[str, str]:
+    """Everything that the board's top needs: file name -> Verilog text."""
+    from ..sim.rtl import core_sources, core_verilog
+    from .top import top_sources, top_verilog
+
+    files = {path.name: path.read_text() for path in [*core_sources(), *top_sources()]}
+    return {
+        **files,
+        "stoic_core.v": core_verilog(layout),
+        "stoic_top.v": top_verilog(layout, clock_hz=board.core_hz, target=board.family),
+        f"{board.top}.v": wrapper_verilog(board),
+    }
+
+
+def build(
+    network_name: str,
+    layout: Layout,
+    board: Board,
+    out_dir: Path,
+    seeds: Sequence[int] = (),
+    jobs: int = 2,
+) -> Build:
+    """Synthesise, place, route and pack a layout for a board.
+
+    Args:
+        out_dir: where sources, logs, netlist, reports, `<network>.bit` and `build.json` go.
+        seeds: of place and route; the board's own number of seeds from 1 when empty.
+        jobs: processes at once.
+
+    Raises:
+        ToolError: a tool is missing or failed, the design does not fit, its memories are not what the layout
+            says, or no seed meets the clock. The bitstream appears only when nothing was wrong.
+    """
+    design = Design(network_name, layout, board, design_sources(layout, board))
+    return build_design(design, out_dir, seeds, jobs)
+
+
+def build_design(design: Design, out_dir: Path, seeds: Sequence[int] = (), jobs: int = 2) -> Build:
+    """As `build`, of given sources."""
+    board = design.board
+    seeds = tuple(seeds) or tuple(range(1, board.seeds + 1))
+    if len(set(seeds)) != len(seeds) or min(seeds) < 0:
+        raise InputError(f"seeds must be different numbers from 0, not {seeds}")
+    tools = tool_versions(board)
+    out_dir.mkdir(parents=True, exist_ok=True)
+    bitstream = out_dir / f"{design.network}.{'bit' if board.family == 'ecp5' else 'bin'}"
+
+    synth_wall_s = _synthesise(design, out_dir, tools)
+    check_netlist(design, out_dir)
+
+    def one_seed(seed: int) -> Route:
+        return _route(board, out_dir, seed, tools)
+
+    with ThreadPoolExecutor(jobs) as pool:
+        routes = tuple(pool.map(one_seed, seeds))
+    best = max(routes, key=lambda r: r.fmax_mhz)
+    clock_mhz = board.core_hz / 1e6
+    if best.fmax_mhz < clock_mhz:
+        bitstream.unlink(missing_ok=True)
+        raise ToolError(
+            f"{design.network} on {board.name}: {clock_mhz:g} MHz not met on any of seeds "
+            f"{', '.join(map(str, seeds))}; best {best.fmax_mhz:g} MHz, {best.critical_path}"
+        )
+    routed = f"seed{best.seed}.routed"
+    command = nextpnr.pack(board, routed, bitstream.name)
+    _step(out_dir, "pack", command, [out_dir / routed], [bitstream], tools)
+
+    made = Build(
+        network=design.network,
+        board=board.name,
+        layout=to_json(design.layout),
+        label=LABEL,
+        clock_mhz_asked=clock_mhz,
+        utilisation=utilisation(
+            out_dir / "synth.stat.json", out_dir / f"seed{best.seed}.report.json", board
+        ),
+        routes=routes,
+        prediction=predict(design.layout, board),
+        synth_wall_s=synth_wall_s,
+        bitstream=bitstream,
+        bitstream_sha256=file_sha256(bitstream),
+        inputs_sha256=_inputs_sha256(design, seeds, tools),
+        tools=tools,
+    )
+    text = json.dumps(made.row(), indent=2, sort_keys=True) + "\n"
+    path = out_dir / "build.json"
+    if not path.exists() or path.read_text() != text:
+        write_whole(path, text.encode())
+    return made
+
+
+def tool_versions(board: Board) -> dict[str, str]:
+    """Versions of the Python packages that carry the tools.
+
+    Raises:
+        ToolError: one is not installed.
+    """
+    versions = {}
+    for package in nextpnr.packages(board):
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError as error:
+            raise ToolError(f"{package} is not installed; pip install 'stoic[hw]'") from error
+    return versions
+
+
+def _inputs_sha256(design: Design, seeds: Sequence[int], tools: Mapping[str, str]) -> str:
+    board = {**asdict(design.board), "pins": design.board.pins.read_text()}
+    inputs = [dict(design.sources), board, list(seeds), dict(tools), to_json(design.layout)]
+    return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
+
+
+def _synthesise(design: Design, out_dir: Path, tools: Mapping[str, str]) -> float:
+    board = design.board
+    folder = out_dir / "src"
+    folder.mkdir(exist_ok=True)
+    for stale in set(folder.iterdir()) - {folder / name for name in design.sources}:
+        stale.unlink()
+    for name, text in design.sources.items():
+        (folder / name).write_text(text)
+    (out_dir / "pins").write_text(board.pins.read_text())
+    job = {
+        "sources": [f"src/{name}" for name in sorted(design.sources)],
+        "top": board.top,
+        "family": board.family,
+        "netlist": "synth.netlist.json",
+        "stat": "synth.stat.json",
+    }
+    (out_dir / "synth.job.json").write_text(
+        json.dumps({**job, "command": SYNTH[board.family]}, indent=2)
+    )
+    command = [sys.executable, "-m", "stoic.hw.flows.yosys", "synth.job.json"]
+    inputs = [out_dir / "synth.job.json", *(folder / name for name in sorted(design.sources))]
+    outputs = [out_dir / "synth.netlist.json", out_dir / "synth.stat.json"]
+    return _step(out_dir, "synth", command, inputs, outputs, tools)
+
+
+def _route(board: Board, out_dir: Path, seed: int, tools: Mapping[str, str]) -> Route:
+    name = f"seed{seed}"
+    report = f"{name}.report.json"
+    command = nextpnr.place_and_route(
+        board, "synth.netlist.json", "pins", f"{name}.routed", report, seed
+    )
+    inputs = [out_dir / "synth.netlist.json", out_dir / "pins"]
+    wall_s = _step(
+        out_dir, name, command, inputs, [out_dir / f"{name}.routed", out_dir / report], tools
+    )
+    return route(out_dir / report, seed, wall_s)
+
+
+def _step(
+    out_dir: Path,
+    name: str,
+    command: list[str],
+    inputs: Sequence[Path],
+    outputs: Sequence[Path],
+    tools: Mapping[str, str],
+) -> float:
+    """Run a command unless what it would make is there already; seconds that it took when it ran."""
+    hashed = [command[1:], dict(tools), {path.name: file_sha256(path) for path in inputs}]
+    key = hashlib.sha256(json.dumps(hashed, sort_keys=True).encode()).hexdigest()
+    stamp = out_dir / f"{name}.step.json"
+    if stamp.exists():
+        done = json.loads(stamp.read_text())
+        if done["key"] == key and done["outputs"] == _hashes(outputs):
+            return float(done["wall_s"])
+    for path in (stamp, *outputs):
+        path.unlink(missing_ok=True)
+    log.info("%s: %s", out_dir.name, name)
+    log_file = out_dir / f"{name}.log"
+    start = time.monotonic()
+    with log_file.open("wb") as sink:
+        status = subprocess.run(
+            command, cwd=out_dir, stdout=sink, stderr=subprocess.STDOUT
+        ).returncode
+    wall_s = round(time.monotonic() - start, 1)
+    missing = [path.name for path in outputs if not path.is_file()]
+    if status or missing:
+        raise ToolError(
+            f"{name} of {out_dir.name} failed: {_reason(log_file, status)}; log: {log_file}"
+        )
+    write_whole(
+        stamp, json.dumps({"key": key, "wall_s": wall_s, "outputs": _hashes(outputs)}).encode()
+    )
+    return wall_s
+
+
+def _hashes(paths: Sequence[Path]) -> dict[str, str]:
+    return {path.name: file_sha256(path) for path in paths if path.is_file()}
+
+
+def _reason(log_file: Path, status: int) -> str:
+    lines = log_file.read_text(errors="replace").splitlines()
+    errors = [line for line in lines if "ERROR" in line or "Error:" in line]
+    return (
+        errors[0].strip()
+        if errors
+        else f"status {status}, {lines[-1].strip() if lines else 'no output'}"
+    )
+
+
+def check_netlist(design: Design, out_dir: Path) -> None:
+    """Refuse a netlist that does not fit or whose memories are not the layout's.
+
+    Raises:
+        ToolError: the message names the first thing that is wrong.
+    """
+    board = design.board
+    who = f"{design.network} on {board.name}"
+    if found := alarms(out_dir / "synth.log"):
+        raise ToolError(f"{who}: synthesis warns: {found[0]}")
+    counts = cell_counts(out_dir / "synth.stat.json")
+    needs = {
+        "block memories": (sum(counts[kind] for kind in BLOCK_RAMS), board.ram_count),
+        "LUTs": (counts["LUT4"] + counts["SB_LUT4"], board.luts),
+    }
+    for what, (need, has) in needs.items():
+        if need > has:
+            raise ToolError(f"{who}: does not fit: needs {need} {what}, the board has {has}")
+    for problem in memory_problems(
+        design.layout, memories(out_dir / "synth.netlist.json", board.top)
+    ):
+        raise ToolError(f"{who}: {problem}")
+
+
+def memory_problems(layout: Layout, found: Sequence[Memory]) -> Iterator[str]:
+    """What is wrong with the memories of a netlist.
+
+    Each weight bank of the layout must have a memory of its own, thresholds their tables, and every
+    memory must be written by the host, read by the datapath and left blank by the bitstream.
+    """
+    banks = {kind: [bank for bank in layout.banks if bank.kind == kind] for kind in KINDS}
+    weights = sorted((m for m in found if m.parent == WEIGHTS_IN), key=lambda m: _natural(m.path))
+    tables = [m for m in found if m.path.endswith(THRESHOLD_TABLE)]
+    if len(weights) != len(banks["weights"]):
+        yield f"the netlist has {len(weights)} weight memories, the layout {len(banks['weights'])}"
+        return
+    for bank, memory in zip(banks["weights"], weights, strict=True):
+        stored = bank.n_words * bank.width
+        if not memory.bits and stored > SMALL_BITS and memory.flops >= stored:
+            yield f"weight memory {memory.path} ({bank.name}) was turned into flip-flops"
+        elif max(memory.bits, memory.flops) < stored:
+            yield f"weight memory {memory.path} ({bank.name}) came out empty: its weights are constants"
+    stored = sum(bank.n_words * bank.width for bank in banks["thresholds"])
+    if sum(max(m.bits, m.flops) for m in tables) < stored:
+        yield f"the threshold memories hold less than the {stored} bits of the layout"
+    for memory in found:
+        if not memory.is_writable:
+            yield f"memory {memory.path} is never written: what it holds is constant"
+        if not memory.is_read:
+            yield f"memory {memory.path} is never read"
+        if not memory.is_blank:
+            yield f"memory {memory.path} is initialised by the bitstream"
+
+
+def _natural(path: str) -> list[int | str]:
+    """Sort key in which 2 comes before 10."""
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", path)]
