@@ -7,6 +7,7 @@ weight bit or a fault, the comparison must notice. `stoic agree` does the same a
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +17,11 @@ from numpy.typing import NDArray
 from stoic.hw import devices
 from stoic.sim import agreement, memory
 from stoic.sim import network as networks
-from stoic.sim.bits import pack
 from stoic.sim.device import Device, GoldenDevice
 from stoic.sim.errors import Iid
 from stoic.sim.exceptions import InputError
 from stoic.sim.faults import FaultMap
-from stoic.sim.network import Dense, Network
+from stoic.sim.network import Network, random_network
 
 N_IMAGES = 48
 FOLDS = (memory.Fold(4, 9), memory.Fold(2, 32), memory.Fold(1, 7))
@@ -29,24 +29,7 @@ FOLDS = (memory.Fold(4, 9), memory.Fold(2, 32), memory.Fold(1, 7))
 
 def small_network() -> Network:
     """30 pixels, two hidden layers with odd sizes so that words have pads, 5 classes."""
-    rng = np.random.default_rng(1)
-    layers = []
-    for i, (n, m) in enumerate([(30, 67), (67, 13), (13, 5)]):
-        weights = pack(rng.integers(0, 2, (m, n)))
-        spread = 500 if i == 0 else 4
-        middle = 0 if i == 0 else n // 2
-        limits = (middle + rng.integers(-spread, spread, m)).astype(np.int32)
-        layers.append(
-            Dense(
-                name=f"layer{i}",
-                n_inputs=n,
-                weights=weights,
-                thresholds=None if i == 2 else limits,
-                negated=np.zeros(m, np.bool_),
-                input="uint8" if i == 0 else "bits",
-            )
-        )
-    return Network("small", tuple(layers))
+    return random_network((30, 67, 13, 5), "uint8", np.random.default_rng(1))
 
 
 def some_images() -> NDArray[np.uint8]:
@@ -155,6 +138,13 @@ def test_a_mutant_network_and_its_difference_map_are_the_same(
 
 def test_images_on_which_nothing_matters_give_no_mutant() -> None:
     network = small_network()
+    always = [
+        layer
+        if layer.thresholds is None
+        else replace(layer, thresholds=np.full_like(layer.thresholds, layer.threshold_range[0]))
+        for layer in network.layers
+    ]
+    network = replace(network, layers=tuple(always))
     with pytest.raises(InputError, match="no threshold mutant changes a score"):
         agreement.find_mutants(network, None, np.zeros((1, 30), np.uint8))
 

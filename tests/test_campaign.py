@@ -16,13 +16,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from stoic.sim import campaign, faults, golden, operating_points
-from stoic.sim.bits import pack
 from stoic.sim.campaign import Campaign
 from stoic.sim.device import GoldenDevice
 from stoic.sim.exceptions import ArtefactError, InputError
 from stoic.sim.intervals import student_t
 from stoic.sim.memory import layout_of
-from stoic.sim.network import Dense, Network
+from stoic.sim.network import Network, random_network
 from stoic.sim.store import Row, Store, Unit
 
 N_IMAGES = 40
@@ -44,12 +43,7 @@ seed = 7
 
 
 def network() -> Network:
-    rng = np.random.default_rng(3)
-    rows = [pack(rng.integers(0, 2, shape)) for shape in ((65, 30), (7, 65))]
-    limits = rng.integers(-800, 800, 65).astype(np.int32)
-    clear = [np.zeros(len(r), np.bool_) for r in rows]
-    hidden = Dense("hidden", 30, rows[0], limits, clear[0], "uint8")
-    return Network("random", (hidden, Dense("scores", 65, rows[1], None, clear[1])))
+    return random_network((30, 65, 7), "uint8", np.random.default_rng(3))
 
 
 def data() -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
