@@ -1,4 +1,4 @@
-"""`stoic train` and `stoic accuracy`: a recipe becomes a checkpoint, checkpoints become a table."""
+"""`stoic train`, `stoic accuracy`, `stoic data fetch`: recipe -> checkpoint -> table."""
 
 import logging
 from collections.abc import Callable
@@ -96,3 +96,22 @@ def accuracy(
     for entry, path in zip(table["models"], checkpoints, strict=True):
         entry["training"] = training_cost(path.parent / "log.jsonl")
     return {"data": sets[0], **table}
+
+
+def data_fetch(
+    name: Annotated[str, typer.Argument(help="Data set, e.g. fashion-mnist.", show_default=False)],
+    data_root: DataRoot = None,
+) -> dict[str, Any]:
+    """Find a data set, or fetch it into the cache, and check every file of it."""
+    from . import data
+
+    folder = data.find(name, data_root) or data.fetch(name)
+    source = data.SOURCES[name]
+    files = [*source.train, *source.test]
+    for file in files:
+        data.read_idx(folder, file)
+    return {
+        "data": name,
+        "folder": folder,
+        "files": [{"file": f.name, "decoded_sha256": f.sha256} for f in files],
+    }
