@@ -1,9 +1,9 @@
 """The folding planner: PE and SIMD of every layer for a board, and what they cost there.
 
 Layers work at the same time on different images, so the slowest one sets the cycles per image
-(`sim.rtl.image_cycles`). A block memory gives at most `ram_width` bits a cycle, so no folding beats the
-weight-bandwidth bound: weight bits read per image (8 times each under uint8 input, once a bit plane) /
-bits that all block memories of the board give in a cycle.
+(`sim.rtl.image_cycles`). A block memory gives at most `ram_width` bits a cycle, so no folding beats
+the weight-bandwidth bound: weight bits read per image (under uint8 input once for each of 8 bit
+planes) / bits that all block memories of the board give in a cycle.
 
 Block memories are counted as `stoic_ram` asks for them; LUTs are a fit to synthesis results.
 """
@@ -79,7 +79,7 @@ class Prediction:
     Attributes:
         layer_cycles: per image, of each layer.
         cycles_per_image: between images at full load.
-        bound_cycles: weight-bandwidth bound of the board, all its block memories reading every cycle.
+        bound_cycles: weight-bandwidth bound of the board, all its block memories busy.
         bandwidth_share: bound_cycles / cycles_per_image.
         block_rams_predicted, cells_predicted: by the cost model.
     """
@@ -110,10 +110,10 @@ def predict(layout: Layout, board: Board) -> Prediction:
 
 
 def fold(shapes: Sequence[Shape], board: Board, images_per_s: float | None = None) -> Layout:
-    """The fastest folding that fits the board; layers that need not be as fast as the slowest are cheaper.
+    """The fastest folding that fits the board, no layer faster than the slowest needs.
 
     Args:
-        images_per_s: a rate at the board's clock that is enough: the cheapest folding that reaches it.
+        images_per_s: a rate at the board's clock; the cheapest folding that reaches it is enough.
 
     Raises:
         InputError: no folding fits, or none reaches the rate; the message names what is short.
@@ -168,7 +168,7 @@ def _within(
     limit: int,
     board: Board,
 ) -> Layout | None:
-    """The cheapest layout of which every layer takes at most `limit` cycles; None if there is none."""
+    """The cheapest layout in which no layer takes more than `limit` cycles, if there is one."""
     folds: tuple[Fold, ...] = ()
     for shape, layer in zip(reversed(shapes), reversed(options), strict=True):
         # a layer's cost depends on the width of the next one, so the last is chosen first

@@ -36,7 +36,7 @@ ALARMS = (
 
 @dataclass(frozen=True)
 class Utilisation:
-    """Cells that a design takes; `logic_cells` are what the device counts: TRELLIS_COMB or ICESTORM_LC."""
+    """Cells of a design; `logic_cells` as the device counts them: TRELLIS_COMB or ICESTORM_LC."""
 
     lut4: int
     logic_cells: int
@@ -145,14 +145,15 @@ def _critical_path(values: dict[str, Any], clock: str) -> str:
             logic = sum(step["delay"] for step in steps) - routing
             levels = sum(step["type"] == "logic" for step in steps)
             start, end = steps[0]["from"]["cell"], steps[-1]["to"]["cell"]
-            return f"{start} -> {end}: {logic:.1f} ns logic ({levels} levels) + {routing:.1f} ns routing"
+            delays = f"{logic:.1f} ns logic ({levels} levels) + {routing:.1f} ns routing"
+            return f"{start} -> {end}: {delays}"
     return ""
 
 
 def memories(netlist: Path, top: str) -> tuple[Memory, ...]:
     """Every `stoic_ram` of a flattened netlist, by path.
 
-    Yosys keeps a $scopeinfo cell for each instance that it flattened, also where nothing is left of it.
+    Yosys keeps a $scopeinfo cell for each instance that it flattened, even if nothing is left.
     """
     cells: dict[str, Any] = _json(netlist)["modules"][top]["cells"]
     modules = {

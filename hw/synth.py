@@ -1,8 +1,8 @@
-"""From a layout to a bitstream: synthesis, place and route on several seeds, packing, and what came out.
+"""From a layout to a bitstream: synthesis, place and route on several seeds, packing, figures.
 
-Every step writes its key (the hash of all that decides its result) and the hashes of what it made, so a
-second run with the same inputs does nothing, and a run that was killed goes on where it stopped. Steps
-run in the output folder on relative paths: the files they make do not depend on where it is.
+Every step writes its key (the hash of all that decides its result) and the hashes of what it made,
+so a second run with the same inputs does nothing, and a killed run goes on where it stopped.
+Steps run in the output folder on relative paths: what they make does not depend on where it is.
 """
 
 import hashlib
@@ -63,8 +63,7 @@ class Design:
 
 @dataclass(frozen=True)
 class Build:
-    """What synthesis and place and route made and said of one design; every figure is an estimate of the
-    tools, nothing was measured on silicon.
+    """What the tools made and said of one design; every figure is an estimate, none from silicon.
 
     Attributes:
         routes: one a seed, in the order asked.
@@ -148,8 +147,8 @@ def build(
         jobs: processes at once.
 
     Raises:
-        ToolError: a tool is missing or failed, the design does not fit, its memories are not what the layout
-            says, or no seed meets the clock. The bitstream appears only when nothing was wrong.
+        ToolError: a tool is missing or failed, the design does not fit, its memories are not what
+            the layout says, or no seed meets the clock. The bitstream appears only when all is well.
     """
     design = Design(network_name, layout, board, design_sources(layout, board))
     return build_design(design, out_dir, seeds, jobs)
@@ -242,13 +241,11 @@ def _synthesise(design: Design, out_dir: Path, tools: Mapping[str, str]) -> floa
     job = {
         "sources": [f"src/{name}" for name in sorted(design.sources)],
         "top": board.top,
-        "family": board.family,
+        "synth": SYNTH[board.family],
         "netlist": "synth.netlist.json",
         "stat": "synth.stat.json",
     }
-    (out_dir / "synth.job.json").write_text(
-        json.dumps({**job, "command": SYNTH[board.family]}, indent=2)
-    )
+    (out_dir / "synth.job.json").write_text(json.dumps(job, indent=2))
     command = [sys.executable, "-m", "stoic.hw.flows.yosys", "synth.job.json"]
     inputs = [out_dir / "synth.job.json", *(folder / name for name in sorted(design.sources))]
     outputs = [out_dir / "synth.netlist.json", out_dir / "synth.stat.json"]
@@ -262,9 +259,8 @@ def _route(board: Board, out_dir: Path, seed: int, tools: Mapping[str, str]) -> 
         board, "synth.netlist.json", "pins", f"{name}.routed", report, seed
     )
     inputs = [out_dir / "synth.netlist.json", out_dir / "pins"]
-    wall_s = _step(
-        out_dir, name, command, inputs, [out_dir / f"{name}.routed", out_dir / report], tools
-    )
+    outputs = [out_dir / f"{name}.routed", out_dir / report]
+    wall_s = _step(out_dir, name, command, inputs, outputs, tools)
     return route(out_dir / report, seed, wall_s)
 
 
@@ -276,32 +272,28 @@ def _step(
     outputs: Sequence[Path],
     tools: Mapping[str, str],
 ) -> float:
-    """Run a command unless what it would make is there already; seconds that it took when it ran."""
+    """Run a command unless what it makes is there already; seconds that it took when it ran."""
     hashed = [command[1:], dict(tools), {path.name: file_sha256(path) for path in inputs}]
     key = hashlib.sha256(json.dumps(hashed, sort_keys=True).encode()).hexdigest()
     stamp = out_dir / f"{name}.step.json"
     if stamp.exists():
-        done = json.loads(stamp.read_text())
-        if done["key"] == key and done["outputs"] == _hashes(outputs):
-            return float(done["wall_s"])
+        before = json.loads(stamp.read_text())
+        if before["key"] == key and before["outputs"] == _hashes(outputs):
+            return float(before["wall_s"])
     for path in (stamp, *outputs):
         path.unlink(missing_ok=True)
     log.info("%s: %s", out_dir.name, name)
     log_file = out_dir / f"{name}.log"
     start = time.monotonic()
     with log_file.open("wb") as sink:
-        status = subprocess.run(
-            command, cwd=out_dir, stdout=sink, stderr=subprocess.STDOUT
-        ).returncode
+        done = subprocess.run(command, cwd=out_dir, stdout=sink, stderr=subprocess.STDOUT)
     wall_s = round(time.monotonic() - start, 1)
     missing = [path.name for path in outputs if not path.is_file()]
-    if status or missing:
-        raise ToolError(
-            f"{name} of {out_dir.name} failed: {_reason(log_file, status)}; log: {log_file}"
-        )
-    write_whole(
-        stamp, json.dumps({"key": key, "wall_s": wall_s, "outputs": _hashes(outputs)}).encode()
-    )
+    if done.returncode or missing:
+        why = _reason(log_file, done.returncode)
+        raise ToolError(f"{name} of {out_dir.name} failed: {why}; log: {log_file}")
+    made = {"key": key, "wall_s": wall_s, "outputs": _hashes(outputs)}
+    write_whole(stamp, json.dumps(made).encode())
     return wall_s
 
 
@@ -312,11 +304,8 @@ def _hashes(paths: Sequence[Path]) -> dict[str, str]:
 def _reason(log_file: Path, status: int) -> str:
     lines = log_file.read_text(errors="replace").splitlines()
     errors = [line for line in lines if "ERROR" in line or "Error:" in line]
-    return (
-        errors[0].strip()
-        if errors
-        else f"status {status}, {lines[-1].strip() if lines else 'no output'}"
-    )
+    last = lines[-1].strip() if lines else "no output"
+    return errors[0].strip() if errors else f"status {status}, {last}"
 
 
 def check_netlist(design: Design, out_dir: Path) -> None:
@@ -360,7 +349,7 @@ def memory_problems(layout: Layout, found: Sequence[Memory]) -> Iterator[str]:
         if not memory.bits and stored > SMALL_BITS and memory.flops >= stored:
             yield f"weight memory {memory.path} ({bank.name}) was turned into flip-flops"
         elif max(memory.bits, memory.flops) < stored:
-            yield f"weight memory {memory.path} ({bank.name}) came out empty: its weights are constants"
+            yield f"weight memory {memory.path} ({bank.name}) came out empty, its weights constant"
     stored = sum(bank.n_words * bank.width for bank in banks["thresholds"])
     if sum(max(m.bits, m.flops) for m in tables) < stored:
         yield f"the threshold memories hold less than the {stored} bits of the layout"

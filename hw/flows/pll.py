@@ -47,7 +47,7 @@ def find_pll(family: Literal["ecp5", "ice40"], pin_hz: int, core_hz: int) -> Pll
 
 
 def _ecp5(pin_hz: int, core_hz: int) -> Pll | None:
-    # The feedback is taken from the output, so multiply sets core, and post the oscillator: middle of range.
+    # Feedback from the output: multiply sets core, post the oscillator, which is best mid-range.
     middle = sum(ECP5_VCO_HZ) / 2
     posts = [
         post

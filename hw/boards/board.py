@@ -1,18 +1,14 @@
-"""Boards: what is soldered on, and the Verilog between its pins and `stoic_top`.
-
-A board is a folder `boards/<name>/` with `board.toml`, a pins file and a README. All pins files use
-the same port names: clk_i, button_i, uart_rx_i, uart_tx_o, led_o and the board's tie_high outputs.
-"""
+"""A board as its folder describes it: `board.toml`, a pins file and a README."""
 
 import tomllib
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
-from ..sim.exceptions import InputError
-from .flows.pll import Pll, find_pll, pll_verilog
+from ...sim.exceptions import InputError
+from ..flows.pll import Pll, find_pll
 
-FOLDER = Path(__file__).parent / "boards"
+FOLDER = Path(__file__).parent
 MAX_BAUD_ERROR = 0.02  # a UART samples the middle of bit 10: 2 % is a fifth of a bit
 
 Family = Literal["ecp5", "ice40"]
@@ -72,8 +68,8 @@ class Board:
             raise InputError(f"board {self.name}: no pins file {self.pins.name}")
         if abs(self.baud_error) >= MAX_BAUD_ERROR:
             raise InputError(
-                f"board {self.name}: {self.core_hz} Hz / {self.uart_divisor} is {self.baud_error:+.1%} "
-                f"off {self.baud} baud; it must be less than {MAX_BAUD_ERROR:.0%}"
+                f"board {self.name}: {self.core_hz} Hz / {self.uart_divisor} is "
+                f"{self.baud_error:+.1%} off {self.baud} baud; must be < {MAX_BAUD_ERROR:.0%}"
             )
         _ = self.pll  # refuses a clock that the PLL cannot make
 
@@ -138,61 +134,3 @@ def read(folder: Path) -> Board:
     if wrong := wanted ^ values.keys():
         raise InputError(f"{path}: missing or unknown keys: {', '.join(sorted(wrong))}")
     return Board(**values)
-
-
-def wrapper_verilog(board: Board) -> str:
-    """Module `board_<name>`: pins, PLL, reset, UART, `stoic_top` and LEDs.
-
-    LED 0 blinks once in 2**26 clocks, LED 1 follows the line from the host, LED 2 the line to it.
-    """
-    invert = {True: "~", False: ""}
-    on = invert[board.led_active_low]
-    leds = ["beat_q[25]", "~uart_rx_i", "~uart_tx_o"][: board.n_leds]
-    leds += ["1'b0"] * (board.n_leds - len(leds))
-    ports = "".join(f",\n    output wire {port}" for port in board.tie_high)
-    ties = "".join(f"    assign {port} = 1'b1;\n" for port in board.tie_high)
-    return f"""\
-// SPDX-License-Identifier: Apache-2.0
-// {board.top} : pins, clock, reset, UART and LEDs of {board.title}; made by stoic.hw.boards
-// Clock: {board.core_hz} Hz from {board.pin_hz} Hz. UART: {board.baud} baud, 8N1.
-`resetall
-`timescale 1ns / 1ps
-`default_nettype none
-module {board.top} (
-    input  wire clk_i, button_i, uart_rx_i,
-    output wire uart_tx_o,
-    output wire [{board.n_leds - 1}:0] led_o{ports}
-);
-    wire clk, locked;
-{pll_verilog(board.pll)}
-    // reset: held for 256 clocks after the PLL locks, and while the button is pressed
-    reg  [1:0] ready_q;
-    reg  [7:0] hold_q;
-    reg        rst_q;
-    wire       rst = rst_q;
-    initial begin ready_q = 2'd0; hold_q = 8'd0; rst_q = 1'b1; end
-    always @(posedge clk) begin
-        ready_q <= {{ready_q[0], locked & {invert[not board.button_active_low]}button_i}};
-        hold_q  <= !ready_q[1] ? 8'd0 : hold_q + {{7'd0, ~&hold_q}};
-        rst_q   <= ~&hold_q;
-    end
-
-    wire [7:0] rx_tdata, tx_tdata;
-    wire       rx_tvalid, rx_tready, tx_tvalid, tx_tready;
-    stoic_uart #(.CLOCKS_PER_BIT({board.uart_divisor})) u_uart (
-        .clk_i(clk), .rst_i(rst), .rx_i(uart_rx_i), .tx_o(uart_tx_o),
-        .m_axis_tdata(rx_tdata), .m_axis_tvalid(rx_tvalid), .m_axis_tready(rx_tready),
-        .s_axis_tdata(tx_tdata), .s_axis_tvalid(tx_tvalid), .s_axis_tready(tx_tready)
-    );
-    stoic_top u_top (
-        .clk_i(clk), .rst_i(rst),
-        .rx_tdata(rx_tdata), .rx_tvalid(rx_tvalid), .rx_tready(rx_tready),
-        .tx_tdata(tx_tdata), .tx_tvalid(tx_tvalid), .tx_tready(tx_tready)
-    );
-
-    reg [25:0] beat_q;
-    always @(posedge clk) beat_q <= rst ? 26'd0 : beat_q + 26'd1;
-    assign led_o = {on}{{{", ".join(reversed(leds))}}};
-{ties}endmodule
-`resetall
-"""
