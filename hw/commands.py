@@ -21,6 +21,7 @@ from ..sim.commands import NetworkFile, describe
 from ..sim.device import Device
 from ..sim.exceptions import BoardError, InputError
 from ..sim.faults import FaultMap
+from ..sim.memory import shapes_of
 from ..sim.network import Network
 from ..sim.store import Row, Store
 from . import devices, inputs
@@ -431,6 +432,26 @@ def _row(row: Row) -> dict[str, Any]:
         "scores_sha256": row.scores_sha256,
         "wall_time_s": row.wall_time_s,
     }
+
+
+def synth(
+    network: NetworkFile,
+    board: Annotated[str, typer.Option(help="Board to build for.")],
+    seeds: Annotated[
+        int | None, typer.Option(min=1, help="Of place and route; the board's own number.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder; the board's, beside NET.")] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes at once.")] = 2,
+) -> dict[str, Any]:
+    """Build a bitstream of a network for a board: synthesis, place and route, figures."""
+    from . import boards, fold
+    from . import synth as flow
+
+    chosen = boards.load(board)
+    net = networks.load(network)
+    layout = fold.fold(shapes_of(net), chosen)
+    numbers = range(1, (seeds or chosen.seeds) + 1)
+    return flow.build(net.name, layout, chosen, out or network.parent / board, numbers, jobs).row()
 
 
 def virtual(
