@@ -67,6 +67,8 @@ def _cell(value: Any) -> str:
         return f"{value:.6g}"
     if isinstance(value, list) and value and isinstance(value[0], list):
         return f"{len(value)} x {len(value[0])} values"
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        return f"{len(value)} rows; --json has them"
     if isinstance(value, list):
         return ", ".join(_cell(v) for v in value)
     if isinstance(value, dict):

@@ -77,7 +77,7 @@ def accuracy_figure(points: Sequence[Mapping[str, Any]]) -> Figure:
         ax.set_xlabel("bit error rate of the stored bits, (p01 + p10) / 2, %")
         ax.set_ylabel("accuracy, %")
         ax.set_xlim(left=-0.15)
-        ax.legend()
+        figure.legend(loc="outside upper left", ncols=2)
     return figure
 
 

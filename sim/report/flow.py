@@ -34,7 +34,12 @@ def flow_svg(here: Collection[str]) -> Raw:
         f'<path class="map" d="M{454 + _W / 2} {middle + 96} V {middle + _H + 6}" '
         'marker-end="url(#flow-head-map)"/>'
     )
-    compare = _arrow(640 + _W, middle + _H / 2, 806) + _box(810, middle, "compare", "every score")
+    fans += [
+        f'<path d="M{640 + _W} {y + _H / 2} C 790 {y + _H / 2}, 780 {middle + _H / 2}, '
+        f'806 {middle + _H / 2}" marker-end="url(#flow-head)"/>'
+        for y in (8 + 52 * i for i in range(len(_WORLDS)))
+    ]
+    compare = _box(810, middle, "compare", "every score")
     heads = "".join(
         f'<marker id="flow-head{suffix}" class="{name}" viewBox="0 0 8 8" refX="7" refY="4" '
         f'markerWidth="7" markerHeight="7" orient="auto"><path d="M0 0 L8 4 L0 8 z"/></marker>'

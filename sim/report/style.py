@@ -18,7 +18,7 @@ CSS = """
 }
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--paper); color: var(--ink); font: 16px/1.55 var(--sans); }
-main { max-width: 60rem; margin: 0 auto; padding: 2.5rem 1.25rem 4rem; }
+main { max-width: 64rem; margin: 0 auto; padding: 2.5rem 1.25rem 4rem; }
 h1 { font-size: 1.9rem; line-height: 1.2; margin: 0 0 .4rem; letter-spacing: -.01em; }
 h2 { font-size: 1.25rem; margin: 3rem 0 .6rem; padding-top: .9rem;
   border-top: 1px solid var(--line); }
@@ -41,11 +41,11 @@ caption { text-align: left; padding-bottom: .4rem; font-size: .9rem; }
 th, td { padding: .3rem .8rem .3rem 0; text-align: left; vertical-align: top;
   border-bottom: 1px solid var(--line); }
 thead th { font-weight: 600; white-space: nowrap; }
-tbody th { font-weight: 400; }
+tbody th { font-weight: 400; white-space: nowrap; }
 .number { text-align: right; white-space: nowrap; }
 .pair { display: grid; gap: 1rem 2rem;
-  grid-template-columns: repeat(auto-fit, minmax(22rem, 1fr)); }
-.confusion td, .confusion th { padding: .16rem .3rem; text-align: right; font-size: .8rem;
+  grid-template-columns: repeat(auto-fit, minmax(26rem, 1fr)); }
+.confusion td, .confusion th { padding: .16rem .24rem; text-align: right; font-size: .76rem;
   border: 1px solid var(--paper); }
 .confusion td {
   background: color-mix(in srgb, var(--series-1) calc(var(--share) * 60%), var(--panel)); }
