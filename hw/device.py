@@ -1,8 +1,8 @@
 """BoardDevice: the driver of a real or virtual board; only the URL tells them apart.
 
-Never are more frames on their way than the board has pages, so nothing is lost on a line that cannot
-hold bytes back. A frame that the line damaged or lost is sent again, which is safe for all of them:
-requests overwrite, read or infer, and none does anything twice. What was written is read back.
+Never are more frames on their way than the board has pages, so nothing is lost on a line that
+cannot hold bytes back. A frame that the line damaged or lost is sent again, which is safe for all:
+they overwrite, read or infer, and none adds to anything. What was written is read back.
 """
 
 import logging
@@ -65,6 +65,7 @@ class BoardDevice:
         self._port = RecordingPort(opened, record, layout) if record else opened
         self._layout, self._timeout_s = layout, timeout_s
         self._sequence = self._n_retries = 0
+        self._max_answer = 0xFFFF  # until the board says what is right
         self._rest = b""
         self._frames: deque[Frame] = deque()
         self._network: Network | None = None
@@ -72,6 +73,7 @@ class BoardDevice:
         try:
             self.identity = self._synchronise()
             self._check_identity()
+            self._max_answer = self.identity.max_payload
             self._first = self._read_counters()
         except BaseException:
             self.close()
@@ -91,7 +93,7 @@ class BoardDevice:
         self._store(words, [(bank, 0, w) for bank, w in enumerate(words)])
 
     def inject(self, faults: FaultMap | None) -> None:
-        """Write the words that change, as the faulty memory would read them; None restores the network.
+        """Write the words that change, as the faulty memory would read them; None restores them.
 
         Raises:
             InputError: the map is of other layer shapes.
@@ -103,7 +105,9 @@ class BoardDevice:
             check_for(network, faults)
             stored = readdress(faults, self._layout).read(stored)
         words = bank_words(stored, self._layout)
-        runs = [(bank, *run) for bank, new in enumerate(words) for run in changed(memory[bank], new)]
+        runs = [
+            (bank, *run) for bank, new in enumerate(words) for run in changed(memory[bank], new)
+        ]
         self._store(words, runs)
 
     def infer(
@@ -116,7 +120,7 @@ class BoardDevice:
 
         Raises:
             InputError: the images do not fit the network.
-            BoardError: the board died, or lost its memory meanwhile, or its class is not that of its scores.
+            BoardError: the board died, lost its memory meanwhile, or contradicts itself.
         """
         network, memory = self._loaded()
         data = check_images(network, images)
@@ -162,8 +166,8 @@ class BoardDevice:
             )
         if me.layout != wanted:
             raise BoardError(
-                f"{self.url}: built for layout {me.layout.hex()[:12]}, the network's folding is layout "
-                f"{wanted.hex()[:12]}; program the bitstream of this network and board"
+                f"{self.url}: built for layout {me.layout.hex()[:12]}, the network's folding is "
+                f"layout {wanted.hex()[:12]}; program the bitstream of this network and board"
             )
 
     def _loaded(self) -> tuple[Network, list[Words]]:
@@ -172,7 +176,7 @@ class BoardDevice:
         return self._network, self._memory
 
     def _store(self, words: list[Words], runs: Sequence[Run]) -> None:
-        """Make the memory hold `words`, by writing and reading back the runs in which it does not."""
+        """Make the memory hold `words`, by writing the runs in which it does not."""
         self._memory = None
         most = link.max_words(self.identity.max_payload)
         requests = [
@@ -192,8 +196,8 @@ class BoardDevice:
                 i = wrong[0]
                 self._memory = None
                 raise BoardError(
-                    f"{self.url}: bank {self._layout.banks[bank].name}, address {address + i} reads "
-                    f"{got[i]:#x}, written was {words[i]:#x}; the memory is broken or the board was reset"
+                    f"{self.url}: bank {self._layout.banks[bank].name}, address {address + i} "
+                    f"reads {got[i]:#x}, written was {words[i]:#x}; it is broken or was reset"
                 )
 
     def _read(self, places: Sequence[tuple[int, int, int]]) -> list[Words]:
@@ -245,7 +249,11 @@ class BoardDevice:
                 raise BoardError(f"{self.url}: refused {command.name}: {status.name}")
             failures += 1
             self._n_retries += 1
-            what = "an answer did not come" if status is None else f"a frame arrived with {status.name}"
+            what = (
+                "an answer did not come"
+                if status is None
+                else f"a frame arrived with {status.name}"
+            )
             _log.warning("%s: %s; sending again", self.url, what)
             if failures > RETRIES:
                 raise BoardError(f"{self.url}: gave up after {RETRIES} retries: {what}")
@@ -258,7 +266,7 @@ class BoardDevice:
         return answers
 
     def _answer(self, sequence: int, command: Command) -> tuple[Status | None, bytes]:
-        """Status and payload of the next answer that is owed; None when it does not come or is not that."""
+        """Status and payload of the answer that is owed next; None when it does not come."""
         while (frame := self._receive(self._timeout_s)) is not None:
             if frame.sequence != sequence or not frame.payload:
                 return None, b""
@@ -271,12 +279,15 @@ class BoardDevice:
 
     def _receive(self, timeout_s: float) -> Frame | None:
         """The next frame; None when the line falls silent before it is whole."""
-        most = self.identity.max_payload if hasattr(self, "identity") else 0xFFFF
         while not self._frames:
-            wanted = link.missing(self._rest, most) if self._rest else link.OVERHEAD_BYTES + 1
+            wanted = (
+                link.missing(self._rest, self._max_answer)
+                if self._rest
+                else link.OVERHEAD_BYTES + 1
+            )
             data = self._port.read(wanted, timeout_s)
             is_silent = len(data) < wanted
-            frames, self._rest = link.decode(self._rest + data, most, final=is_silent)
+            frames, self._rest = link.decode(self._rest + data, self._max_answer, final=is_silent)
             self._frames.extend(frames)
             if is_silent and not frames:
                 return None

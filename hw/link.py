@@ -1,4 +1,4 @@
-"""Frames of the host link, as bytes: no port, no time, no state. docs/link.md is the page for people.
+"""Frames of the host link, as bytes: no port, no time, no state; docs/link.md explains them.
 
     request  A5 | length (2) | sequence | command        | payload            | CRC-32 (4)
     answer   A5 | length (2) | sequence | command | 0x80 | status, payload    | CRC-32 (4)
@@ -116,7 +116,7 @@ def encode(frame: Frame) -> bytes:
     """Frame as it goes over the line.
 
     >>> encode(Frame(7, Command.IDENTIFY)).hex(" ")
-    'a5 00 00 07 01 cd b7 fa 1a'
+    'a5 00 00 07 01 4d 79 02 19'
     """
     head = _HEAD.pack(SOF, len(frame.payload), frame.sequence, frame.command)
     body = head + frame.payload
@@ -124,9 +124,9 @@ def encode(frame: Frame) -> bytes:
 
 
 def missing(data: bytes, max_payload: int) -> int:
-    """Bytes that at least must come before `data`, which starts with A5, can be a whole frame; 0 when it is.
+    """Bytes that must at least follow `data` before it can be a whole frame; 0 when it is one.
 
-    A length over `max_payload` needs nothing more to be known as wrong.
+    `data` starts with A5. A length over `max_payload` needs nothing more to be known as wrong.
     """
     if len(data) < HEAD_BYTES:
         return OVERHEAD_BYTES - len(data)
@@ -134,7 +134,9 @@ def missing(data: bytes, max_payload: int) -> int:
     return 0 if length > max_payload else max(0, OVERHEAD_BYTES + length - len(data))
 
 
-def decode(data: bytes, max_payload: int = 0xFFFF, final: bool = False) -> tuple[list[Frame], bytes]:
+def decode(
+    data: bytes, max_payload: int = 0xFFFF, final: bool = False
+) -> tuple[list[Frame], bytes]:
     """Every whole and undamaged frame in `data`, and the rest that may become one.
 
     What is no frame is skipped byte by byte, so garbage hides nothing that follows it.
@@ -146,7 +148,7 @@ def decode(data: bytes, max_payload: int = 0xFFFF, final: bool = False) -> tuple
     >>> decode(b"noise" + encode(Frame(1, 5)) + b"\\xa5")
     ([Frame(sequence=1, command=5, payload=b'')], b'\\xa5')
     """
-    frames = []
+    frames: list[Frame] = []
     start = data.find(SOF)
     while start >= 0:
         rest = data[start:]

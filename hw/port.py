@@ -1,8 +1,8 @@
 """Where the bytes of the host link go: a pyserial URL, and the recording of one.
 
-A recording is JSON lines: a header, then one line for every write and read in the order in which the
-driver made them. The driver does the same whenever it reads the same, so a replay needs no board, and
-any byte that it would send otherwise than recorded is an error.
+A recording is JSON lines: a header, then one line for every write and read in the order in which
+the driver made them. The driver does the same whenever it reads the same, so a replay needs no
+board, and any byte that it would send otherwise than recorded is an error.
 """
 
 import base64
@@ -46,7 +46,7 @@ class SerialPort:
         """
         self.url = url
         try:
-            self._serial = serial.serial_for_url(
+            self._serial = serial.serial_for_url(  # type: ignore[no-untyped-call]
                 url, baudrate=baud, timeout=timeout_s, write_timeout=timeout_s, exclusive=True
             )
         except ValueError as error:
@@ -85,7 +85,7 @@ class SerialPort:
 
     def _lost(self, error: Exception) -> BoardError:
         return BoardError(
-            f"{self.url}: the connection is gone ({error}); the board or virtual board died, was unplugged, "
+            f"{self.url}: the connection is gone ({error}); the board died, was unplugged "
             "or serves another host"
         )
 
@@ -173,5 +173,7 @@ class ReplayPort:
         event = self._events[self._next] if self._next < len(self._events) else {}
         self._next += 1
         if kind not in event:
-            raise BoardError(f"{self.url}: step {self._next} is no {kind}: the run differs or goes on")
+            raise BoardError(
+                f"{self.url}: step {self._next} is no {kind}; another run was recorded"
+            )
         return base64.b64decode(event[kind])

@@ -1,8 +1,8 @@
 """The virtual board: the top that is synthesised, Verilated, behind a TCP port or a pty.
 
-The driver cannot tell it from a real board, and neither can the gates: the same Verilog text with the
-same build id runs in it, only its memories are the generic ones. It needs no clock: it runs as fast as
-the host computes and sleeps when nothing is on its way.
+The driver cannot tell it from a real board, and neither can the gates: the same Verilog text with
+the same build id runs in it, only its memories are the generic ones. It needs no clock: it runs as
+fast as the host computes and sleeps when nothing is on its way.
 """
 
 import logging
@@ -63,7 +63,7 @@ def build(
 
 
 class VirtualBoard:
-    """A running virtual board; as a context manager it ends with the block, and in any case with us.
+    """A running virtual board; it ends with its `with` block, and in any case with this process.
 
     Attributes:
         url: for BoardDevice.
@@ -103,7 +103,16 @@ class VirtualBoard:
             layout, build_dir, clock_hz=clock_hz, target=target, clocks_per_bit=clocks_per_bit
         )
         self._link = Path(where) if transport == "pty" else None
-        command = [sys.executable, "-I", "-S", "-c", _SERVE, str(library.resolve()), transport, where]
+        command = [
+            sys.executable,
+            "-I",
+            "-S",
+            "-c",
+            _SERVE,
+            str(library.resolve()),
+            transport,
+            where,
+        ]
         # stdin is our hold on it: when we die the pipe closes and it ends
         self._process = subprocess.Popen(
             [*command, str(clocks_per_bit)],

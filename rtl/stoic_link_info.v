@@ -43,31 +43,44 @@ module stoic_link_info #(
     reg  [15:0] bad_q;
     reg  [39:0] busy_q;
     reg  [5:0]  index_q;
-    reg  [7:0]  data_q, info;
+    reg  [7:0]  data_q;
     reg         valid_q;
-    reg  [7:0]  count;
-    integer     i;
 
-    wire [8*COUNT_BYTES-1:0] counts = {busy_q, bad_q, good_q, images_q};
+    function [7:0] info_byte;
+        input [5:0] index;
+        integer     i;
+        begin
+            info_byte = 8'd0;
+            for (i = 0; i < 8 * INFO_BYTES; i = i + 1)
+                if (index == i[8:3])
+                    info_byte[i[2:0]] = INFO[i];
+        end
+    endfunction
 
-    always @* begin
-        info  = 8'd0;
-        count = 8'd0;
-        for (i = 0; i < 8 * INFO_BYTES; i = i + 1)
-            if (index_q == i[8:3])
-                info[i[2:0]] = INFO[i];
-        for (i = 0; i < 8 * COUNT_BYTES; i = i + 1)
-            if (index_q == i[8:3])
-                count[i[2:0]] = counts[i];
-    end
+    function [7:0] count_byte;
+        input [8*COUNT_BYTES-1:0] counts;
+        input [5:0]               index;
+        integer                   i;
+        begin
+            count_byte = 8'd0;
+            for (i = 0; i < 8 * COUNT_BYTES; i = i + 1)
+                if (index == i[8:3])
+                    count_byte[i[2:0]] = counts[i];
+        end
+    endfunction
 
     always @(posedge clk_i) begin
-        data_q <= counters_i ? count : info;
+        if (!valid_q) begin  // not in every cycle: simulators do work for what hardware has for nothing
+            if (counters_i)
+                data_q <= count_byte({busy_q, bad_q, good_q, images_q}, index_q);
+            else
+                data_q <= info_byte(index_q);
+        end
         if (start_i) begin
             index_q <= 6'd0;
             valid_q <= 1'b0;
         end else begin
-            valid_q <= !(valid_q && m_axis_tready) && !start_i;
+            valid_q <= !(valid_q && m_axis_tready);
             if (valid_q && m_axis_tready)
                 index_q <= index_q + 6'd1;
         end

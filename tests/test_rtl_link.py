@@ -1,46 +1,56 @@
-"""The host link and the UART, bit by bit under cocotb on Icarus, and clean under Verilator's lint."""
+"""The host link and the UART under cocotb on Icarus, and mutants that the benches must catch."""
 
-from pathlib import Path
+from typing import Any
 
 import pytest
-from cocotb_tools.check_results import get_results
-from cocotb_tools.runner import get_runner
 
 from stoic import rtl
+from stoic.sim.bench.runner import Bench
 
+SOURCES = tuple(
+    path
+    for path in rtl.sources()
+    if path.stem.startswith(("stoic_link", "stoic_uart", "stoic_crc32"))
+)
 LINK = {"PAGE_W": 7, "TIMEOUT_W": 8, "IMAGE_BYTES": 5, "N_CLASSES": 3, "INFO_BYTES": 4}
 INFO = 0x0D0C0B0A  # as in the bench
 
 
-def run_bench(top: str, bench: str, parameters: dict[str, int], folder: Path) -> None:
-    """Build `top` with Icarus, run every test of the bench, and assert that all passed."""
-    runner = get_runner("icarus")
-    runner.build(
-        sources=[p for p in rtl.sources() if p.stem.startswith(("stoic_link", "stoic_uart", "stoic_crc32"))],
-        hdl_toplevel=top,
-        parameters=parameters,
-        build_dir=folder,
-        build_args=["-g2005"],
-        log_file=folder / "build.log",
-    )
-    results = runner.test(
-        hdl_toplevel=top,
-        test_module=f"stoic.sim.bench.{bench}",
-        build_dir=folder,
-        test_dir=folder,
-        log_file=folder / "test.log",
-        seed=1,
-    )
-    n_tests, n_failed = get_results(results)
-    assert n_tests and not n_failed, (folder / "test.log").read_text()[-4000:]
+def link_bench(pages_w: int, inflight_w: int) -> Bench:
+    """The link with so many pages and room for so many images, as powers of two."""
+    parameters = {**LINK, "INFO": INFO, "PAGES_W": pages_w, "INFLIGHT_W": inflight_w}
+    return Bench("stoic_link", "bench_link", SOURCES, parameters)
+
+
+def uart_bench(clocks_per_bit: int) -> Bench:
+    """The UART at a divider."""
+    return Bench("stoic_uart", "bench_uart", SOURCES, {"CLOCKS_PER_BIT": clocks_per_bit})
 
 
 @pytest.mark.parametrize("pages_w, inflight_w", [(1, 1), (3, 3)])
-def test_link(pages_w: int, inflight_w: int, tmp_path: Path) -> None:
-    parameters = {**LINK, "INFO": INFO, "PAGES_W": pages_w, "INFLIGHT_W": inflight_w}
-    run_bench("stoic_link", "bench_link", parameters, tmp_path)
+def test_every_frame_is_answered_and_a_bad_one_changes_nothing(
+    cosim: Any, pages_w: int, inflight_w: int
+) -> None:
+    cosim.passes(link_bench(pages_w, inflight_w))
 
 
 @pytest.mark.parametrize("clocks_per_bit", [4, 10, 35])
-def test_uart(clocks_per_bit: int, tmp_path: Path) -> None:
-    run_bench("stoic_uart", "bench_uart", {"CLOCKS_PER_BIT": clocks_per_bit}, tmp_path)
+def test_uart_carries_bytes(cosim: Any, clocks_per_bit: int) -> None:
+    cosim.passes(uart_bench(clocks_per_bit))
+
+
+@pytest.mark.parametrize(
+    "file, old, new",
+    [
+        ("stoic_link_rx.v", "status_o <= (crc == RESIDUE) ? GOOD : BAD_CRC;", "status_o <= GOOD;"),
+        ("stoic_link_exec.v", "end_q > {1'b0, bank_words_i};", "end_q[16];"),
+        ("stoic_link_exec.v", "end else if (quiet_i) begin", "end else begin"),
+        ("stoic_link_scores.v", "score > best_q", "score >= best_q"),
+    ],
+)
+def test_a_mistake_in_the_link_is_caught(cosim: Any, file: str, old: str, new: str) -> None:
+    cosim.catches(link_bench(1, 1), file, old, new)
+
+
+def test_a_uart_that_samples_late_is_caught(cosim: Any) -> None:
+    cosim.catches(uart_bench(10), "stoic_uart_rx.v", "CLOCKS_PER_BIT / 2 - 1", "CLOCKS_PER_BIT - 1")

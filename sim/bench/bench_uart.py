@@ -8,7 +8,8 @@ import cocotb
 from cocotb.clock import Clock
 from cocotb.triggers import ReadOnly, RisingEdge
 
-CLOCK_NS = 100
+from .stream import CLOCK_NS
+from .tally import expect
 
 
 def levels(data: bytes, clocks_per_bit: float) -> list[int]:
@@ -31,7 +32,7 @@ def bytes_of(line: list[int], clocks_per_bit: int) -> bytes:
 
 
 async def exchange(dut: Any, pin: list[int], to_line: bytes) -> tuple[bytes, list[int]]:
-    """Drive the pin through these levels while bytes are sent; what came in, and the levels that went out."""
+    """Drive the pin through these levels and send bytes; what came in, and the levels out."""
     Clock(dut.clk_i, CLOCK_NS, unit="ns").start()
     clocks_per_bit = int(dut.CLOCKS_PER_BIT.value)
     waiting, received, line = deque(to_line), bytearray(), []
@@ -65,8 +66,8 @@ async def carries_bytes_both_ways(dut: Any, off: float) -> None:
     clocks_per_bit = int(dut.CLOCKS_PER_BIT.value)
     inward, outward = b"\x00\xff\x55\xaa" + rng.randbytes(12), rng.randbytes(8)
     received, line = await exchange(dut, levels(inward, clocks_per_bit * off), outward)
-    assert received == inward
-    assert bytes_of(line, clocks_per_bit) == outward
+    expect(received, inward, "byte in")
+    expect(bytes_of(line, clocks_per_bit), outward, "byte out")
 
 
 @cocotb.test(timeout_time=5, timeout_unit="ms")
@@ -76,5 +77,5 @@ async def drops_what_is_no_byte(dut: Any) -> None:
     spike = [0] + [1] * 12 * clocks_per_bit
     cut = [0] * 10 * clocks_per_bit + [1] * 12 * clocks_per_bit
     received, line = await exchange(dut, spike + cut + levels(b"\xa5", clocks_per_bit), b"")
-    assert received == b"\xa5"
+    expect(received, b"\xa5", "byte in")
     assert 0 not in line

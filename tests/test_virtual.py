@@ -1,0 +1,277 @@
+"""The virtual board, through the driver of a real one: the scores are golden's on any line."""
+
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stoic.hw import link
+from stoic.hw.device import BoardDevice, RecordedDevice
+from stoic.hw.link import Command, Frame, Status
+from stoic.hw.port import SerialPort
+from stoic.hw.virtual import VirtualBoard
+from stoic.sim import golden
+from stoic.sim.errors.iid import Iid
+from stoic.sim.exceptions import ArtefactError, BoardError, InputError
+from stoic.sim.faults import FaultMap, apply, readdress
+from stoic.sim.memory import KINDS, Fold, Layout, bank_words, layout_of, stored_bits
+from stoic.sim.network import random_network
+
+pytestmark = pytest.mark.verilator
+
+CLOCK_HZ = (
+    1_000_000  # so that few cycles are a long silence; the virtual board runs as fast as it can
+)
+MAPS = [Iid(0.1, 0.1, seed=1), Iid(0.2, 0.0, seed=2), Iid(0.02, 0.3, seed=3)]
+
+
+NETWORK = random_network((50, 12, 5), "uint8", np.random.default_rng(7))
+LAYOUT = layout_of(NETWORK, (Fold(2, 7), Fold(1, 9)))
+IMAGES = np.random.default_rng(8).integers(0, 256, (300, 50), np.uint8)
+
+
+@pytest.fixture(scope="module")
+def build_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("virtual")
+
+
+@pytest.fixture(scope="module")
+def board(build_dir: Path) -> Iterator[VirtualBoard]:
+    with VirtualBoard(LAYOUT, build_dir, clock_hz=CLOCK_HZ) as running:
+        yield running
+
+
+@pytest.fixture
+def device(board: VirtualBoard) -> Iterator[BoardDevice]:
+    driver = BoardDevice(board.url, LAYOUT)
+    driver.load(NETWORK)
+    yield driver
+    driver.close()
+
+
+def holds(device: BoardDevice, faults: FaultMap | None = None) -> bool:
+    """Whether the board's memories read back as the network, seen through the faults."""
+    stored = stored_bits(NETWORK, LAYOUT)
+    words = bank_words(stored if faults is None else faults.read(stored), LAYOUT)
+    return all((a == b).all() for a, b in zip(device.read_back(), words, strict=True))
+
+
+def test_scores_are_goldens_under_every_map(device: BoardDevice) -> None:
+    clean = golden.scores(NETWORK, IMAGES)
+    assert (device.infer(IMAGES) == clean).all()
+    for chip, errors in enumerate(MAPS):
+        faults = errors.sample(LAYOUT, chip, KINDS)
+        device.inject(faults)
+        faulty = apply(NETWORK, faults)
+        assert holds(device, faults)
+        scores = device.infer(IMAGES)
+        assert (scores == golden.scores(faulty, IMAGES)).all()
+        assert (scores != clean).any(), (
+            "a map that changes nothing would not show a fault that is lost"
+        )
+    device.inject(None)
+    assert holds(device)
+    assert (device.infer(IMAGES) == clean).all()
+
+
+def test_a_map_of_another_folding_hits_the_same_bits(device: BoardDevice) -> None:
+    faults = MAPS[0].sample(layout_of(NETWORK), 4)
+    device.inject(faults)
+    assert holds(device, readdress(faults, LAYOUT))
+
+
+def test_an_injection_writes_only_what_changes(device: BoardDevice) -> None:
+    before = device.counters()["good_frames"]
+    device.inject(None)
+    assert device.counters()["good_frames"] == before + 1  # the counters themselves
+
+
+def test_counters_count_from_when_the_device_was_made(device: BoardDevice) -> None:
+    assert device.counters()["images"] == 0
+    device.infer(IMAGES[:20])
+    counted = device.counters()
+    assert (counted["images"], counted["bad_frames"], counted["retries"]) == (20, 0, 0)
+    assert counted["busy_cycles"] > 20 * IMAGES.shape[1]
+
+
+def test_damaged_frames_change_nothing(board: VirtualBoard, device: BoardDevice) -> None:
+    device.close()
+    rng = random.Random(5)
+    port = SerialPort(board.url, 115200, 5.0)
+    payload = link.write_payload(0, 0, np.full(4, 0x7F, np.uint64))
+    good = link.encode(Frame(9, Command.WRITE, payload))
+    for bit in rng.sample(range(8, 8 * len(good)), 25):
+        bad = bytearray(good)
+        bad[bit // 8] ^= 1 << bit % 8
+        port.write(bytes(bad))
+        answer = port.read(link.OVERHEAD_BYTES + 1, 0.5)
+        if 24 <= bit:  # a length that is wrong may also end in silence
+            [frame], _ = link.decode(answer)
+            assert frame.payload == bytes([Status.BAD_CRC])
+        while port.read(1, 0.05):
+            pass
+    port.close()
+    again = BoardDevice(board.url, LAYOUT)
+    assert holds(again)
+    again.close()
+
+
+class NoisyPort(SerialPort):
+    """A line that loses a byte, flips a bit or adds one in some writes and reads."""
+
+    def __init__(self, url: str, rate: float, seed: int) -> None:
+        super().__init__(url, 115200, 2.0)
+        self.rate, self.rng = rate, random.Random(seed)
+
+    def read(self, size: int, timeout_s: float) -> bytes:
+        return self.damage(super().read(size, timeout_s))
+
+    def write(self, data: bytes) -> None:
+        super().write(self.damage(data))
+
+    def damage(self, data: bytes) -> bytes:
+        if not data or self.rng.random() >= self.rate:
+            return data
+        at, kind = self.rng.randrange(len(data)), self.rng.randrange(3)
+        middle = [b"", bytes([data[at] ^ 1 << self.rng.randrange(8)]), data[at : at + 1] * 2][kind]
+        return data[:at] + middle + data[at + 1 :]
+
+
+def test_scores_are_goldens_over_a_noisy_line(board: VirtualBoard) -> None:
+    device = BoardDevice(NoisyPort(board.url, 0.02, seed=3), LAYOUT, timeout_s=0.3)
+    device.load(NETWORK)
+    assert (device.infer(IMAGES) == golden.scores(NETWORK, IMAGES)).all()
+    assert device.counters()["retries"] > 2
+    device.close()
+
+
+def test_a_recording_replays_without_the_board(board: VirtualBoard, tmp_path: Path) -> None:
+    path = tmp_path / "board.jsonl"
+    recorded = BoardDevice(board.url, LAYOUT, record=path)
+    recorded.load(NETWORK)
+    scores = recorded.infer(IMAGES[:20])
+    recorded.close()
+    replayed = RecordedDevice(path)
+    replayed.load(NETWORK)
+    assert (replayed.infer(IMAGES[:20]) == scores).all()
+    other = RecordedDevice(path)
+    other.load(NETWORK)
+    with pytest.raises(BoardError, match="other bytes than were recorded"):
+        other.infer(IMAGES[20:40])
+    path.write_text(path.read_text()[1:])
+    with pytest.raises(ArtefactError, match="corrupt"):
+        RecordedDevice(path)
+
+
+def test_a_board_of_another_layout_is_refused(board: VirtualBoard) -> None:
+    other = Layout(LAYOUT.shapes, (Fold(1, 7), Fold(1, 9)))
+    with pytest.raises(BoardError, match=f"{LAYOUT.sha256[:12]}.*{other.sha256[:12]}"):
+        BoardDevice(board.url, other)
+    with pytest.raises(InputError, match="layer shapes"):
+        device = BoardDevice(board.url, LAYOUT)
+        try:
+            device.load(random_network((50, 11, 5), "uint8", np.random.default_rng(1)))
+        finally:
+            device.close()
+
+
+def test_a_second_host_and_a_second_board_are_refused(
+    board: VirtualBoard, device: BoardDevice, build_dir: Path
+) -> None:
+    with pytest.raises(BoardError, match="serves another host"):
+        BoardDevice(board.url, LAYOUT, timeout_s=1.0)
+    port = board.url.rsplit(":", 1)[1]
+    with pytest.raises(BoardError, match=f"port {port}: Address already in use"):
+        VirtualBoard(LAYOUT, build_dir, where=port, clock_hz=CLOCK_HZ)
+    assert (device.infer(IMAGES[:9]) == golden.scores(NETWORK, IMAGES[:9])).all()
+
+
+def test_what_is_no_board_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BoardError, match="no such port"):
+        BoardDevice(str(tmp_path / "ttyUSB7"), LAYOUT)
+    with pytest.raises(BoardError, match="not a port that pyserial knows"):
+        BoardDevice("carrier-pigeon://loft", LAYOUT)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        with pytest.raises(BoardError, match="no answer in 0.2 s"):
+            BoardDevice(f"socket://127.0.0.1:{silent.getsockname()[1]}", LAYOUT, timeout_s=0.2)
+        where = silent.getsockname()[1]
+    with pytest.raises(BoardError, match="nothing listens there"):
+        BoardDevice(f"socket://127.0.0.1:{where}", LAYOUT)
+
+
+def test_a_board_that_dies_in_the_run_is_an_error(build_dir: Path) -> None:
+    with VirtualBoard(LAYOUT, build_dir, clock_hz=CLOCK_HZ) as board:
+        device = BoardDevice(board.url, LAYOUT, timeout_s=1.0)
+        device.load(NETWORK)
+        with pytest.raises(BoardError, match="connection is gone"):
+            device.infer(
+                np.repeat(IMAGES, 4, axis=0), progress=lambda n: os.kill(board.pid, signal.SIGKILL)
+            )
+        device.close()
+
+
+def cpu_ticks(pid: int) -> int:
+    """Processor time that a process has used, in clock ticks."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return int(fields[11]) + int(fields[12])
+
+
+def test_an_idle_board_sleeps(board: VirtualBoard, device: BoardDevice) -> None:
+    device.infer(IMAGES[:9])
+    time.sleep(0.1)
+    before = cpu_ticks(board.pid)
+    time.sleep(0.5)
+    assert cpu_ticks(board.pid) - before <= 1
+
+
+def test_a_board_ends_with_its_parent(build_dir: Path, board: VirtualBoard) -> None:
+    script = (
+        "import sys, time; from pathlib import Path; sys.path.insert(0, sys.argv[1])\n"
+        "import test_virtual as t\n"
+        "b = t.VirtualBoard(t.LAYOUT, Path(sys.argv[2]), clock_hz=t.CLOCK_HZ)\n"
+        "print(b.pid, flush=True); time.sleep(60)\n"
+    )
+    command = [sys.executable, "-c", script, str(Path(__file__).parent), str(build_dir)]
+    parent = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    pid = int(parent.stdout.readline())
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    deadline = time.monotonic() + 20
+    while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
+        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+        if state == "Z":  # ended; nobody here fetches its status
+            break
+        time.sleep(0.02)
+    else:
+        assert not Path(f"/proc/{pid}").exists()
+
+
+def test_pins_and_uart_of_a_network_on_bits_give_goldens_scores(build_dir: Path) -> None:
+    network = random_network((19, 6, 3), "bits", np.random.default_rng(9))
+    layout = layout_of(network, (Fold(2, 5), Fold(1, 4)))
+    images = np.random.default_rng(2).integers(0, 2, (40, 19), np.uint8)
+    where = str(build_dir / "tty")
+    boot = partial(VirtualBoard, layout, build_dir, clock_hz=CLOCK_HZ, clocks_per_bit=8)
+    with boot(transport="pty", where=where) as board:
+        device = BoardDevice(board.url, layout)
+        device.load(network)
+        faults = MAPS[0].sample(layout, 0, KINDS)
+        device.inject(faults)
+        assert (device.infer(images) == golden.scores(apply(network, faults), images)).all()
+        with pytest.raises(BoardError, match="busy"):
+            BoardDevice(board.url, layout)
+        with pytest.raises(BoardError, match="File exists"):
+            boot(transport="pty", where=where)
+        device.close()
+    assert not Path(where).is_symlink()
