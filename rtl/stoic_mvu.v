@@ -11,7 +11,7 @@
 // neurons, as long as a fold takes 2 STAGES - 1 cycles; a shorter one is stretched to that.
 //
 // Latency:    from the last word of an image to its last output word, on an idle unit:
-//             N_FOLDS * FOLD + 2 STAGES + max(1, $clog2(SIMD)) + 13 cycles
+//             N_FOLDS * FOLD + 2 STAGES + max(1, $clog2(SIMD)) + 11 cycles, less the last stretch
 // Throughput: an image in N_FOLDS * FOLD cycles, FOLD = max(N_STEPS * PLANES, 2 STAGES - 1),
 //             N_STEPS = ceil(N / SIMD), N_FOLDS = ceil(M / PE); the next image loads meanwhile
 // Encoding:   bit 1 is +1, bit 0 is -1, lane 0 is the LSB; lanes past N never count, whatever they hold
@@ -28,8 +28,8 @@
 //   W_BANK + p, p < PE        f * N_STEPS + w        lanes of word w of neuron f * PE + p
 //   T_BANK + p, p < PE        f                      theta of neuron f * PE + p
 //
-//   A read passes the port and injection point of the datapath. It answers after a number of cycles that
-//   is constant for the weights and for the thresholds of a layer; other banks do not answer.
+//   A read passes the port and injection point of the datapath. A weight word answers after STAGES + 7
+//   cycles, a threshold after 5; other banks do not answer. One request a cycle.
 `resetall
 `timescale 1ns / 1ps
 `default_nettype none
@@ -154,6 +154,7 @@ module stoic_mvu #(
     reg write_page_q;
     reg [1:0] ready_q;         // pages filled, image not started
     reg [1:0] used_q;          // pages filled, image not ended
+    reg page_q;                // a page is free
     reg [1:0] room_q;          // images that still fit into the FIFO
     reg [15:0] write_q;        // word of the page that is filled
 
@@ -171,7 +172,9 @@ module stoic_mvu #(
     wire step_end_d = step_d == ((plane_d == 0) ? GAP_END[STEP_W-1:0] : STEP_END[STEP_W-1:0]);
     wire fold_end_d = plane_d == 0 && step_d == GAP_END[STEP_W-1:0];
 
-    assign s_axis_tready = used_q != 2'd2;
+    wire [1:0] used_d = used_q + {1'b0, take_last} - {1'b0, done_q};
+
+    assign s_axis_tready = page_q;
 
     always @(posedge clk_i) begin
         if (rst_i) begin
@@ -191,6 +194,7 @@ module stoic_mvu #(
             write_page_q <= 1'b0;
             ready_q <= 2'd0;
             used_q <= 2'd0;
+            page_q <= 1'b1;
             room_q <= 2'd2;
             write_q <= 16'd0;
         end else begin
@@ -199,7 +203,8 @@ module stoic_mvu #(
             // go counts a cycle late, so that the counters are off its path
             can_q <= ready_q != 2'd0 && room_q != 2'd0 && !go && !go_q;
             ready_q <= ready_q + {1'b0, take_last} - {1'b0, go_q};
-            used_q <= used_q + {1'b0, take_last} - {1'b0, done_q};
+            used_q <= used_d;
+            page_q <= used_d != 2'd2;
             room_q <= room_q + {1'b0, image_out} - {1'b0, go_q};
             if (go) run_q <= 1'b1;
             else if (image_end) run_q <= 1'b0;

@@ -6,7 +6,7 @@
 // With A = sum_b 2^b pop(w & x_b) the layer computes s = 2 A - U, so U must travel along.
 //
 // Latency:    3 cycles from the last byte of a group of SIMD to its plane 0
-// Throughput: SIMD bytes in SIMD + 1 cycles (SIMD < 8: in 9)
+// Throughput: SIMD bytes in SIMD + 2 cycles, at least 10
 // Encoding:   element 0 is the LSB; lanes past the last element are 0
 // Handshake:  AXI4-Stream, s_axis_tready is a register; tlast ends an image on both sides;
 //             m_axis_tuser holds U while m_axis_tlast is 1
@@ -58,15 +58,14 @@ module stoic_planes #(
     reg out_last_q;
     reg [SUM_W-1:0] out_sum_q;
 
-    wire pass = m_axis_tready && left_q[0];
-    wire copy = full_q && (left_q == 8'd0 || (left_q == 8'd1 && m_axis_tready));
+    reg copy_q;        // what was collected goes out; a register, as it enables 8 SIMD others
 
     always @(posedge clk_i) begin
         if (take) begin
             last_q <= s_axis_tlast;
             sum_q <= (fresh_q ? {SUM_W{1'b0}} : sum_q) + {{(SUM_W - 8){1'b0}}, s_axis_tdata};
         end
-        if (copy) begin
+        if (copy_q) begin
             out_last_q <= last_q;
             out_sum_q <= sum_q;
         end
@@ -76,6 +75,7 @@ module stoic_planes #(
             full_q <= 1'b0;
             fresh_q <= 1'b1;
             left_q <= 8'd0;
+            copy_q <= 1'b0;
         end else begin
             if (take) begin
                 place_q <= full ? LANE_0 : place_q << 1;
@@ -83,9 +83,10 @@ module stoic_planes #(
                 fresh_q <= s_axis_tlast;
             end
             if (take && full) full_q <= 1'b1;
-            else if (copy) full_q <= 1'b0;
-            if (copy) left_q <= 8'hff;
-            else if (pass) left_q <= left_q >> 1;
+            else if (copy_q) full_q <= 1'b0;
+            copy_q <= full_q && left_q == 8'd0 && !copy_q;
+            if (copy_q) left_q <= 8'hff;
+            else if (m_axis_tready) left_q <= left_q >> 1;
         end
     end
 
@@ -104,8 +105,8 @@ module stoic_planes #(
                 if (take)
                     word_q <= (first_q ? {SIMD{1'b0}} : word_q)
                             | (place_q & {SIMD{s_axis_tdata[b]}});
-                if (copy) out_q <= word_q;
-                else if (pass) out_q <= next;
+                if (copy_q) out_q <= word_q;
+                else if (m_axis_tready) out_q <= next;
             end
         end
     endgenerate

@@ -38,7 +38,7 @@ def image_cycles(layout: Layout) -> int:
     """Cycles between images at full load: those of the slowest layer, or of the input."""
     first = layout.shapes[0]
     if first.input == "uint8":
-        n_bytes = first.n_inputs + layout.n_steps(0)
+        n_bytes = first.n_inputs + layout.n_steps(0) * max(2, 10 - layout.folds[0].simd)
     else:
         n_bytes = -(-first.n_inputs // 8)
     layers = range(len(layout.shapes))
@@ -195,34 +195,25 @@ def _stream(name: str, width: int, user: int = 0) -> str:
 
 def _input_stage(layout: Layout) -> str:
     shape, simd = layout.shapes[0], layout.folds[0].simd
-    begin = """\
+    if shape.input == "uint8":
+        user = _value_bits(shape) - 1
+        what = "words of bit planes"
+        unit = f"stoic_planes #(\n        .SIMD({simd}),\n        .SUM_W({user})\n    ) planes"
+        tuser = ",\n        .m_axis_tuser(x0_tuser)"
+    else:
+        user = 1
+        what = "words of bits"
+        unit = (
+            f"stoic_width #(\n        .IN_W(8),\n        .OUT_W({simd}),\n"
+            f"        .N({shape.n_inputs})\n    ) words"
+        )
+        tuser = ""
+    return f"""\
     /* answers to the host start out empty */
     wire c0_rvalid = 1'b0;
     wire [63:0] c0_rdata = 64'd0;
-"""
-    if shape.input == "uint8":
-        return f"""{begin}
-    /* bytes to words of bit planes */
-{_stream("x0", simd, _value_bits(shape) - 1)}
-    stoic_planes #(
-        .SIMD({simd}),
-        .SUM_W({_value_bits(shape) - 1})
-    ) planes (
-        .clk_i(clk_i),
-        .rst_i(rst_i),
-        .s_axis_tdata(s_axis_tdata),
-        .s_axis_tvalid(s_axis_tvalid),
-        .s_axis_tready(s_axis_tready),
-        .s_axis_tlast(s_axis_tlast),
-        .m_axis_tdata(x0_tdata),
-        .m_axis_tvalid(x0_tvalid),
-        .m_axis_tready(x0_tready),
-        .m_axis_tlast(x0_tlast),
-        .m_axis_tuser(x0_tuser)
-    );
-"""
-    return f"""{begin}
-    /* bytes of 8 bits to words */
+
+    /* bytes to {what} */
 {_stream("b", 8)}
     stoic_skid #(
         .WIDTH(9)
@@ -236,13 +227,8 @@ def _input_stage(layout: Layout) -> str:
         .m_axis_tvalid(b_tvalid),
         .m_axis_tready(b_tready)
     );
-{_stream("x0", simd, 1)}
-    assign x0_tuser = 1'b0;
-    stoic_width #(
-        .IN_W(8),
-        .OUT_W({simd}),
-        .N({shape.n_inputs})
-    ) words (
+{_stream("x0", simd, user)}{"" if tuser else chr(10) + "    assign x0_tuser = 1'b0;"}
+    {unit} (
         .clk_i(clk_i),
         .rst_i(rst_i),
         .s_axis_tdata(b_tdata),
@@ -252,7 +238,7 @@ def _input_stage(layout: Layout) -> str:
         .m_axis_tdata(x0_tdata),
         .m_axis_tvalid(x0_tvalid),
         .m_axis_tready(x0_tready),
-        .m_axis_tlast(x0_tlast)
+        .m_axis_tlast(x0_tlast){tuser}
     );
 """
 
