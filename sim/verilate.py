@@ -54,8 +54,9 @@ def find_verilator() -> tuple[list[str], dict[str, str]]:
     for tool in ("g++", "make"):
         if shutil.which(tool) is None:
             raise ToolError(f"{tool} is not on PATH; Verilator needs it to build simulations")
-    # the package leaves this make variable empty, without which a large design does not build
-    makeflags = f"{os.environ.get('MAKEFLAGS', '')} CFG_CXXFLAGS_PCH_I=-include".strip()
+    # The package leaves this make variable empty, without which a large design does not build. What
+    # a make around us says is dropped: its flags are not meant for ours.
+    makeflags = "CFG_CXXFLAGS_PCH_I=-include"
     return [str(binary)], {**os.environ, "VERILATOR_ROOT": str(root), "MAKEFLAGS": makeflags}
 
 
@@ -119,5 +120,5 @@ def verilate(
         raise ToolError(f"Verilator failed on {top} (status {status}); its log is {log}")
     (scratch / library.name).replace(library)
     shutil.rmtree(scratch)
-    log.unlink()
+    log.unlink(missing_ok=True)
     return library

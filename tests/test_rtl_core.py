@@ -164,6 +164,29 @@ def test_processing_elements_share_stages_where_a_fold_is_too_short() -> None:
     assert [fold_cycles(layout, layer) for layer in range(3)] == [3, 4, 5]
 
 
+ILLEGAL = {
+    "stoic_ram": "WIDTH=65",
+    "stoic_popcount": "PAD=64",
+    "stoic_fifo": "DEPTH=12",
+    "stoic_width": "N=0",
+    "stoic_planes": "SIMD=65",
+    "stoic_scores": "M=0",
+    "stoic_mvu": "GROUP=3",
+}
+
+
+@pytest.mark.parametrize("module", ILLEGAL)
+def test_illegal_parameters_stop_elaboration(module: str, tmp_path: Path) -> None:
+    files = [str(path) for path in core_sources()]
+    build = [find_iverilog(), "-g2005", "-o", str(tmp_path / "out"), "-s", module]
+    subprocess.run([*build, *files], check=True)
+    run = subprocess.run(
+        [*build, f"-P{module}.{ILLEGAL[module]}", *files], capture_output=True, text=True
+    )
+    assert run.returncode != 0
+    assert "stoic_illegal_parameter" in run.stderr
+
+
 TESTBENCH = """
 `timescale 1ns / 1ps
 module bench;
@@ -250,3 +273,71 @@ def test_the_popcount_tree_of_the_hardware_agrees_on_icarus(kind: str, tmp_path:
     expected = golden.scores(apply(network, faults), images)
     rows = [f"{s} {int(c == 2)}" for row in expected for c, s in enumerate(row)]
     assert run.stdout.split("\n")[:-1] == rows
+
+
+# The primitive as its data sheet describes it: 512 x 36, word addresses on ADW and the top of ADR.
+PRIMITIVE = """
+`timescale 1ns / 1ps
+module PDPW16KD #(
+    parameter DATA_WIDTH_W = 36, parameter DATA_WIDTH_R = 36, parameter REGMODE = "NOREG",
+    parameter CLKWMUX = "", parameter CLKRMUX = "", parameter GSR = ""
+) (
+    input wire CLKW, CEW, CLKR, CER, OCER, RST, CSW2, CSW1, CSW0, CSR2, CSR1, CSR0,
+    input wire BE3, BE2, BE1, BE0, ADR4, ADR3, ADR2, ADR1, ADR0,
+    input wire INPUTS,
+    output wire OUTPUTS
+);
+    reg [35:0] mem [0:511];
+    reg [35:0] q;
+    reg [35:0] q2;
+    always @(posedge CLKW) if (CEW) mem[{WRITE}] <= {INPUT};
+    always @(posedge CLKR) begin
+        if (CER) q <= mem[{READ}];
+        if (OCER) q2 <= q;
+    end
+    assign {OUTPUTS} = (REGMODE == "OUTREG") ? q2 : q;
+endmodule
+
+module bench;
+    reg clk = 0;
+    reg we = 0;
+    reg [10:0] at = 0;
+    reg [63:0] words [0:1299];
+    integer i;
+    integer bad = 0;
+    wire [63:0] q;
+    always #5 clk = !clk;
+    stoic_ram #(.DEPTH(1300), .WIDTH(64), .TARGET("ecp5")) ram (
+        .clk_i(clk), .we_i(we), .waddr_i(at), .wdata_i(words[at]), .raddr_i(at), .flip_i(64'd0),
+        .rdata_o(q));
+    initial begin
+        for (i = 0; i < 1300; i = i + 1) words[i] = {$random, $random};
+        for (i = 0; i < 1300; i = i + 1) begin @(negedge clk) we = 1; at = i; end
+        @(negedge clk) we = 0;
+        for (i = 0; i < 1302; i = i + 1) begin
+            at = i;
+            @(negedge clk);
+            if (i >= 1 && i - 1 < 1300 && q !== words[i-1]) bad = bad + 1;
+        end
+        $display("bad %0d", bad);
+        $finish;
+    end
+endmodule
+"""
+
+
+def test_a_memory_of_many_ecp5_blocks_keeps_every_word(tmp_path: Path) -> None:
+    def ports(name: str, n: int, first: int = 0) -> str:
+        return ", ".join(f"{name}{i}" for i in reversed(range(first, first + n)))
+
+    text = PRIMITIVE.replace(
+        "INPUTS", ", ".join((ports("DI", 36), ports("ADW", 9), ports("ADR", 9, 5)))
+    )
+    text = text.replace("OUTPUTS", ports("DO", 36)).replace("INPUT", ports("DI", 36))
+    text = text.replace("WRITE", ports("ADW", 9)).replace("READ", ports("ADR", 9, 5))
+    (tmp_path / "bench.v").write_text(text)
+    sources = [str(path) for path in core_sources() if path.stem.startswith("stoic_ram")]
+    build = [find_iverilog(), "-g2005", "-o", "bench", "-s", "bench", "bench.v", *sources]
+    subprocess.run(build, cwd=tmp_path, check=True)
+    run = subprocess.run(["./bench"], cwd=tmp_path, check=True, capture_output=True, text=True)
+    assert run.stdout == "bad 0\n"
