@@ -41,7 +41,7 @@ class FreshFlips:
         is_flipped = _below(draws, self.p10)
         if self.p01 != self.p10:
             is_flipped = torch.where(weights > 0, is_flipped, _below(draws, self.p01))
-        return torch.where(is_flipped, -weights, weights)
+        return torch.addcmul(weights, is_flipped.to(weights.dtype), weights, value=-2.0)
 
 
 def _below(draws: Tensor, p: float) -> Tensor:

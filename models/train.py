@@ -21,6 +21,7 @@ from torch import Tensor
 
 from ..sim.container import write_whole
 from ..sim.errors import Iid
+from ..sim.faults import FaultMap
 from ..sim.memory import Fold, Layout
 from . import losses
 from .checkpoint import Checkpoint, save_checkpoint
@@ -93,6 +94,7 @@ def fit(
         _resume(run, state, key)
         for row in run.rows:
             report(row)
+        maps = validation_maps(run.model, recipe)
         images = torch.from_numpy(training.images).flatten(1)
         labels = torch.from_numpy(training.labels).long()
         while run.epoch < recipe.epochs:
@@ -101,7 +103,7 @@ def fit(
             row = {
                 "epoch": run.epoch,
                 "loss": loss,
-                "validation_accuracy": accuracies(run.model, recipe, validation),
+                "validation_accuracy": accuracies(run.model, validation, maps),
                 "cpu_s": round(time.process_time() - start[0], 2),
                 "wall_s": round(time.perf_counter() - start[1], 2),
             }
@@ -116,7 +118,7 @@ def fit(
         chosen = max(run.rows, key=lambda r: _score(recipe, r))
         results = {
             "epoch": chosen["epoch"],
-            "validation_accuracy": accuracies(run.model, recipe, validation),
+            "validation_accuracy": accuracies(run.model, validation, maps),
         }
     checkpoint = to_checkpoint(run.model, recipe.name, to_values(recipe), seed, results)
     save_checkpoint(checkpoint, out / f"{recipe.name}.ckpt")
@@ -124,24 +126,32 @@ def fit(
     return checkpoint
 
 
-@torch.no_grad()
-def accuracies(model: Mlp, recipe: Recipe, data: Images) -> dict[str, float]:
-    """Accuracy on `data` at BER 0, at the highest trained rate and at those the recipe selects on.
-
-    Returns:
-        {bit error rate as text: mean accuracy over validation chips, 0..1}.
-    """
-    model.eval()
-    x = encode(torch.from_numpy(data.images), recipe.input)
-    labels = torch.from_numpy(data.labels)
+def validation_maps(model: Mlp, recipe: Recipe) -> dict[float, list[FaultMap | None]]:
+    """Chips to validate on: BER 0, the highest trained rate, those that the recipe selects on."""
+    shapes = shapes_of_model(model)
+    layout = Layout(shapes, tuple(Fold(1, 64) for _ in shapes))
     trained = (recipe.p01_max + recipe.p10_max) / 2
-    found = {}
-    for rate in sorted({0.0, trained, *recipe.select_rates}):
-        asymmetry = recipe.p01_max / trained if trained else 1.0
+    asymmetry = recipe.p01_max / trained if trained else 1.0
+    maps: dict[float, list[FaultMap | None]] = {0.0: [None]}
+    for rate in sorted({trained, *recipe.select_rates} - {0.0}):
         errors = Iid(rate * asymmetry, rate * (2 - asymmetry), _VALIDATION_SEED)
+        maps[rate] = [errors.sample(layout, chip) for chip in range(_N_VALIDATION_CHIPS)]
+    return maps
+
+
+@torch.no_grad()
+def accuracies(
+    model: Mlp, data: Images, maps: dict[float, list[FaultMap | None]]
+) -> dict[str, float]:
+    """{bit error rate as text: accuracy on `data`, 0..1, mean over the chips of that rate}."""
+    model.eval()
+    x = encode(torch.from_numpy(data.images), model.input)
+    labels = torch.from_numpy(data.labels)
+    found = {}
+    for rate, chips in maps.items():
         hits = []
-        for chip in range(_N_VALIDATION_CHIPS if rate else 1):
-            apply_faults(model, errors.sample(_layout(model), chip))
+        for faults in chips:
+            apply_faults(model, faults)
             hits.append(float((model(x).argmax(1) == labels).float().mean()))
         found[f"{rate:g}"] = round(sum(hits) / len(hits), 6)
     apply_faults(model, None)
@@ -243,11 +253,6 @@ def _step(run: _Run, recipe: Recipe, x: Tensor, target: Tensor) -> float:
 def _score(recipe: Recipe, row: Row) -> float:
     found: dict[str, float] = row["validation_accuracy"]
     return sum(found[f"{rate:g}"] for rate in recipe.select_rates) / len(recipe.select_rates)
-
-
-def _layout(model: Mlp) -> Layout:
-    shapes = shapes_of_model(model)
-    return Layout(shapes, tuple(Fold(1, 64) for _ in shapes))
 
 
 def _save(run: _Run, path: Path, key: Row) -> None:
