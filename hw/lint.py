@@ -1,0 +1,70 @@
+"""Lint of the Verilog: `verilator --lint-only -Wall` on every module and generated top, and verible.
+
+Run it by `python -m stoic.hw.lint`; it prints what was found and ends with status 1 if that is anything.
+Waivers stand in `rtl/lint.vlt`, each with its reason.
+"""
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from .. import rtl
+from ..sim.rtl_core import core_verilog
+from ..sim.memory import Layout, Shape
+from ..sim.verilate import find_verilator
+from . import boards, fold
+from .top import top_verilog
+
+# Rules of SystemVerilog, which Verilog-2005 cannot follow.
+VERIBLE_RULES = (
+    "-always-comb,-parameter-name-style,-explicit-parameter-storage-type,"
+    "-explicit-function-lifetime,-explicit-task-lifetime,-unpacked-dimensions-range-ordering"
+)
+_SIZES = {"ulx3s-25f": (784, 256, 256, 256, 10), "icebreaker": (784, 64, 64, 10)}
+
+
+def reference_layout(board: boards.Board) -> Layout:
+    """The layout whose top stands for all tops of a board."""
+    sizes = _SIZES[board.name]
+    last = len(sizes) - 2
+    shapes = [
+        Shape(n, m, "bits" if i else "uint8", i < last)
+        for i, (n, m) in enumerate(zip(sizes, sizes[1:], strict=False))
+    ]
+    return fold.fold(tuple(shapes), board)
+
+
+def lint(top: str, files: Sequence[Path]) -> str:
+    """What Verilator has to say about a top, "" if nothing."""
+    command, environment = find_verilator()
+    done = subprocess.run(
+        [*command, "--lint-only", "-Wall", "--top-module", top, str(rtl.ROOT / "lint.vlt"),
+         "-y", str(rtl.ROOT), *map(str, files)],
+        capture_output=True, text=True, env=environment, check=False,
+    )  # fmt: skip
+    return done.stderr if done.returncode or done.stderr else ""
+
+
+def main() -> int:
+    """Lint everything; 0 when clean."""
+    found = [lint(path.stem, [path]) for path in rtl.sources()]
+    with tempfile.TemporaryDirectory() as name:
+        for board in map(boards.load, boards.names()):
+            layout = reference_layout(board)
+            core, top = Path(name) / "stoic_core.v", Path(name) / "stoic_top.v"
+            core.write_text(core_verilog(layout))
+            top.write_text(top_verilog(layout, clock_hz=board.core_hz, target="generic"))
+            found.append(lint("stoic_top", [top, core]))
+    style = subprocess.run(
+        ["verible-verilog-lint", f"--rules={VERIBLE_RULES}", *map(str, rtl.sources())],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    found.append(style.stdout + style.stderr)
+    print("".join(found) or f"{len(rtl.sources())} modules and {len(_SIZES)} tops: clean")
+    return int(any(found))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
