@@ -25,6 +25,7 @@ class Memory(Protocol):
 
     def read(self, weights: Tensor) -> Tensor:
         """The +-1 weights (n_outputs, n_inputs) as read back; the argument is left alone."""
+        ...
 
 
 class _ReadThrough(torch.autograd.Function):

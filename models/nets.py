@@ -28,7 +28,8 @@ class Mlp(nn.Module):
         super().__init__()
         if len(sizes) < 2 or min(sizes) < 1:
             raise InputError(f"sizes must be two or more positive integers, not {sizes}")
-        self.sizes, self.input = sizes, input
+        self.sizes = sizes
+        self.input: Input = input
         self.denses = nn.ModuleList(
             BinaryLinear(i, o) for i, o in zip(sizes, sizes[1:], strict=False)
         )

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from stoic.models import data
 from stoic.sim.exceptions import ArtefactError, InputError
 

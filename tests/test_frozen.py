@@ -32,7 +32,7 @@ from stoic.sim.bits import pack, unpack
 from stoic.sim.engine import EngineDevice
 from stoic.sim.errors import Iid
 from stoic.sim.exceptions import ArtefactError, InputError
-from stoic.sim.memory import Fold, layout_of
+from stoic.sim.memory import KINDS, Fold, layout_of
 from stoic.sim.network import Input, save
 from stoic.sim.thresholds import sign_of_root_sum
 
@@ -89,9 +89,8 @@ def test_torch_equals_golden_under_faults_in_every_memory(
     network = integers(_random_checkpoint(sizes, domain, seed, ties))
     images = _random_images(sizes[0], domain, 20, seed)
     layout = layout_of(network, tuple(Fold(3, 5) for _ in network.layers))
-    where = ("weights", "thresholds")
-    stuck = Iid(0.2, 0.02, seed).sample(layout, 0, where)
-    both = fault_maps.compose(stuck, Iid(0.1, 0.1, seed).sample(layout, 1, where))
+    stuck = Iid(0.2, 0.02, seed).sample(layout, 0, KINDS)
+    both = fault_maps.compose(stuck, Iid(0.1, 0.1, seed).sample(layout, 1, KINDS))
     device = TorchDevice()
     maps = [None, stuck, both]
     rows = agree(reference_scores(network, maps, images), device, network, maps, images)
@@ -106,6 +105,7 @@ def test_frozen_decides_as_exact_batch_norm_and_sign(domain: Input, seed: int, t
     checkpoint = _random_checkpoint((9, 6, 3), domain, seed, ties)
     images = _random_images(9, domain, 8, seed)
     x = [[int(v) if domain == "uint8" else 2 * int(v) - 1 for v in row] for row in images]
+    s: list[list[int]] = []
     for layer in checkpoint.layers:
         w = 2 * unpack(layer.weights, layer.n_inputs).astype(int) - 1
         s = [[sum(int(a) * b for a, b in zip(row, u, strict=True)) for row in w] for u in x]

@@ -82,7 +82,7 @@ def test_zero_counts_as_plus_one_in_weights_and_activations() -> None:
 
 def test_the_gradient_passes_through_sign_inside_its_window_and_through_every_flip() -> None:
     z = torch.tensor([-1.5, -1.0, 0.0, 0.5, 1.5], requires_grad=True)
-    binary_sign()(z).sum().backward()  # type: ignore[no-untyped-call]
+    binary_sign()(z).sum().backward()
     assert z.grad is not None and z.grad.tolist() == [0.0, 1.0, 1.0, 1.0, 0.0]
 
     x, up = torch.randn(5, 40), torch.randn(5, 6)
@@ -103,6 +103,7 @@ def test_training_on_running_statistics_normalises_with_them_and_moves_them() ->
     mean, var = 0.25 * x.mean(0), 0.75 + 0.25 * x.var(0)
     expected = (x - mean) / torch.sqrt(var + norm.eps)
     assert torch.allclose(norm(x), expected, atol=1e-5)
+    assert norm.running_mean is not None and norm.running_var is not None
     assert torch.allclose(norm.running_mean, mean) and torch.allclose(norm.running_var, var)
     with torch.no_grad():
         norm.weight.copy_(torch.tensor([-1.0, 0.0, 2.0]))
@@ -302,6 +303,7 @@ def test_calibration_measures_the_exact_sums_it_normalises(images: tuple[Images,
     weights = torch.where(model.dense_layers[0].weight >= 0, 1, -1)
     sums = (encode(pixels, "uint8").long() @ weights.T).double()
     norm = model.norm_layers[0]
+    assert norm.running_mean is not None and norm.running_var is not None
     assert torch.allclose(norm.running_mean.double(), sums.mean(0), rtol=1e-4, atol=0.5)
     assert torch.allclose(norm.running_var.double(), sums.var(0, correction=0), rtol=1e-4)
 
