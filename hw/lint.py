@@ -1,6 +1,6 @@
-"""Lint of the Verilog: `verilator --lint-only -Wall` on every module and generated top, and verible.
+"""Lint of the Verilog: `verilator --lint-only -Wall` on every module and generated top; verible.
 
-Run it by `python -m stoic.hw.lint`; it prints what was found and ends with status 1 if that is anything.
+Run it by `python -m stoic.hw.lint`; it prints what it finds and then ends with status 1.
 Waivers stand in `rtl/lint.vlt`, each with its reason.
 """
 
@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .. import rtl
-from ..sim.rtl_core import core_verilog
 from ..sim.memory import Layout, Shape
+from ..sim.rtl_core import core_verilog
 from ..sim.verilate import find_verilator
 from . import boards, fold
 from .top import top_verilog
