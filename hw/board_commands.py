@@ -158,7 +158,7 @@ def selftest(
         **_totals(comparisons),
         "seconds": seconds,
         "counters": counters,
-        "seeds": commands.seeds_of(maps) + (ran["seeds"] if ran else []),
+        "seeds": sorted({*commands.seeds_of(maps), *(ran["seeds"] if ran else [])}),
         "campaign": ran,
         "failure": failure or (ran and ran["failure"]),
     }

@@ -182,6 +182,71 @@ def test_agree_fails_when_a_device_differs(
     assert "image 4 class 2" in err.splitlines()[-1]
 
 
+CAMPAIGN = """
+[campaign]
+models = ["{folder}/pixels.stoic"]
+data = "fashion-mnist"
+n_images = 50
+device = "engine"
+store = "{folder}/rows.sqlite"
+[errors]
+rates = [0, 0.1]
+names = ["rram-3.3%"]
+chips = 3
+"""
+
+
+def test_a_campaign_runs_shows_and_is_drawn(stoic: RunStoic, tmp_path: Path) -> None:
+    pixels = random_network((784, 20, 10), "uint8", np.random.default_rng(4))
+    networks.save(pixels, tmp_path / "pixels.stoic")
+    plan = tmp_path / "plan.toml"
+    plan.write_text(CAMPAIGN.format(folder=tmp_path))
+    assert "no such result store" in stoic("campaign", "show", plan)[2]
+    ran = as_json(stoic("campaign", "run", plan, "--json"))
+    again = as_json(stoic("campaign", "run", plan, "--json"))
+    shown = as_json(stoic("campaign", "show", plan, "--json"))
+    assert [r["n_computed"] for r in (ran, again, shown)] == [7, 0, 0]
+    assert ran["rows"] == again["rows"] == shown["rows"] and len(ran["points"]) == 3
+    assert [p["n_chips"] for p in ran["points"]] == [1, 3, 3]
+    as_json(stoic("campaign", "plot", plan, "-o", tmp_path / "plan.svg", "--json"))
+    assert "<svg" in (tmp_path / "plan.svg").read_text()
+
+
+def test_a_virtual_board_is_driven_by_the_board_commands(
+    stoic: RunStoic, net: Network, files: Files
+) -> None:
+    command = [sys.executable, "-m", "stoic.hw.cli", "virtual", files["net.stoic"], "--json"]
+    board = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, process_group=0
+    )
+    try:
+        assert board.stdout is not None
+        url = json.loads(board.stdout.readline())["url"]
+        assert as_json(stoic("board", "identify", "--url", url, "--json"))["image_bytes"] == 30
+        loaded = as_json(stoic("board", "load", files["net.stoic"], "--url", url, "--json"))
+        assert loaded["n_words"] > 100 and loaded["n_words_different"] == 0
+        given = (files["net.stoic"], "--input", files["x.npy"], "-o", files["out"])
+        as_json(stoic("board", "infer", *given, "--url", url, "--json"))
+        assert (np.load(files["out"]) == golden.scores(net, np.load(files["x.npy"]))).all()
+        stoic("faults", "sample", files["net.stoic"], "--errors", "iid-10%", "-o", files["map"])
+        tested = as_json(
+            stoic(
+                *("board", "selftest", files["net.stoic"], "--url", url),
+                *("--faults", files["map"], "--n", 64, "--json"),
+            )
+        )
+        assert tested["n_scores"] == 2 * 64 * 5 and tested["n_mismatches"] == 0
+        assert [m["is_caught"] for m in tested["mutants"]] == [True] * 3
+        wrong = stoic("board", "load", files["other.stoic"], "--url", url)
+        assert wrong[0] == 2 and "program the bitstream" in wrong[2]
+    finally:
+        os.kill(board.pid, signal.SIGINT)
+        _, err = board.communicate(timeout=60)
+    assert board.returncode == 2 and "interrupted" in err.splitlines()[-1]
+    dead = stoic("board", "identify", "--url", url)
+    assert dead[0] == 2 and dead[2].count("\n") == 1 and url in dead[2]
+
+
 REFUSED = [
     (("shw",), "No such command 'shw'"),
     (("show",), "Missing argument"),

@@ -29,7 +29,7 @@ def memory(results: Results) -> Raw:
         element(
             "p",
             f"{path}: {about}. Every row is a bank, as the datapath reads it; on the left by "
-            "address, on the right by bit of the word. Darker is more faulty cells.",
+            "address, on the right by bit of the word. Stronger colour is more faulty cells.",
             class_=NOTE,
         ),
         drawn(memory_figure(faults), "memory", "Faulty cells by bank, address and bit"),

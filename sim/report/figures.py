@@ -112,7 +112,7 @@ def _dots(ax: Axes, points: Sequence[Mapping[str, Any]], colour: str, label: str
 def memory_figure(faults: FaultMap) -> Figure:
     """Where the faults of the weight memories sat: by bank and address, and by bank and bit.
 
-    A row is a bank; darker means more faulty cells in a word, or at a bit position.
+    A row is a bank; a stronger colour means more faulty cells in a word, or at a bit position.
     """
     layout = faults.layout
     faulty = (faults.cells("flip") | faults.cells("stuck0") | faults.cells("stuck1")).astype(bool)
