@@ -107,15 +107,16 @@ module stoic_ram_ecp5 #(
                     .ADR5(raddr[0]), .ADR6(raddr[1]), .ADR7(raddr[2]), .ADR8(raddr[3]),
                     .ADR9(raddr[4]), .ADR10(raddr[5]), .ADR11(raddr[6]), .ADR12(raddr[7]),
                     .ADR13(raddr[8]),
-                    .DO0(o[0]), .DO1(o[1]), .DO2(o[2]), .DO3(o[3]),
-                    .DO4(o[4]), .DO5(o[5]), .DO6(o[6]), .DO7(o[7]),
-                    .DO8(o[8]), .DO9(o[9]), .DO10(o[10]), .DO11(o[11]),
-                    .DO12(o[12]), .DO13(o[13]), .DO14(o[14]), .DO15(o[15]),
-                    .DO16(o[16]), .DO17(o[17]), .DO18(o[18]), .DO19(o[19]),
-                    .DO20(o[20]), .DO21(o[21]), .DO22(o[22]), .DO23(o[23]),
-                    .DO24(o[24]), .DO25(o[25]), .DO26(o[26]), .DO27(o[27]),
-                    .DO28(o[28]), .DO29(o[29]), .DO30(o[30]), .DO31(o[31]),
-                    .DO32(o[32]), .DO33(o[33]), .DO34(o[34]), .DO35(o[35])
+                    // the block reads the halves of a word exchanged (see tests/pdpw16kd.v)
+                    .DO0(o[18]), .DO1(o[19]), .DO2(o[20]), .DO3(o[21]),
+                    .DO4(o[22]), .DO5(o[23]), .DO6(o[24]), .DO7(o[25]),
+                    .DO8(o[26]), .DO9(o[27]), .DO10(o[28]), .DO11(o[29]),
+                    .DO12(o[30]), .DO13(o[31]), .DO14(o[32]), .DO15(o[33]),
+                    .DO16(o[34]), .DO17(o[35]), .DO18(o[0]), .DO19(o[1]),
+                    .DO20(o[2]), .DO21(o[3]), .DO22(o[4]), .DO23(o[5]),
+                    .DO24(o[6]), .DO25(o[7]), .DO26(o[8]), .DO27(o[9]),
+                    .DO28(o[10]), .DO29(o[11]), .DO30(o[12]), .DO31(o[13]),
+                    .DO32(o[14]), .DO33(o[15]), .DO34(o[16]), .DO35(o[17])
                 );
             end
             wire [FULL_W-1:0] mine = (ROWS == 1 || rrow_q2 == r) ? q : {FULL_W{1'b0}};
