@@ -1,0 +1,180 @@
+"""Bench of a generated `stoic_core`: clean and faulty, stalled and reset, always golden's scores.
+
+In the working directory lie `core.stoic`, the network, and `core.faults`, a map in its layout.
+"""
+
+import random
+from pathlib import Path
+from typing import Any
+
+import cocotb
+import numpy as np
+from cocotb.task import Task
+from cocotb.triggers import ReadOnly, RisingEdge, TaskManager
+from numpy.typing import NDArray
+
+from .. import faults as fault_maps
+from .. import golden, network
+from ..faults import FaultMap, no_faults
+from ..memory import bank_words, stored_bits
+from ..network import UINT8_MAX, Network
+from . import host
+from .stream import Beat, Stream, assert_quiet, collect, drive, reset, stream
+from .tally import expect
+
+N_IMAGES = 4
+SETTLED = 8  # cycles from the last score to busy_o = 0, and from the first byte to busy_o = 1
+
+
+def artefacts() -> tuple[Network, FaultMap]:
+    """The network and the fault map of this run."""
+    return network.load(Path("core.stoic")), fault_maps.load(Path("core.faults"))
+
+
+def image_bytes(net: Network, images: NDArray[np.uint8]) -> list[bytes]:
+    """Every image as the stream takes it."""
+    if net.layers[0].input == "bits":
+        images = np.packbits(images, axis=1, bitorder="little")
+    return [image.tobytes() for image in images]
+
+
+def some_images(net: Network, rng: np.random.Generator, n: int = N_IMAGES) -> NDArray[np.uint8]:
+    """Random images, the first one empty and the second one full."""
+    high = UINT8_MAX if net.layers[0].input == "uint8" else 1
+    images = rng.integers(0, high + 1, (n, net.n_inputs), dtype=np.uint8)
+    images[0], images[1 % n] = 0, high
+    return images
+
+
+def beats(data: list[bytes]) -> list[Beat]:
+    """(byte, last) of images back to back."""
+    return [(byte, i == len(image) - 1) for image in data for i, byte in enumerate(image)]
+
+
+def score_beats(scores: NDArray[np.int32]) -> list[Beat]:
+    """(score, last) of images back to back."""
+    return [
+        (int(s) & 0xFFFFFFFF, i == scores.shape[1] - 1) for row in scores for i, s in enumerate(row)
+    ]
+
+
+async def start(dut: Any, start_clock: bool = True) -> tuple[Stream, Stream]:
+    """Streams of the core after a reset."""
+    source, sink = stream(dut, "s_axis", "data", "last"), stream(dut, "m_axis", "data", "last")
+    host.release(dut)
+    sink.ready.value = 0
+    await reset(dut, source, start_clock=start_clock)
+    return source, sink
+
+
+async def load(dut: Any, net: Network, faults: FaultMap) -> None:
+    """Write what a memory with these faults reads, and read all of it back."""
+    cells = faults.read(stored_bits(net, faults.layout))
+    banks = {i: row.tolist() for i, row in enumerate(bank_words(cells, faults.layout))}
+    await host.write(dut, banks)
+    for bank, content in banks.items():
+        expect(await host.read(dut, bank, len(content)), content)
+
+
+async def infer(
+    streams: tuple[Stream, Stream], data: list[Beat], n_beats: int, idle: float, stall: float
+) -> list[Beat]:
+    """What comes out while these beats go in; nothing is left over."""
+    rng = random.Random(cocotb.RANDOM_SEED)
+    async with TaskManager() as tasks:
+        tasks.start_soon(drive(streams[0], data, lambda: rng.random() < idle))
+        got: Task[list[Beat]] = tasks.start_soon(
+            collect(streams[1], n_beats, lambda: rng.random() < stall)
+        )
+    await assert_quiet(streams[1], 60)
+    return got.result()
+
+
+async def is_busy(dut: Any) -> bool:
+    """Whether an image is inside, once the core had time to notice."""
+    for _ in range(SETTLED):
+        await RisingEdge(dut.clk_i)
+    await ReadOnly()
+    busy = bool(int(dut.busy_o.value))
+    await RisingEdge(dut.clk_i)
+    return busy
+
+
+@cocotb.test(timeout_time=400, timeout_unit="us")
+async def every_cell_reads_back(dut: Any) -> None:
+    """Random words in all cells, pads too, are read back after the last one was written."""
+    rng = np.random.default_rng(cocotb.RANDOM_SEED % 2**64)
+    _, faults = artefacts()
+    await start(dut)
+    cells = rng.integers(0, 2, faults.layout.n_cells, dtype=np.uint8)
+    banks = {i: row.tolist() for i, row in enumerate(bank_words(cells, faults.layout))}
+    await host.write(dut, banks)
+    for bank, content in banks.items():
+        expect(await host.read(dut, bank, len(content)), content)
+    assert not await host.read(dut, len(banks), 1), "a bank that does not exist has answered"
+
+
+@cocotb.test(timeout_time=2, timeout_unit="ms")
+@cocotb.parametrize(idle=[0.0, 0.3], stall=[0.0, 0.6])
+async def scores_equal_golden(dut: Any, idle: float, stall: float) -> None:
+    """Images back to back, without faults, under the map, and without faults again."""
+    rng = np.random.default_rng(cocotb.RANDOM_SEED % 2**64)
+    net, faults = artefacts()
+    streams = await start(dut)
+    clean = no_faults(faults.layout)
+    for chip in (clean, faults, clean):
+        assert not await is_busy(dut)
+        await load(dut, net, chip)
+        images = some_images(net, rng)
+        wanted = score_beats(golden.scores(fault_maps.apply(net, chip), images))
+        data = beats(image_bytes(net, images))
+        expect(await infer(streams, data, len(wanted), idle, stall), wanted, "score")
+    assert not await is_busy(dut)
+
+
+@cocotb.test(timeout_time=2, timeout_unit="ms")
+async def recovers_from_reset_in_mid_image(dut: Any) -> None:
+    """Reset while images load, run and leave: memories keep, and the next scores are right."""
+    rng = np.random.default_rng(cocotb.RANDOM_SEED % 2**64)
+    net, faults = artefacts()
+    streams = await start(dut)
+    await load(dut, net, faults)
+    faulty = fault_maps.apply(net, faults)
+    for wait in (3, *rng.integers(10, 400, 7).tolist()):
+        spoilt = beats(image_bytes(net, some_images(net, rng, 3)))
+        sender = cocotb.start_soon(drive(streams[0], spoilt, lambda: False))
+        streams[1].ready.value = wait % 2
+        for _ in range(wait):
+            await RisingEdge(dut.clk_i)
+        sender.cancel()
+        await start(dut, start_clock=False)
+        assert not await is_busy(dut)
+        await assert_quiet(streams[1], 60)
+        images = some_images(net, rng, 2)
+        data = image_bytes(net, images)
+        wanted = score_beats(golden.scores(faulty, images))
+        expect(await infer(streams, beats(data), len(wanted), 0.0, 0.3), wanted, "score")
+
+
+@cocotb.test(timeout_time=400, timeout_unit="us")
+async def is_busy_from_first_byte_to_last_score(dut: Any) -> None:
+    """busy_o is 1 after one byte, while scores wait for a sink, and 0 once the last one left."""
+    rng = np.random.default_rng(cocotb.RANDOM_SEED % 2**64)
+    net, faults = artefacts()
+    source, sink = await start(dut)
+    await load(dut, net, faults)
+    images = some_images(net, rng, 1)
+    data = beats(image_bytes(net, images))
+    wanted = score_beats(golden.scores(fault_maps.apply(net, faults), images))
+    assert not await is_busy(dut)
+    await drive(source, data[:1], lambda: False)
+    assert await is_busy(dut)
+    await drive(source, data[1:], lambda: False)
+    while not int(sink.valid.value):
+        await RisingEdge(dut.clk_i)
+    assert await is_busy(dut)
+    got = await collect(sink, len(wanted) - 1, lambda: False)
+    assert await is_busy(dut)
+    got += await collect(sink, 1, lambda: False)
+    expect(got, wanted, "score")
+    assert not await is_busy(dut)

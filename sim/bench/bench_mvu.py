@@ -1,0 +1,162 @@
+"""Bench of `stoic_mvu`: a whole layer, its memories written and read back, equal to golden.
+
+Pad lanes of the images and of the weights hold rubbish, as do the neurons past the last one.
+"""
+
+import random
+from dataclasses import replace
+from typing import Any
+
+import cocotb
+import numpy as np
+from cocotb.task import Task
+from cocotb.triggers import RisingEdge, TaskManager
+from cocotb.utils import get_sim_time
+from numpy.typing import NDArray
+
+from .. import golden
+from ..bits import pack
+from ..memory import Fold, Layout, Shape, bank_words, threshold_bits
+from ..network import Dense, Input
+from . import host
+from .bench_width import words
+from .stream import CLOCK_NS, Beat, assert_quiet, collect, drive, reset, stream
+from .tally import expect
+
+N_IMAGES = 6
+N_PLANES = 8
+
+
+def sizes(dut: Any) -> dict[str, int]:
+    """Parameters of the unit."""
+    names = ("N", "M", "PE", "SIMD", "GROUP", "PLANES", "THRESHOLD_W", "OUT_W", "W_BANK", "T_BANK")
+    return {name: int(getattr(dut, name).value) for name in (*names, "VALUE_W")}
+
+
+def a_layer(p: dict[str, int], images: NDArray[np.uint8], rng: np.random.Generator) -> Dense:
+    """Random weights; thresholds at and above what images reach, and at the ends of the range."""
+    kind: Input = "uint8" if p["PLANES"] == N_PLANES else "bits"
+    weights = pack(rng.integers(0, 2, (p["M"], p["N"]), dtype=np.uint8))
+    layer = Dense("layer", p["N"], weights, None, np.zeros(p["M"], np.bool_), kind)
+    if not p["THRESHOLD_W"]:
+        return layer
+    reached = golden.accumulate(layer, images)
+    low, high = layer.threshold_range
+    own = reached[rng.integers(0, len(images), p["M"]), np.arange(p["M"])]
+    choice = rng.integers(0, 8, p["M"])
+    thresholds = np.select([choice < 4, choice < 6, choice == 6], [own, own + 1, low], high)
+    return replace(layer, thresholds=thresholds.astype(np.int32))
+
+
+def memories(p: dict[str, int], layer: Dense, rng: np.random.Generator) -> dict[int, list[int]]:
+    """Words of every bank, rubbish in all cells that store nothing."""
+    shape = Shape(p["N"], p["M"], layer.input, layer.thresholds is not None)
+    layout = Layout((shape,), (Fold(p["PE"], p["SIMD"]),))
+    assert shape.threshold_bits == p["THRESHOLD_W"] or layer.thresholds is None
+    cells = np.zeros(layout.n_cells, np.uint8)
+    lanes = np.unpackbits(layer.weights.view(np.uint8), axis=1, bitorder="little")
+    layout.put_rows(cells, 0, "weights", lanes[:, : p["N"]])
+    if layer.thresholds is not None:
+        layout.put_rows(cells, 0, "thresholds", threshold_bits(layer, shape.threshold_bits))
+    cells[~layout.is_stored] = rng.integers(0, 2, int((~layout.is_stored).sum()), dtype=np.uint8)
+    first = {"weights": p["W_BANK"], "thresholds": p["T_BANK"]}
+    contents = zip(layout.banks, bank_words(cells, layout), strict=True)
+    return {first[bank.kind] + bank.pe: row.tolist() for bank, row in contents}
+
+
+def image_beats(p: dict[str, int], image: NDArray[np.uint8], rng: random.Random) -> list[Beat]:
+    """(word, last, sum at the last) of one image; rubbish in pad lanes and in the sums before."""
+    is_uint8 = p["PLANES"] == N_PLANES
+    n_steps = -(-p["N"] // p["SIMD"])
+    rubbish = [rng.randrange(256 if is_uint8 else 2) for _ in range(n_steps * p["SIMD"] - p["N"])]
+    lanes = [*image.tolist(), *rubbish]
+    found = []
+    for start in range(0, len(lanes), p["SIMD"]):
+        for b in range(p["PLANES"]):
+            found += words([lane >> b & 1 for lane in lanes[start : start + p["SIMD"]]], p["SIMD"])
+    total = int(image.sum()) if is_uint8 else 0
+    n = len(found)
+    return [
+        (w, i == n - 1, total if i == n - 1 else rng.getrandbits(1)) for i, w in enumerate(found)
+    ]
+
+
+def wanted_beats(p: dict[str, int], layer: Dense, images: NDArray[np.uint8]) -> list[Beat]:
+    """(word, last) of all images as golden has them."""
+    if layer.thresholds is not None:
+        rows = [words(bits.tolist(), p["OUT_W"]) for bits in golden.fire(layer, images)]
+    else:
+        mask = (1 << p["VALUE_W"]) - 1
+        rows = [[int(v) & mask for v in row] for row in golden.accumulate(layer, images)]
+    return [(w, i == len(row) - 1) for row in rows for i, w in enumerate(row)]
+
+
+@cocotb.test(timeout_time=600, timeout_unit="us")
+async def memories_read_back(dut: Any) -> None:
+    """Every cell holds what was written to it; banks of other layers are ignored."""
+    rng = random.Random(cocotb.RANDOM_SEED)
+    np_rng = np.random.default_rng(rng.getrandbits(64))
+    p = sizes(dut)
+    layer = a_layer(p, np.zeros((1, p["N"]), np.uint8), np_rng)
+    host.release(dut)
+    dut.cfg_rvalid_i.value = dut.cfg_rdata_i.value = 0
+    await reset(dut, stream(dut, "s_axis", "data", "last", "user"))
+    banks = memories(p, layer, np_rng)
+    others = {bank: [rng.getrandbits(64)] for bank in (min(banks) - 1, max(banks) + 1)}
+    await host.write(dut, banks)
+    await host.write(dut, others)
+    for bank, content in banks.items():
+        expect(await host.read(dut, bank, len(content)), content)
+    assert not [word for bank in others for word in await host.read(dut, bank, 1)]
+
+
+@cocotb.test(timeout_time=600, timeout_unit="us")
+@cocotb.parametrize(idle=[0.0, 0.3], stall=[0.0, 0.5])
+async def equals_golden(dut: Any, idle: float, stall: float) -> None:
+    """Memories read back as written, and every word of back-to-back images is golden's."""
+    rng = random.Random(cocotb.RANDOM_SEED)
+    np_rng = np.random.default_rng(rng.getrandbits(64))
+    p = sizes(dut)
+    high = 255 if p["PLANES"] == N_PLANES else 1
+    images = np_rng.integers(0, high + 1, (N_IMAGES, p["N"]), dtype=np.uint8)
+    images[0], images[1] = 0, high
+    layer = a_layer(p, images, np_rng)
+    source = stream(dut, "s_axis", "data", "last", "user")
+    sink = stream(dut, "m_axis", "data", "last")
+    host.release(dut)
+    dut.cfg_rvalid_i.value = dut.cfg_rdata_i.value = 0
+    await reset(dut, source)
+    banks = memories(p, layer, np_rng)
+    await host.write(dut, banks)
+    wanted = wanted_beats(p, layer, images)
+    beats = [beat for image in images for beat in image_beats(p, image, rng)]
+    start = get_sim_time("ns")
+    async with TaskManager() as tasks:
+        tasks.start_soon(drive(source, beats, lambda: rng.random() < idle))
+        got: Task[list[Beat]] = tasks.start_soon(
+            collect(sink, len(wanted), lambda: rng.random() < stall)
+        )
+    cycles = (get_sim_time("ns") - start) / CLOCK_NS
+    expect(got.result(), wanted)
+    await assert_quiet(sink, 50)
+    await RisingEdge(dut.clk_i)
+    assert int(dut.overflow_o.value) == 0
+    if not idle and not stall:
+        limit = promised_cycles(p)
+        assert cycles <= limit, (
+            f"{cycles} cycles for {N_IMAGES} images, the header promises {limit}"
+        )
+
+
+def promised_cycles(p: dict[str, int]) -> int:
+    """Cycles that all images may take on an idle unit: load, images at full rate, latency.
+
+    Two images may be between their start and their last output word, which bounds the rate of small
+    layers: an image takes no less than about half its latency.
+    """
+    stages, n_steps = p["PE"] // p["GROUP"], -(-p["N"] // p["SIMD"])
+    load = n_steps * p["PLANES"]
+    n_out = -(-p["M"] // p["OUT_W"]) if p["THRESHOLD_W"] else p["M"]
+    image = max(-(-p["M"] // p["PE"]) * max(load, 2 * stages - 1), n_out)
+    latency = image + 2 * stages + max(1, (p["SIMD"] - 1).bit_length()) + 13
+    return load + (N_IMAGES - 1) * max(image, (latency + 6) // 2) + latency

@@ -1,0 +1,51 @@
+"""Bench of `stoic_ram`: what was written is read LATENCY cycles later, with the flips of then."""
+
+import random
+from typing import Any
+
+import cocotb
+from cocotb.clock import Clock
+from cocotb.triggers import ReadOnly, RisingEdge
+
+from .stream import CLOCK_NS
+from .tally import expect
+
+N_CYCLES = 600
+
+
+@cocotb.test(timeout_time=1, timeout_unit="ms")
+async def reads_what_was_written(dut: Any) -> None:
+    """Write all words, then write and read at random at once, under random flips.
+
+    A read of the word that is being written may return either value and is not compared.
+    """
+    rng = random.Random(cocotb.RANDOM_SEED)
+    depth, width, latency = (int(getattr(dut, n).value) for n in ("DEPTH", "WIDTH", "LATENCY"))
+    is_lying = bool(int(dut.FAULT_EN.value))
+    Clock(dut.clk_i, CLOCK_NS, unit="ns").start()
+    dut.raddr_i.value = dut.flip_i.value = 0
+    await RisingEdge(dut.clk_i)
+    memory = []
+    for address in range(depth):
+        memory.append(rng.getrandbits(width))
+        dut.we_i.value, dut.waddr_i.value, dut.wdata_i.value = 1, address, memory[-1]
+        await RisingEdge(dut.clk_i)
+    asked: list[int | None] = []  # words that reads will give, None where it is open
+    got, wanted = [], []
+    for cycle in range(N_CYCLES + depth):
+        is_write = cycle < N_CYCLES and rng.random() < 0.3
+        written, word, flip = rng.randrange(depth), rng.getrandbits(width), rng.getrandbits(width)
+        read = (
+            cycle - N_CYCLES if cycle >= N_CYCLES else rng.choice([written, rng.randrange(depth)])
+        )
+        dut.we_i.value, dut.waddr_i.value, dut.wdata_i.value = is_write, written, word
+        dut.raddr_i.value, dut.flip_i.value = read, flip
+        asked.append(None if is_write and read == written else memory[read])
+        await ReadOnly()
+        if cycle >= latency and (answer := asked[cycle - latency]) is not None:
+            got.append(int(dut.rdata_o.value))
+            wanted.append(answer ^ flip if is_lying else answer)
+        if is_write:
+            memory[written] = word
+        await RisingEdge(dut.clk_i)
+    expect(got, wanted)

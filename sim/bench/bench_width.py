@@ -1,0 +1,50 @@
+"""Bench of `stoic_width`: elements in beats of one width to words of another, cut at N elements."""
+
+import random
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import cocotb
+import numpy as np
+from cocotb.task import Task
+from cocotb.triggers import TaskManager
+
+from ..bits import pack
+from .stream import Beat, assert_quiet, collect, drive, reset, stream
+from .tally import expect
+
+
+def words(bits: Sequence[int], width: int) -> list[int]:
+    """Bits in words of `width`, by the packing of the kit."""
+    return [
+        int(pack(np.array(bits[i : i + width], np.uint8))[0]) for i in range(0, len(bits), width)
+    ]
+
+
+def with_last(values: list[int]) -> Iterator[Beat]:
+    """Beats (value, is the last)."""
+    return ((value, i == len(values) - 1) for i, value in enumerate(values))
+
+
+@cocotb.test(timeout_time=80, timeout_unit="us")
+@cocotb.parametrize(idle=[0.0, 0.3], stall=[0.0, 0.5])
+async def repacks_images(dut: Any, idle: float, stall: float) -> None:
+    """Bits past element N never leave, short images end early, long ones are cut."""
+    rng = random.Random(cocotb.RANDOM_SEED)
+    n_in, n_out, n = (int(getattr(dut, name).value) for name in ("IN_W", "OUT_W", "N"))
+    n_beats = -(-n // n_in)
+    beats: list[Beat] = []
+    wanted: list[Beat] = []
+    for length in (n_beats, n_beats, 1, n_beats, n_beats + 3, max(1, n_beats // 2), n_beats):
+        bits = [1] * n_in * length if rng.random() < 0.3 else rng.choices((0, 1), k=n_in * length)
+        beats += with_last(words(bits, n_in))
+        wanted += with_last(words(bits[:n], n_out))
+    source, sink = stream(dut, "s_axis", "data", "last"), stream(dut, "m_axis", "data", "last")
+    await reset(dut, source)
+    async with TaskManager() as tasks:
+        tasks.start_soon(drive(source, beats, lambda: rng.random() < idle))
+        got: Task[list[Beat]] = tasks.start_soon(
+            collect(sink, len(wanted), lambda: rng.random() < stall)
+        )
+    expect(got.result(), wanted)
+    await assert_quiet(sink, 20)

@@ -1,0 +1,180 @@
+"""Build a unit with Icarus and run its bench: cocotb tests, what they compared, a seed.
+
+A bench that cannot fail proves nothing, so `Cosim.catches` runs it on mutants of the sources too.
+"""
+
+import hashlib
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cocotb_tools.check_results import get_results
+from cocotb_tools.runner import get_runner
+
+from ..exceptions import InputError
+from ..verilate import find_iverilog
+from . import tally
+
+Parameter = int | str
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A unit and what tests it.
+
+    Attributes:
+        unit: top module.
+        module: of this package, with the cocotb tests.
+        sources: Verilog files.
+        parameters: of the top module; numbers, or strings as Verilog takes them.
+        inputs: name -> content of files that the bench finds in its working directory.
+    """
+
+    unit: str
+    module: str
+    sources: tuple[Path, ...]
+    parameters: Mapping[str, Parameter] = field(default_factory=dict)
+    inputs: Mapping[str, bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run of a bench gave.
+
+    Attributes:
+        tests, failed: cocotb tests.
+        compared, mismatches: elements (words, scores, answers) against golden.
+        log: of the simulator.
+    """
+
+    tests: int
+    failed: int
+    compared: int
+    mismatches: int
+    log: Path
+
+
+def simulator() -> str:
+    """Name and version of the simulator, e.g. "icarus 11.0"."""
+    text = subprocess.run([find_iverilog(), "-V"], capture_output=True, text=True).stdout
+    found = re.search(r"version (\S+)", text)
+    return f"icarus {found[1] if found else 'unknown'}"
+
+
+def mutated(bench: Bench, file: str, old: str, new: str, folder: Path) -> Bench:
+    """The bench on a copy of the sources in which one piece of text of one file is replaced.
+
+    Raises:
+        InputError: there is no such text, or it is there more than once.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    sources = [Path(shutil.copy(path, folder)) for path in bench.sources]
+    target = folder / file
+    text = target.read_text(encoding="utf-8")
+    if text.count(old) != 1:
+        raise InputError(
+            f"{file} must have {old!r} once to be mutated, not {text.count(old)} times"
+        )
+    target.write_text(text.replace(old, new), encoding="utf-8")
+    return Bench(bench.unit, bench.module, tuple(sources), bench.parameters, bench.inputs)
+
+
+def run(bench: Bench, folder: Path, seed: int) -> Outcome:
+    """Build (once for equal sources and parameters) and run a bench under `folder`.
+
+    Raises:
+        SystemExit, subprocess.CalledProcessError: it does not build, as cocotb's runner says it.
+    """
+    build_dir = folder / f"build-{_key(bench)}"
+    test_dir = folder / f"{bench.module}-{_key(bench)}-{len(list(folder.glob('bench_*')))}"
+    test_dir.mkdir(parents=True)
+    for name, content in bench.inputs.items():
+        (test_dir / name).write_bytes(content)
+    runner = get_runner("icarus")
+    runner.build(
+        sources=list(bench.sources),
+        hdl_toplevel=bench.unit,
+        parameters={k: _literal(v) for k, v in bench.parameters.items()},
+        build_dir=build_dir,
+        build_args=["-g2005"],
+        log_file=test_dir / "build.log",
+    )
+    results, log = test_dir / "results.xml", test_dir / "test.log"
+    try:
+        runner.test(
+            hdl_toplevel=bench.unit,
+            test_module=f"{__package__}.{bench.module}",
+            build_dir=build_dir,
+            test_dir=test_dir,
+            results_xml=str(results),
+            log_file=log,
+            seed=seed,
+        )
+    except SystemExit:  # inside pytest the runner ends so when a test fails; the results say which
+        pass
+    return Outcome(*get_results(results), *tally.total(test_dir), log)
+
+
+class Cosim:
+    """Checks of benches in one folder, for one test of pytest.
+
+    Attributes:
+        outcomes: of benches that ran before; shared by tests, so that no bench runs twice.
+        record: takes ("bench", counts by name) and ("mutant", whether it was caught).
+        rerun: the command that repeats the test.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        seed: int,
+        outcomes: dict[str, Outcome],
+        record: Callable[[str, dict[str, str | int]], None],
+        rerun: str,
+    ) -> None:
+        self.folder, self.seed, self.outcomes = folder, seed, outcomes
+        self.record, self.rerun = record, rerun
+
+    def passes(self, bench: Bench) -> None:
+        """Assert that every test of the bench passes and that it compared something."""
+        got = self._outcome(bench)
+        counts = {
+            "tests": got.tests,
+            "passed": got.tests - got.failed,
+            "compared": got.compared,
+            "mismatches": got.mismatches,
+        }
+        self.record("bench", {"unit": bench.unit, **counts})
+        assert got.tests and got.compared and not got.failed and not got.mismatches, (
+            f"{bench.unit} {dict(bench.parameters)} seed {self.seed}: {counts}\n"
+            f"{got.log.read_text(encoding='utf-8')[-2500:]}\nrerun: {self.rerun}"
+        )
+
+    def catches(self, bench: Bench, file: str, old: str, new: str) -> None:
+        """Assert that the bench passes, and fails once `old` in a copy of one source is `new`."""
+        assert not self._outcome(bench).failed, f"{bench.unit} fails as it is\nrerun: {self.rerun}"
+        mutant = mutated(bench, file, old, new, self.folder / "mutant")
+        got = run(mutant, self.folder, self.seed)
+        self.record("mutant", {"unit": bench.unit, "caught": int(got.failed > 0)})
+        assert got.failed, f"{bench.unit} passes with {new!r} for {old!r}\nrerun: {self.rerun}"
+
+    def _outcome(self, bench: Bench) -> Outcome:
+        key = f"{bench.module} {_key(bench)} {sorted(bench.inputs.items())}"
+        if key not in self.outcomes:
+            self.outcomes[key] = run(bench, self.folder, self.seed)
+        return self.outcomes[key]
+
+
+def _key(bench: Bench) -> str:
+    digest = hashlib.sha256(repr((bench.unit, sorted(bench.parameters.items()))).encode())
+    for path in bench.sources:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def _literal(value: Parameter) -> str:
+    return f'"{value}"' if isinstance(value, str) else str(value)

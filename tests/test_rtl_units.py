@@ -1,0 +1,252 @@
+"""Every unit of the datapath equals golden under cocotb on Icarus; each bench catches mutants."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stoic import rtl
+from stoic.sim import faults, network
+from stoic.sim.bench.runner import Bench, Cosim
+from stoic.sim.errors.iid import Iid
+from stoic.sim.memory import Fold, Shape, layout_of
+from stoic.sim.network import Input, random_network
+from stoic.sim.rtl import core_sources, core_verilog
+
+BLOCK_RAM = Path(__file__).parent / "pdpw16kd.v"
+
+
+def unit(name: str, *below: str, bench: str | None = None, **parameters: int) -> Bench:
+    """Bench of `stoic_<name>`, which needs the units `below`."""
+    sources = tuple(rtl.ROOT / f"stoic_{n}.v" for n in (name, *below))
+    return Bench(f"stoic_{name}", f"bench_{bench or name}", sources, parameters)
+
+
+def popcount(lanes: int, xnor: int, pad: int) -> Bench:
+    return unit("popcount", LANES=lanes, XNOR=xnor, PAD=pad)
+
+
+@pytest.mark.parametrize(
+    "lanes, xnor, pad", [(1, 1, 0), (2, 0, 1), (7, 1, 3), (36, 0, 8), (64, 1, 0), (64, 1, 63)]
+)
+def test_popcount_counts(cosim: Cosim, lanes: int, xnor: int, pad: int) -> None:
+    cosim.passes(popcount(lanes, xnor, pad))
+
+
+@pytest.mark.parametrize(
+    "old, new",
+    [("? ~(x_i ^ w_i)", "? (x_i ^ w_i)"), ("match & (REAL | {LANES{!pad_i}})", "match")],
+)
+def test_popcount_mutant_is_caught(cosim: Cosim, old: str, new: str) -> None:
+    cosim.catches(popcount(7, 1, 3), "stoic_popcount.v", old, new)
+
+
+def ram(depth: int, width: int, **parameters: int | str) -> Bench:
+    sources = (rtl.ROOT / "stoic_ram.v", rtl.ROOT / "stoic_ram_ecp5.v", BLOCK_RAM)
+    return Bench("stoic_ram", "bench_ram", sources, {"DEPTH": depth, "WIDTH": width, **parameters})
+
+
+@pytest.mark.parametrize(
+    "bench",
+    [
+        ram(1, 1, LATENCY=2, FAULT_EN=1),
+        ram(7, 7, LATENCY=1, FAULT_EN=0),
+        ram(48, 64, LATENCY=2, FAULT_EN=1),
+        ram(32, 19, LATENCY=2, FAULT_EN=0, TARGET="ecp5"),
+        ram(33, 36, LATENCY=2, FAULT_EN=0, TARGET="ecp5"),
+        ram(1100, 64, LATENCY=2, FAULT_EN=1, TARGET="ecp5"),
+    ],
+    ids=lambda b: "-".join(str(v) for v in b.parameters.values()),
+)
+def test_ram_reads_what_was_written(cosim: Cosim, bench: Bench) -> None:
+    cosim.passes(bench)
+
+
+@pytest.mark.parametrize(
+    "file, old, new",
+    [
+        ("stoic_ram.v", "read ^ flip_i", "read"),
+        ("stoic_ram_ecp5.v", "rrow_q2 <= rrow_q;", "rrow_q2 <= rrow;"),
+    ],
+)
+def test_ram_mutant_is_caught(cosim: Cosim, file: str, old: str, new: str) -> None:
+    cosim.catches(ram(1100, 64, LATENCY=2, FAULT_EN=1, TARGET="ecp5"), file, old, new)
+
+
+def fifo(depth: int, width: int) -> Bench:
+    return unit("fifo", "ram", "ram_ecp5", bench="pipe", DEPTH=depth, WIDTH=width)
+
+
+@pytest.mark.parametrize("depth, width", [(2, 1), (4, 33)])
+def test_fifo_passes_every_word(cosim: Cosim, depth: int, width: int) -> None:
+    cosim.passes(fifo(depth, width))
+
+
+def test_fifo_mutant_is_caught(cosim: Cosim) -> None:
+    cosim.catches(
+        fifo(4, 33), "stoic_fifo.v", "valid_q <= write_q != read_d", "valid_q <= write_q != read_q"
+    )
+
+
+@pytest.mark.parametrize("width", [1, 36])
+def test_skid_passes_every_word(cosim: Cosim, width: int) -> None:
+    cosim.passes(unit("skid", bench="pipe", WIDTH=width))
+
+
+def test_skid_mutant_is_caught(cosim: Cosim) -> None:
+    cosim.catches(
+        unit("skid", bench="pipe", WIDTH=36),
+        "stoic_skid.v",
+        "held ? spare_q : s_axis_tdata",
+        "s_axis_tdata",
+    )
+
+
+@pytest.mark.parametrize("simd, sum_bits", [(1, 10), (7, 13), (36, 16)])
+def test_planes_give_planes_and_sum(cosim: Cosim, simd: int, sum_bits: int) -> None:
+    cosim.passes(unit("planes", SIMD=simd, SUM_W=sum_bits))
+
+
+@pytest.mark.parametrize(
+    "old, new",
+    [
+        ("first_q <= full;", "first_q <= 1'b0;"),
+        ("fresh_q ? {SUM_W{1'b0}} : sum_q", "sum_q"),
+    ],
+)
+def test_planes_mutant_is_caught(cosim: Cosim, old: str, new: str) -> None:
+    cosim.catches(unit("planes", SIMD=7, SUM_W=13), "stoic_planes.v", old, new)
+
+
+def width(n_in: int, n_out: int, n: int) -> Bench:
+    return unit("width", IN_W=n_in, OUT_W=n_out, N=n)
+
+
+@pytest.mark.parametrize(
+    "n_in, n_out, n", [(1, 1, 1), (8, 36, 100), (8, 7, 13), (64, 8, 70), (4, 32, 37), (1, 64, 65)]
+)
+def test_width_repacks_images(cosim: Cosim, n_in: int, n_out: int, n: int) -> None:
+    cosim.passes(width(n_in, n_out, n))
+
+
+@pytest.mark.parametrize(
+    "old, new", [("group & LAST_MASK", "group"), ("|| (group_last && !past)", "")]
+)
+def test_width_mutant_is_caught(cosim: Cosim, old: str, new: str) -> None:
+    cosim.catches(width(4, 32, 37), "stoic_width.v", old, new)
+
+
+def scores(n: int, m: int, bits: int) -> Bench:
+    value_bits = n.bit_length() if bits else (255 * n).bit_length() + 1
+    return unit("scores", "skid", N=n, M=m, BITS=bits, VALUE_W=value_bits)
+
+
+@pytest.mark.parametrize("n, m, bits", [(1, 1, 1), (256, 10, 1), (20, 7, 0), (3, 2, 1)])
+def test_scores_rank_as_golden(cosim: Cosim, n: int, m: int, bits: int) -> None:
+    cosim.passes(scores(n, m, bits))
+
+
+@pytest.mark.parametrize(
+    "old, new",
+    [
+        ("score_q > best_q", "score_q >= best_q"),
+        ("second_q <= fresh_q ? score_q : best_q", "second_q <= score_q"),
+    ],
+)
+def test_scores_mutant_is_caught(cosim: Cosim, old: str, new: str) -> None:
+    cosim.catches(scores(256, 10, 1), "stoic_scores.v", old, new)
+
+
+NEVER_AT_EQUALITY = (
+    "stoic_mvu.v",
+    "fires_q <= !difference[COMPARE_W-1];",
+    "fires_q <= !difference[COMPARE_W-1] && difference != 0;",
+)
+MVU_BELOW = ("pe", "popcount", "ram", "ram_ecp5", "width", "fifo")
+
+
+def mvu(n: int, m: int, pe: int, simd: int, group: int, planes: int, n_out: int) -> Bench:
+    """Bench of a layer; `n_out` bits of an output word, 0: no thresholds."""
+    shape = Shape(n, m, "uint8" if planes == 8 else "bits", n_out > 0)
+    return unit(
+        "mvu", *MVU_BELOW, N=n, M=m, PE=pe, SIMD=simd, GROUP=group, PLANES=planes, OUT_W=n_out or 1,
+        THRESHOLD_W=shape.threshold_bits if n_out else 0, W_BANK=5, T_BANK=7 + pe,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "n, m, pe, simd, group, planes, n_out",
+    [
+        (1, 1, 1, 1, 1, 1, 1),
+        (1, 1, 1, 1, 1, 8, 0),
+        (13, 9, 4, 5, 2, 1, 6),
+        (7, 7, 7, 7, 1, 1, 7),  # folds stretched: results need longer than words
+        (3, 5, 2, 2, 1, 8, 3),
+        (6, 7, 3, 4, 1, 8, 0),
+        (100, 24, 8, 36, 1, 8, 32),
+        (64, 48, 16, 64, 8, 1, 48),
+        (256, 10, 1, 32, 1, 1, 0),
+    ],
+)
+def test_mvu_equals_golden(
+    cosim: Cosim, n: int, m: int, pe: int, simd: int, group: int, planes: int, n_out: int
+) -> None:
+    cosim.passes(mvu(n, m, pe, simd, group, planes, n_out))
+
+
+@pytest.mark.parametrize(
+    "file, old, new",
+    [
+        NEVER_AT_EQUALITY,
+        ("stoic_mvu.v", "pad_q <= {pad_q[1:0], is_pad};", "pad_q <= {pad_q[1:0], 1'b0};"),
+        ("stoic_mvu.v", "cfg_bank_q - FIRST_WEIGHTS[15:0]", "cfg_bank_q - FIRST_WEIGHTS[15:0] + 1"),
+        ("stoic_pe.v", ".PAD(PAD)", ".PAD(0)"),
+    ],
+)  # fmt: skip
+def test_mvu_mutant_is_caught(cosim: Cosim, file: str, old: str, new: str) -> None:
+    cosim.catches(mvu(13, 9, 4, 5, 2, 1, 6), file, old, new)
+
+
+def test_mvu_mutant_with_another_sum_is_caught(cosim: Cosim) -> None:
+    cosim.catches(mvu(3, 5, 2, 2, 1, 8, 3), "stoic_mvu.v", "pop_q ? sum1_q : sum0_q", "sum0_q")
+
+
+def core(tmp_path: Path, sizes: tuple[int, ...], first: Input, folds: tuple[Fold, ...]) -> Bench:
+    """Bench of the core of a random network under a random map of faults in all its memories."""
+    net = random_network(sizes, first, np.random.default_rng(7))
+    layout = layout_of(net, folds)
+    network.save(net, tmp_path / "core.stoic")
+    faults.save(
+        Iid(p01=0.1, p10=0.05, seed=3).sample(layout, 0, where=("weights", "thresholds")),
+        tmp_path / "core.faults",
+    )
+    verilog = tmp_path / "stoic_core.v"
+    verilog.write_text(core_verilog(layout), encoding="utf-8")
+    inputs = {n: (tmp_path / n).read_bytes() for n in ("core.stoic", "core.faults")}
+    return Bench("stoic_core", "bench_core", (verilog, *core_sources()), {}, inputs)
+
+
+def small_uint8(tmp_path: Path) -> Bench:
+    return core(tmp_path, (20, 13, 9, 5), "uint8", (Fold(4, 7), Fold(3, 5), Fold(2, 4)))
+
+
+def small_bits(tmp_path: Path) -> Bench:
+    return core(tmp_path, (30, 12, 4), "bits", (Fold(5, 8), Fold(1, 12)))
+
+
+@pytest.mark.parametrize("make", [small_uint8, small_bits])
+def test_core_equals_golden(cosim: Cosim, tmp_path: Path, make: Callable[[Path], Bench]) -> None:
+    cosim.passes(make(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "file, old, new",
+    [
+        NEVER_AT_EQUALITY,
+        ("stoic_core.v", "fresh_q <= s_axis_tlast;", ""),
+        ("stoic_planes.v", "fresh_q <= 1'b1;", ""),
+    ],
+)  # fmt: skip
+def test_core_mutant_is_caught(cosim: Cosim, tmp_path: Path, file: str, old: str, new: str) -> None:
+    cosim.catches(small_uint8(tmp_path), file, old, new)
