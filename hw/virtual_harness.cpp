@@ -4,8 +4,8 @@
 //   stoic_serve("tcp", "PORT", n)    on 127.0.0.1; 0 takes a free port
 //   stoic_serve("pty", "LINK", n)    LINK becomes a symbolic link to the terminal
 //
-// It prints `ready URL` once it listens, keeps its memories when a client leaves, sleeps when the top has
-// nothing to do, and ends when standard input, if that is a pipe, is closed: the parent is gone.
+// It prints `ready URL` once it listens, keeps its memories when a client leaves, sleeps when the top
+// has nothing to do, and ends when standard input, if that is a pipe, is closed: the parent is gone.
 // Built with STOIC_PINS the bytes go bit by bit through the UART of `stoic_pins`, n clocks a bit.
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -99,7 +99,7 @@ struct Board {
     }
 #else
     void cycle() {
-        // the handshake answers of the top are functions of its registers alone: they hold for this cycle
+        // the handshake answers of the top depend on its registers alone: they hold for this cycle
         top->rx_tvalid = !in.empty();
         if (!in.empty()) top->rx_tdata = in.front();
         top->tx_tready = out.size() < MOST_WAITING;
@@ -142,7 +142,8 @@ int open_terminal(const char* link) {
     char name[128];
     if (openpty(&master, &slave, name, &raw, nullptr)) return -1;
     struct stat at {};
-    if (lstat(link, &at) == 0 && S_ISLNK(at.st_mode) && stat(link, &at) != 0) unlink(link);  // dangling
+    const bool dangles = lstat(link, &at) == 0 && S_ISLNK(at.st_mode) && stat(link, &at) != 0;
+    if (dangles) unlink(link);
     return symlink(name, link) ? -1 : master;
 }
 
@@ -151,11 +152,11 @@ int serve(Board& board, int listening, int client) {
     const bool watched = fstat(0, &input) == 0 && S_ISFIFO(input.st_mode);
     uint8_t buffer[1 << 14];
     for (;;) {
-        const bool hungry = board.in.empty();
+        const int wanted = (board.in.empty() ? POLLIN : 0) | (board.out.empty() ? 0 : POLLOUT);
         pollfd fds[3] = {
             {watched ? 0 : -1, POLLIN, 0},
             {listening, POLLIN, 0},
-            {client, static_cast<short>((hungry ? POLLIN : 0) | (board.out.empty() ? 0 : POLLOUT)), 0},
+            {client, static_cast<short>(wanted), 0},
         };
         poll(fds, 3, board.idle() ? -1 : 0);
         if (fds[0].revents) return 0;

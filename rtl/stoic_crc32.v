@@ -6,8 +6,9 @@
 //
 // Latency    1 cycle.
 // Throughput one byte a cycle.
-// Encoding   crc_o is the raw register, 32'hFFFFFFFF when cleared; zlib.crc32 is ~crc_o. Once the four
-//            bytes of a right CRC have passed too (low byte first), crc_o is the residue 32'hDEBB20E3.
+// Encoding   crc_o is the raw register, 32'hFFFFFFFF when cleared; zlib.crc32 is ~crc_o. Once the
+//            four bytes of a right CRC have passed too (low byte first), crc_o is the residue
+//            32'hDEBB20E3.
 // Handshake  none: valid_i takes a byte, clear_i wins over it.
 // Golden     zlib.crc32
 `resetall

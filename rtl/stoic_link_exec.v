@@ -11,8 +11,8 @@
 //   06 INJECT   | p01 (4), p10 (4), seed (4)   | status "not built in"
 //
 // An image goes to the core as soon as there is room for its sequence number; everything else, bad
-// frames too, waits until no image is inside, so answers keep the order of the frames. Bank, address
-// and word count are checked before the first word is written: a bad frame changes nothing.
+// frames too, waits until no image is inside, so answers keep the order of the frames. Bank,
+// address and word count are checked before the first word is written: a bad frame changes nothing.
 //
 // Latency    a few cycles a command and 9 cycles a word.
 // Throughput images: one byte a cycle.
@@ -61,8 +61,8 @@ module stoic_link_exec #(
     output wire [7:0]  sequence_o,
     output wire [6:0]  command_o,
     input  wire        answer_done_i,
-    output wire        has_payload_o,
-    output wire        is_info_o,      // its payload is identity or counters ...
+    output reg         has_payload_o,
+    output reg         is_info_o,      // its payload is identity or counters ...
     output wire        is_counters_o,  // ... the latter
     output wire [7:0]  word_tdata,     // else words read
     output wire        word_tvalid,
@@ -76,7 +76,8 @@ module stoic_link_exec #(
                      INJECT = 8'h06;
     localparam [3:0] S_HEAD = 4'd0, S_JUDGE = 4'd1, S_WAIT = 4'd2, S_IMAGE = 4'd3, S_ARGS = 4'd4,
                      S_SUM = 4'd5, S_CHECK = 4'd6, S_GATHER = 4'd7, S_WRITE = 4'd8, S_READ = 4'd9,
-                     S_FETCH = 4'd10, S_GIVE = 4'd11, S_ANSWER = 4'd12, S_FREE = 4'd13, S_GAP = 4'd14;
+                     S_FETCH = 4'd10, S_GIVE = 4'd11, S_ANSWER = 4'd12, S_FREE = 4'd13,
+                     S_GAP = 4'd14, S_COMPARE = 4'd15;
     localparam [15:0] IMAGE_LENGTH = IMAGE_BYTES;
     localparam [15:0] INFO_LENGTH  = INFO_BYTES + 1;
     localparam [15:0] COUNT_LENGTH = COUNT_BYTES + 1;
@@ -89,11 +90,11 @@ module stoic_link_exec #(
     reg  [63:0] word_q;
     reg         last_q;            // one image byte is left
     reg         bad_count_q;       // no word, or more than fit
+    reg         bad_range_q;       // that, or no such bank or address
 
     localparam COUNT_W = PAGE_W - 3;  // status and 2^COUNT_W - 1 words fit
 
     wire last_word = count_q[COUNT_W-1:0] == {{(COUNT_W-1){1'b0}}, 1'b1};
-    wire bad_range = bad_count_q || end_q > {1'b0, bank_words_i};
 
     wire taken = s_axis_tvalid && s_axis_tready;
 
@@ -109,18 +110,17 @@ module stoic_link_exec #(
     assign cfg_data_o    = word_q;
     assign sequence_o    = sequence_q;
     assign command_o     = command_q[6:0];
-    assign is_info_o     = status_o == OK && (command_q == IDENTIFY || command_q == COUNTERS);
     assign is_counters_o = command_q == COUNTERS;
     assign word_tdata    = word_q[7:0];
     assign word_tvalid   = state_q == S_GIVE;
     assign word_tlast    = last_word && index_q == 3'd7;
-    assign has_payload_o = status_o == OK && command_q != WRITE;
     assign idle_o        = state_q == S_HEAD && index_q == 3'd0;
 
     /* head, arguments and words come in through shift registers, low byte first */
     always @(posedge clk_i) begin
         if (taken && state_q == S_HEAD)
-            {command_q, sequence_q, length_q} <= {s_axis_tdata, command_q, sequence_q, length_q[15:8]};
+            {command_q, sequence_q, length_q} <=
+                {s_axis_tdata, command_q, sequence_q, length_q[15:8]};
         if (taken && state_q == S_ARGS) begin
             {addr_q, bank_q} <= {(command_q == READ) ? count_q[7:0] : s_axis_tdata, addr_q,
                                  bank_q[15:8]};
@@ -137,10 +137,14 @@ module stoic_link_exec #(
             word_q <= cfg_rdata_i;
         else if ((taken && state_q == S_GATHER) || (state_q == S_GIVE && word_tready))
             word_q <= {s_axis_tdata, word_q[63:8]};
+        has_payload_o <= status_o == OK && command_q != WRITE;
+        is_info_o     <= status_o == OK && (command_q == IDENTIFY || command_q == COUNTERS);
         end_q       <= {1'b0, addr_q} + {1'b0, count_q};
         bad_count_q <= count_q == 16'd0 || count_q >> COUNT_W != 16'd0;
+        bad_range_q <= bad_count_q || end_q > {1'b0, bank_words_i};
         last_q      <= length_q[PAGE_W-1:1] == {(PAGE_W-1){1'b0}}
-                    || (length_q[PAGE_W-1:0] == {{(PAGE_W-2){1'b0}}, 2'd2} && state_q == S_IMAGE && taken);
+                    || (length_q[PAGE_W-1:0] == {{(PAGE_W-2){1'b0}}, 2'd2}
+                        && state_q == S_IMAGE && taken);
         if (state_q == S_IMAGE && taken)
             length_q[PAGE_W-1:0] <= length_q[PAGE_W-1:0] - 1'b1;
     end
@@ -208,15 +212,17 @@ module stoic_link_exec #(
                     end
                 end
             S_SUM:  // end_q and bank_words_i follow one cycle after the last argument
+                state_q <= S_COMPARE;
+            S_COMPARE:
                 state_q <= S_CHECK;
             S_CHECK: begin
                 state_q <= (command_q == READ) ? S_READ : S_GATHER;
-                if (bad_range) begin
+                if (bad_range_q) begin
                     status_o <= RANGE;
                     state_q  <= S_ANSWER;
                 end else if (command_q == READ)
                     answer_length_o <= {count_q[12:0], 3'd1};
-                answer_start_o <= command_q == READ || bad_range;
+                answer_start_o <= command_q == READ || bad_range_q;
             end
             S_GATHER:
                 if (taken) begin

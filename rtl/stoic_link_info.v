@@ -70,7 +70,7 @@ module stoic_link_info #(
     endfunction
 
     always @(posedge clk_i) begin
-        if (!valid_q) begin  // not in every cycle: simulators do work for what hardware has for nothing
+        if (!valid_q) begin  // not in every cycle: it costs hardware nothing, but simulators time
             if (counters_i)
                 data_q <= count_byte({busy_q, bad_q, good_q, images_q}, index_q);
             else

@@ -2,15 +2,16 @@
 //
 // stoic_link_pages : a ring of pages between receiver and executor
 //
-//   The receiver fills one page while the executor reads another, oldest first. A page holds a frame
-//   from its length field to the end of its payload:
+//   The receiver fills one page while the executor reads another, oldest first. A page holds a
+//   frame from its length field to the end of its payload:
 //
 //     +0 length, low | +1 length, high | +2 sequence number | +3 command | +4 payload ...
 //
 // Latency    3 cycles from commit_i to the first byte.
 // Throughput one byte a cycle in, one byte a cycle out.
 // Encoding   status as stoic_link_rx gives it, valid with the bytes of its page.
-// Handshake  m_axis gives the oldest page from +0 on until free_i; bytes past the frame mean nothing.
+// Handshake  m_axis gives the oldest page from +0 on until free_i; bytes past the frame mean
+//            nothing.
 // Golden     tests/test_rtl_link.py
 `resetall
 `timescale 1ns / 1ps

@@ -4,10 +4,10 @@
 //
 //   frame = A5, length (2, LE), sequence number, command, payload, CRC-32 (4, LE) of all after A5
 //
-// Length, sequence number, command and payload are written to the current page as they come; the page
-// is committed with a status when the frame is over. After a frame that went wrong the line is out of
-// step, so everything is thrown away until it has been silent for 2^TIMEOUT_W cycles: bytes inside a
-// damaged frame are never taken for a frame.
+// Length, sequence number, command and payload are written to the current page as they come; the
+// page is committed with a status when the frame is over. After a frame that went wrong the line is
+// out of step, so everything is thrown away until it has been silent for 2^TIMEOUT_W cycles: bytes
+// inside a damaged frame are never taken for a frame.
 //
 // Latency    2 cycles from the last byte to commit_o.
 // Throughput one byte a cycle, one cycle of pause after a frame.
@@ -42,7 +42,8 @@ module stoic_link_rx #(
     localparam [7:0]  SOF       = 8'hA5;
     localparam [31:0] RESIDUE   = 32'hDEBB20E3;
     localparam [1:0]  GOOD = 2'd0, BAD_CRC = 2'd1, BAD_LENGTH = 2'd2, CUT = 2'd3;
-    localparam [2:0]  HUNT = 3'd0, HEAD = 3'd1, BODY = 3'd2, TAIL = 3'd3, CHECK = 3'd4, DRAIN = 3'd5;
+    localparam [2:0]  HUNT = 3'd0, HEAD = 3'd1, BODY = 3'd2, TAIL = 3'd3, CHECK = 3'd4,
+                      DRAIN = 3'd5;
 
     reg  [2:0]         state_q;
     reg  [PAGE_W-1:0]  offset_q;

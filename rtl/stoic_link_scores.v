@@ -25,7 +25,7 @@ module stoic_link_scores #(
     input  wire        push_i,
     input  wire [7:0]  sequence_i,
     output wire        room_o,
-    output wire        empty_o,
+    output reg         empty_o,
     /* scores from the core */
     input  wire [31:0] s_axis_tdata,
     input  wire        s_axis_tvalid,
@@ -42,7 +42,8 @@ module stoic_link_scores #(
     output wire        m_axis_tlast
 );
 
-    localparam [2:0] IDLE = 3'd0, TAKE = 3'd1, COMPARE = 3'd2, BYTES = 3'd3, CLASS = 3'd4, DONE = 3'd5;
+    localparam [2:0] IDLE = 3'd0, TAKE = 3'd1, COMPARE = 3'd2, BYTES = 3'd3, CLASS = 3'd4,
+                     DONE = 3'd5;
 
     reg  [7:0]          sequences_q [0:(1 << INFLIGHT_W) - 1];
     reg  [INFLIGHT_W:0] write_q, read_q;
@@ -82,6 +83,7 @@ module stoic_link_scores #(
 
     always @(posedge clk_i) begin
         start_o <= 1'b0;
+        empty_o <= write_q == read_q && !push_i;
         if (push_i)
             write_q <= write_q + 1'b1;
         if (pop)
@@ -114,6 +116,7 @@ module stoic_link_scores #(
         endcase
         if (rst_i) begin
             start_o <= 1'b0;
+            empty_o <= 1'b1;
             write_q <= {(INFLIGHT_W + 1){1'b0}};
             read_q  <= {(INFLIGHT_W + 1){1'b0}};
             state_q <= IDLE;
@@ -121,7 +124,6 @@ module stoic_link_scores #(
     end
 
     assign room_o        = write_q != {~read_q[INFLIGHT_W], read_q[INFLIGHT_W-1:0]};
-    assign empty_o       = write_q == read_q;
     assign sequence_o    = sequences_q[read_q[INFLIGHT_W-1:0]];
     assign s_axis_tready = state_q == TAKE;
     assign m_axis_tdata  = (state_q == CLASS) ? best_class_q : word_q[7:0];

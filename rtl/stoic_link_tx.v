@@ -7,9 +7,9 @@
 // Latency    2 cycles from start_i to the first byte.
 // Throughput one byte a cycle.
 // Encoding   CRC-32 of zlib over all after A5.
-// Handshake  length (of status and payload), sequence number, command, status and has_payload_i hold
-//            from start_i to done_o; start_i only while busy_o is 0; done_o is one cycle, when the
-//            last byte has been put out.
+// Handshake  length (of status and payload), sequence number, command, status and has_payload_i
+//            hold from start_i to done_o; start_i only while busy_o is 0; done_o is one cycle, when
+//            the last byte has been put out.
 // Golden     stoic.hw.link.encode
 `resetall
 `timescale 1ns / 1ps
@@ -38,12 +38,13 @@ module stoic_link_tx (
     input  wire        m_axis_tready
 );
 
-    localparam [1:0] IDLE = 2'd0, HEAD = 2'd1, BODY = 2'd2, TAIL = 2'd3;
+    localparam [2:0] IDLE = 3'd0, HEAD = 3'd1, BODY = 3'd2, GAP = 3'd3, TAIL = 3'd4;
 
-    reg  [1:0]  state_q;
+    reg  [2:0]  state_q;
     reg  [2:0]  index_q;   // byte of the head or of the CRC
     reg  [7:0]  data_q, data_d;
     reg         valid_q;
+    reg         counts_q;  // data_q is new and goes into the CRC
     wire [31:0] crc;
 
     wire room = !valid_q || m_axis_tready;
@@ -51,9 +52,9 @@ module stoic_link_tx (
 
     stoic_crc32 u_crc (
         .clk_i   (clk_i),
-        .clear_i (state_q == HEAD && index_q == 3'd0),
-        .valid_i (put && state_q != TAIL),
-        .data_i  (data_d),
+        .clear_i (state_q == IDLE),
+        .valid_i (counts_q),
+        .data_i  (data_q),
         .crc_o   (crc)
     );
 
@@ -80,6 +81,7 @@ module stoic_link_tx (
     always @(posedge clk_i) begin
         if (put)
             data_q <= data_d;
+        counts_q <= put && (state_q == BODY || (state_q == HEAD && index_q != 3'd0));
     end
 
     always @(posedge clk_i) begin
@@ -96,11 +98,13 @@ module stoic_link_tx (
                 if (put) begin
                     index_q <= (index_q == 3'd5) ? 3'd0 : index_q + 3'd1;
                     if (index_q == 3'd5)
-                        state_q <= has_payload_i ? BODY : TAIL;
+                        state_q <= has_payload_i ? BODY : GAP;
                 end
             BODY:
                 if (put && s_axis_tlast)
-                    state_q <= TAIL;
+                    state_q <= GAP;
+            GAP:  // the CRC takes the last byte
+                state_q <= TAIL;
             default:
                 if (put) begin
                     index_q <= index_q + 3'd1;
