@@ -26,6 +26,7 @@ from ..sim.exceptions import StoicError
 from .show import as_text
 
 PROGRAM = "stoic"
+KIT = (__package__ or "").rpartition(".")[0]
 STATUS_REFUSED = 2
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
@@ -120,11 +121,10 @@ class LazyGroup(TyperGroup):
 
 def _import(entry: Command, arguments: Sequence[str]) -> Any:
     module, name = entry.place.split(":")
-    package = __package__.rpartition(".")[0]
     try:
-        function = getattr(importlib.import_module(f"{package}.{module}"), name)
+        function = getattr(importlib.import_module(f"{KIT}.{module}"), name)
     except ModuleNotFoundError as error:
-        if (error.name or "").startswith(f"{package}."):
+        if (error.name or "").startswith(f"{KIT}."):
             raise
         raise StoicError(
             f"this command needs the package {error.name!r}; install stoic[all]"
@@ -214,7 +214,7 @@ def run(arguments: Sequence[str]) -> int:
     logging.basicConfig(
         level=logging.WARNING, format=f"{PROGRAM}: %(message)s", stream=sys.stderr, force=True
     )
-    logging.getLogger(__package__.rpartition(".")[0]).setLevel(logging.INFO)
+    logging.getLogger(KIT).setLevel(logging.INFO)
     arguments = list(arguments)
     if arguments[:1] == ["--version"]:
         typer.echo(f"{PROGRAM} {kit_version()}")
@@ -234,10 +234,12 @@ def run(arguments: Sequence[str]) -> int:
     except Exception as error:
         if is_debug:
             raise
-        if hasattr(error, "format_message"):  # a wrong option, from the option parser
-            asked = getattr(error, "ctx", None)
+        if (format_message := getattr(error, "format_message", None)) is not None:
+            asked = getattr(error, "ctx", None)  # a wrong option, from the option parser
             where = asked.command_path if asked else PROGRAM
-            return _refuse(f"{error.format_message()} (see {where} --help)")
+            return _refuse(f"{format_message()} (see {where} --help)")
+        if isinstance(error, OSError) and error.filename:
+            return _refuse(f"{error.filename}: {error.strerror}")
         if isinstance(error, StoicError | OSError):
             return _refuse(str(error))
         return _refuse(

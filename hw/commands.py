@@ -202,6 +202,7 @@ def agree(
         "images_sha256": images.sha256,
         "n_images": len(images.values),
         "reference": "golden",
+        "own_files": {name: file for name in names if (file := devices.own_file(name, at))},
         "maps": map_rows(net, maps, faults),
         "comparisons": comparisons,
         "mutants": [{**vars(t), "is_caught": t.is_caught} for t in trials],
@@ -221,7 +222,7 @@ def _try_mutants(
     mutants: Sequence[agreement.Mutant],
     images: NDArray[np.generic],
 ) -> list[Trial]:
-    if not devices.has_own_file(name, at):
+    if devices.own_file(name, at) is None:
         return agreement.try_mutants(mutants, device, at.network, images)
     # Its network comes from its own file, where only weights are stored bits: weights and faults
     # are made wrong there, by injection, and a threshold in the same executor without the file.
@@ -267,7 +268,8 @@ def map_rows(
     network: Network, maps: Sequence[FaultMap | None], paths: Sequence[Path] | None
 ) -> list[dict[str, Any]]:
     """One row per map, the first being none, as JSON values."""
-    return [_map_row(network, m, p) for m, p in zip(maps, [None, *(paths or [])], strict=True)]
+    named: list[Path | None] = [None, *(paths or [])]
+    return [_map_row(network, m, p) for m, p in zip(maps, named, strict=True)]
 
 
 def seeds_of(maps: Sequence[FaultMap | None]) -> list[int]:

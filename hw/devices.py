@@ -97,9 +97,11 @@ def without_own_files(at: Setting) -> Setting:
     return replace(at, own_files=False)
 
 
-def has_own_file(spec: str, at: Setting) -> bool:
-    """Whether the device takes its network from its own file, not from `load`."""
-    return {"torch": checkpoint_of, "onnx": qonnx_of}.get(spec, lambda _: None)(at) is not None
+def own_file(spec: str, at: Setting) -> Path | None:
+    """The file that the device takes its network from, or None when it takes what is loaded."""
+    if spec == "torch":
+        return checkpoint_of(at)
+    return qonnx_of(at) if spec == "onnx" else None
 
 
 def _engine(at: Setting) -> Device:

@@ -175,14 +175,13 @@ class Store:
 
     def get(self, key: str) -> Row | None:
         """The row of a unit, or None while it is not computed."""
-        found = self._db.execute("SELECT * FROM rows WHERE key = ?", (key,)).fetchone()
-        return None if found is None else self._row(found)
+        found = self._select("WHERE key = ?", key)
+        return self._row(found[0]) if found else None
 
     def rows(self, units: Iterable[Unit] | None = None) -> list[Row]:
         """The rows of these units that exist, in their order; without units every row."""
         if units is None:
-            found = self._db.execute("SELECT * FROM rows ORDER BY computed_at_utc, key").fetchall()
-            return [self._row(values) for values in found]
+            return [self._row(values) for values in self._select("ORDER BY computed_at_utc, key")]
         return [row for unit in units if (row := self.get(unit.key)) is not None]
 
     def put(self, row: Row) -> None:
@@ -190,8 +189,13 @@ class Store:
         values = {**asdict(row.unit), **asdict(row)}
         cells = [json.dumps(values[c]) if c in _JSON else values[c] for c in (*_UNIT, *_RESULT)]
         marks = ", ".join("?" * (1 + len(cells)))
-        with self._transaction():
-            self._db.execute(f"INSERT OR IGNORE INTO rows VALUES ({marks})", (row.unit.key, *cells))
+        try:
+            with self._transaction():
+                self._db.execute(
+                    f"INSERT OR IGNORE INTO rows VALUES ({marks})", (row.unit.key, *cells)
+                )
+        except sqlite3.DatabaseError as error:
+            raise ArtefactError(f"{self.path}: cannot be written ({error})") from error
 
     @contextmanager
     def claim(self, unit: Unit, *, wait: bool) -> Iterator[bool]:
@@ -210,6 +214,12 @@ class Store:
             yield True
         finally:
             fcntl.lockf(self._lock, fcntl.LOCK_UN, 1, offset)
+
+    def _select(self, clause: str, *parameters: str) -> list[tuple[Any, ...]]:
+        try:
+            return self._db.execute(f"SELECT * FROM rows {clause}", parameters).fetchall()
+        except sqlite3.DatabaseError as error:
+            raise ArtefactError(f"{self.path}: cannot be read ({error})") from error
 
     def _row(self, values: tuple[Any, ...]) -> Row:
         try:

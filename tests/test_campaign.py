@@ -205,6 +205,14 @@ def test_a_store_that_is_not_one_is_refused(tmp_path: Path, how: str, says: str)
         Store(path, create=False)
 
 
+def test_a_store_with_damaged_pages_is_refused(plan: Campaign) -> None:
+    run(plan, GoldenDevice())
+    whole = plan.store.read_bytes()
+    plan.store.write_bytes(whole[:4096] + b"\xff" * (len(whole) - 4096))
+    with Store(plan.store) as store, pytest.raises(ArtefactError, match="cannot be read"):
+        store.rows()
+
+
 def test_a_row_that_was_changed_by_hand_is_refused(plan: Campaign) -> None:
     run(plan, GoldenDevice())
     db = sqlite3.connect(plan.store)

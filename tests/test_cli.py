@@ -30,7 +30,8 @@ def stoic(capfd: pytest.CaptureFixture[str]) -> RunStoic:
     def run(*arguments: object) -> tuple[int, str, str]:
         capfd.readouterr()
         status = cli.run([str(a) for a in arguments])
-        return status, *capfd.readouterr()
+        out, err = capfd.readouterr()
+        return status, out, err
 
     return run
 
