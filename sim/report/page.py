@@ -10,7 +10,7 @@ from .agreement import agreement, memory
 from .flow import flow_svg
 from .hardware import hardware, virtual
 from .html import Raw, element, percent, short_hash, table
-from .parts import note, section
+from .parts import note, section, seeds
 from .results import Result, Results, read, reading
 from .style import CSS
 
@@ -123,7 +123,7 @@ def _origin(result: Result) -> dict[str, Any]:
         "file": result.path.name,
         "command": element("code", values["command"]) if "command" in values else None,
         "kit": values.get("kit_version"),
-        "seeds": str(values.get("seeds", "–")),
+        "seeds": seeds(values.get("seeds")),
         "network": short_hash(values["network_sha256"]) if "network_sha256" in values else None,
         "file hash": short_hash(result.sha256),
     }

@@ -36,6 +36,19 @@ def count(n: int) -> Raw:
     return element("span", n, class_="bad" if n else "good")
 
 
+def seeds(found: Any) -> str:
+    """Seeds of a result, for people.
+
+    >>> seeds([1, 2]), seeds({"chips": 0, "training": {"sfc": 1}})
+    ('1, 2', 'chips 0, training sfc 1')
+    """
+    if isinstance(found, dict):
+        return ", ".join(f"{name} {seeds(value)}" for name, value in found.items())
+    if isinstance(found, list):
+        return ", ".join(map(seeds, found)) or "none"
+    return "none" if found is None else str(found)
+
+
 def rates(values: Mapping[str, Any]) -> str:
     """Error rates of a fault map or a point, for people."""
     if "p01" not in values:
@@ -49,7 +62,7 @@ def what_was_run(values: Mapping[str, Any]) -> str:
     methods = sorted({p["method"] for p in values["points"]})
     return (
         f"{values['n_rows']} runs of {values['n_images']:,} images of {values['images']} on "
-        f"{values['device']}; faults in all weight memories; seeds {values['seeds']}. The "
+        f"{values['device']}; faults in all weight memories; seeds {seeds(values['seeds'])}. The "
         f"same chips are drawn at every rate, and their faults nest. "
         f"Intervals: 95 %, {'; '.join(methods)}."
     )

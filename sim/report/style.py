@@ -27,7 +27,9 @@ p { max-width: 44rem; margin: .5rem 0; }
 .lead, .note, caption { color: var(--soft); }
 .note { font-size: .9rem; }
 a { color: var(--series-1); }
-code, .hash { font: .86em var(--mono); overflow-wrap: anywhere; }
+code, .hash { font: .86em var(--mono); }
+code { overflow-wrap: anywhere; }
+.hash { white-space: nowrap; }
 .tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(11rem, 1fr)); gap: .8rem;
   margin: 1.6rem 0; padding: 0; list-style: none; }
 .tiles li { background: var(--panel); border-radius: .5rem; padding: .8rem 1rem; }
