@@ -16,7 +16,9 @@ from ..sim.exceptions import BoardError, InputError
 from ..sim.memory import Layout
 from ..sim.rtl import core_sources, core_verilog
 from ..sim.verilate import verilate
-from .top import Target, pins_verilog, top_sources, top_verilog
+from .boards import Board, wrapper_verilog
+from .flows.pll import pll_verilog
+from .top import Target, top_sources, top_verilog
 
 HARNESS = Path(__file__).parent / "virtual_harness.cpp"
 DEFAULT_CLOCK_HZ = 100_000_000
@@ -40,26 +42,34 @@ def build(
     *,
     clock_hz: int = DEFAULT_CLOCK_HZ,
     target: Target = "generic",
-    clocks_per_bit: int = 0,
+    pins: Board | None = None,
 ) -> Path:
     """Library of the Verilated top; built once per content.
 
     Args:
         clock_hz, target: of the board that the top was synthesised for.
-        clocks_per_bit: 0 for the top's byte streams, else a UART in front of it, at pin level.
+        pins: take clock and target of this board, and run its wrapper with the UART at pin level.
 
     Raises:
         ToolError: Verilator is missing or fails.
         InputError: the layout needs more than the link can address.
     """
-    text = core_verilog(layout) + top_verilog(layout, clock_hz=clock_hz, target=target)
+    if pins:
+        clock_hz, target = pins.core_hz, pins.family
+    top = top_verilog(layout, clock_hz=clock_hz, target=target)
+    # the one difference to what is synthesised: no vendor's memories, and no PLL
+    text = core_verilog(layout) + top.replace(f'TARGET = "{target}"', 'TARGET = "generic"')
+    flags = ["-LDFLAGS", "-lutil", "--prefix", "Vboard"]
+    name = "stoic_top"
+    if pins:
+        name = pins.top
+        no_pll = "    assign clk = clk_i;\n    assign locked = 1'b1;\n"
+        text += wrapper_verilog(pins).replace(pll_verilog(pins.pll), no_pll)
+        flags += ["-CFLAGS", f"-DSTOIC_BUTTON={int(pins.button_active_low)}"]
+    path = f"{name}__DOT__u_top__DOT__idle" if pins else f"{name}__DOT__idle"
+    flags += ["-CFLAGS", f"-DSTOIC_IDLE={path}"]
     sources = sorted({*core_sources(), *top_sources()})
-    flags = ['-GTARGET="generic"']
-    if clocks_per_bit:
-        text += pins_verilog(clocks_per_bit)
-        flags += ["-CFLAGS", "-DSTOIC_PINS"]
-    top = "stoic_pins" if clocks_per_bit else "stoic_top"
-    return verilate(top, text, sources, HARNESS, build_dir, [*flags, "-LDFLAGS", "-lutil"])
+    return verilate(name, text, sources, HARNESS, build_dir, flags)
 
 
 class VirtualBoard:
@@ -78,7 +88,7 @@ class VirtualBoard:
         where: str | None = None,
         clock_hz: int = DEFAULT_CLOCK_HZ,
         target: Target = "generic",
-        clocks_per_bit: int = 0,
+        pins: Board | None = None,
     ) -> None:
         """Build it if need be and start it.
 
@@ -86,7 +96,7 @@ class VirtualBoard:
             build_dir: where builds are kept.
             transport: "tcp" on 127.0.0.1, or "pty".
             where: port number (default: a free one), or path of the pty (default: in build_dir).
-            clock_hz, target, clocks_per_bit: as in `build`.
+            clock_hz, target, pins: as in `build`.
 
         Raises:
             ToolError: Verilator is missing or fails.
@@ -99,23 +109,13 @@ class VirtualBoard:
             where = "0" if transport == "tcp" else str(build_dir / "virtual-board.pty")
         if transport == "tcp" and not (where.isdecimal() and int(where) < 1 << 16):
             raise InputError(f"a TCP port is 0..65535, not {where!r}")
-        library = build(
-            layout, build_dir, clock_hz=clock_hz, target=target, clocks_per_bit=clocks_per_bit
-        )
+        library = build(layout, build_dir, clock_hz=clock_hz, target=target, pins=pins)
         self._link = Path(where) if transport == "pty" else None
-        command = [
-            sys.executable,
-            "-I",
-            "-S",
-            "-c",
-            _SERVE,
-            str(library.resolve()),
-            transport,
-            where,
-        ]
+        clocks_per_bit = pins.uart_divisor if pins else 0
+        arguments = (str(library.resolve()), transport, where, str(clocks_per_bit))
         # stdin is our hold on it: when we die the pipe closes and it ends
         self._process = subprocess.Popen(
-            [*command, str(clocks_per_bit)],
+            [sys.executable, "-I", "-S", "-c", _SERVE, *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

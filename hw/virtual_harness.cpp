@@ -4,9 +4,11 @@
 //   stoic_serve("tcp", "PORT", n)    on 127.0.0.1; 0 takes a free port
 //   stoic_serve("pty", "LINK", n)    LINK becomes a symbolic link to the terminal
 //
-// It prints `ready URL` once it listens, keeps its memories when a client leaves, sleeps when the top
-// has nothing to do, and ends when standard input, if that is a pipe, is closed: the parent is gone.
-// Built with STOIC_PINS the bytes go bit by bit through the UART of `stoic_pins`, n clocks a bit.
+// It prints `ready URL` once it listens, keeps its memories when a client leaves, sleeps when the
+// top has nothing to do, and ends when standard input, if that is a pipe, is closed: the parent is
+// gone. Built with STOIC_BUTTON (the level of a button that is not pressed) the top is a board's
+// wrapper, and bytes go bit by bit through its UART pins, n clocks a bit. STOIC_IDLE is the top's
+// idle signal.
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
@@ -26,16 +28,9 @@
 #include <memory>
 #include <string>
 
+#include "Vboard.h"
+#include "Vboard___024root.h"
 #include "verilated.h"
-#ifdef STOIC_PINS
-#include "Vstoic_pins.h"
-#include "Vstoic_pins___024root.h"
-using Top = Vstoic_pins;
-#else
-#include "Vstoic_top.h"
-#include "Vstoic_top___024root.h"
-using Top = Vstoic_top;
-#endif
 
 namespace {
 
@@ -45,13 +40,18 @@ constexpr size_t MOST_WAITING = 1 << 16;  // bytes a client has not fetched; the
 // The top and the bytes on their way to and from it.
 struct Board {
     std::unique_ptr<VerilatedContext> context{new VerilatedContext};
-    std::unique_ptr<Top> top{new Top{context.get()}};
+    std::unique_ptr<Vboard> top{new Vboard{context.get()}};
     std::deque<uint8_t> in, out;
 
     explicit Board(int clocks_per_bit) : clocks_per_bit(clocks_per_bit) {
+#ifdef STOIC_BUTTON
+        top->button_i = STOIC_BUTTON;
+        for (int i = 0; i < 1024; ++i) cycle();  // the wrapper resets the top for 256 of them
+#else
         top->rst_i = 1;
         for (int i = 0; i < 256; ++i) cycle();
         top->rst_i = 0;
+#endif
     }
 
     void tick() {
@@ -62,7 +62,7 @@ struct Board {
     }
 
     const int clocks_per_bit;
-#ifdef STOIC_PINS
+#ifdef STOIC_BUTTON
     uint32_t sending = 0, receiving = 0;  // bits to come, the next one lowest; a one above the last
     int send_clock = 0, receive_clock = 0, received = 0, quiet = 0;
 
@@ -71,13 +71,13 @@ struct Board {
             sending = 0x600u | uint32_t{in.front()} << 1;  // start 0, data, stop 1
             in.pop_front();
         }
-        top->rx_i = sending > 1 ? sending & 1 : 1;
+        top->uart_rx_i = sending > 1 ? sending & 1 : 1;
         if (sending > 1 && ++send_clock == clocks_per_bit) {
             send_clock = 0;
             sending >>= 1;
         }
         tick();
-        const bool line = top->tx_o;
+        const bool line = top->uart_tx_o;
         if (received == 0 && !line) {
             received = 1;
             receive_clock = clocks_per_bit / 2;
@@ -94,8 +94,7 @@ struct Board {
     }
 
     bool idle() const {
-        return in.empty() && quiet > 20 * clocks_per_bit
-            && top->rootp->stoic_pins__DOT__u_top__DOT__idle;
+        return in.empty() && quiet > 20 * clocks_per_bit && top->rootp->STOIC_IDLE;
     }
 #else
     void cycle() {
@@ -109,7 +108,7 @@ struct Board {
         if (taken) in.pop_front();
     }
 
-    bool idle() const { return in.empty() && top->rootp->stoic_top__DOT__idle; }
+    bool idle() const { return in.empty() && top->rootp->STOIC_IDLE; }
 #endif
 };
 

@@ -5,7 +5,7 @@
 //   rx_i -> stoic_uart_rx -> m_axis,   s_axis -> stoic_uart_tx -> tx_o
 //
 // Latency    see stoic_uart_rx, stoic_uart_tx.
-// Throughput BAUD / 10 bytes a second each way.
+// Throughput one byte in 10 bits, each way.
 // Encoding   8 data bits, no parity, 1 stop bit.
 // Handshake  AXI4-Stream, but the line itself cannot hold bytes back.
 // Golden     tests/test_rtl_link.py
@@ -14,9 +14,7 @@
 `default_nettype none
 
 module stoic_uart #(
-    parameter CLOCK_HZ       = 100_000_000,
-    parameter BAUD           = 1_000_000,
-    parameter CLOCKS_PER_BIT = (CLOCK_HZ + BAUD / 2) / BAUD  // derived: do not override; 4..65535
+    parameter CLOCKS_PER_BIT = 100  // clock / baud rate, 4..65535
 ) (
     input  wire       clk_i,
     input  wire       rst_i,

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stoic.hw import link
+from stoic.hw import boards, link
 from stoic.hw.device import BoardDevice, RecordedDevice
 from stoic.hw.link import Command, Frame, Status
 from stoic.hw.port import SerialPort
@@ -257,12 +257,15 @@ def test_a_board_ends_with_its_parent(build_dir: Path, board: VirtualBoard) -> N
         assert not Path(f"/proc/{pid}").exists()
 
 
-def test_pins_and_uart_of_a_network_on_bits_give_goldens_scores(build_dir: Path) -> None:
+@pytest.mark.parametrize("name", ["icebreaker"])
+def test_pins_of_a_board_give_goldens_scores_of_a_network_on_bits(
+    name: str, build_dir: Path
+) -> None:
     network = random_network((19, 6, 3), "bits", np.random.default_rng(9))
     layout = layout_of(network, (Fold(2, 5), Fold(1, 4)))
     images = np.random.default_rng(2).integers(0, 2, (40, 19), np.uint8)
     where = str(build_dir / "tty")
-    boot = partial(VirtualBoard, layout, build_dir, clock_hz=CLOCK_HZ, clocks_per_bit=8)
+    boot = partial(VirtualBoard, layout, build_dir, pins=boards.load(name))
     with boot(transport="pty", where=where) as board:
         device = BoardDevice(board.url, layout)
         device.load(network)
