@@ -11,7 +11,7 @@
 //
 //   TARGET      DEPTH <= SHALLOW           DEPTH > SHALLOW
 //   "generic"   inferred                   inferred
-//   "ice40"     <= 8: registers            block RAM 256 x 16, inferred
+//   "ice40"     LATENCY 1, <= 8: registers block RAM 256 x 16, inferred
 //   "ecp5"      <= 32: distributed RAM     PDPW16KD 512 x 36 with its own output register, tiled
 //                                          (LATENCY 1: inferred)
 `resetall
@@ -36,7 +36,8 @@ module stoic_ram #(
     input  wire [WIDTH-1:0]  flip_i,
     output wire [WIDTH-1:0]  rdata_o
 );
-    localparam SHALLOW = (TARGET == "ecp5") ? 32 : (TARGET == "ice40") ? 8 : 0;
+    // a UP5K has a block RAM for every 176 logic cells: registers serve the small FIFOs alone
+    localparam SHALLOW = (TARGET == "ecp5") ? 32 : (TARGET == "ice40" && LATENCY == 1) ? 8 : 0;
     localparam STYLE = (DEPTH > SHALLOW) ? "auto" : (TARGET == "ecp5") ? "distributed" : "logic";
 
     wire [WIDTH-1:0] read;
