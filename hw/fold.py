@@ -18,7 +18,9 @@ from ..sim.rtl import fold_cycles, group, image_cycles, planes
 from .boards import Board
 
 MAX_LUT_FILL = 0.85  # above, place and route seldom meets the clock
-SHALLOW = 32  # words up to which `stoic_ram` takes distributed memory where there is some
+# Words up to which `stoic_ram` takes no block memory, of its FIFOs and of its other memories.
+SHALLOW_FIFO = {"ecp5": 32, "ice40": 8}
+SHALLOW = {"ecp5": 32, "ice40": 0}
 LINK_BLOCKS = {"ecp5": 4, "ice40": 4}  # pages of the host link: 8 kB and 2 kB
 
 
@@ -52,16 +54,13 @@ class CellModel:
     plane_lane: int
     small_bit: float
 
-    def of_layer(
-        self, fold: Fold, n_planes: int, memories: Sequence[tuple[int, int, int]], board: Board
-    ) -> int:
-        """Cells of a layer with these memories (words, width, how many)."""
-        small = sum(n * words * w for words, w, n in memories if not memory_blocks(words, w, board))
+    def of_layer(self, fold: Fold, n_planes: int, small_bits: int) -> int:
+        """Cells of a layer that keeps so many bits outside block memories."""
         return round(
             self.layer
             + fold.pe * (self.pe + self.lane * fold.simd)
             + (self.plane_lane * fold.simd if n_planes > 1 else 0)
-            + self.small_bit * small
+            + self.small_bit * small_bits
         )
 
 
@@ -223,7 +222,7 @@ def layer_cost(layout: Layout, layer: int, board: Board) -> Cost:
     """Cost of one `stoic_mvu`, and of the `stoic_planes` before it."""
     shape, fold = layout.shapes[layer], layout.folds[layer]
     n_planes, n_steps = planes(shape), layout.n_steps(layer)
-    # words, width and number of its memories: weights, pages, then thresholds and FIFO
+    # words, width and number of its memories: weights, pages, thresholds; its FIFO apart
     memories = [(layout.n_folds(layer) * n_steps, fold.simd, fold.pe)]
     memories.append((2 << _log2(n_steps * n_planes), fold.simd, 1))
     if shape.has_thresholds:
@@ -231,21 +230,26 @@ def layer_cost(layout: Layout, layer: int, board: Board) -> Cost:
         stages, n_folds = fold.pe // size, layout.n_folds(layer)
         table = stages << _log2(n_folds) if stages > 1 else n_folds
         memories.append((table, shape.threshold_bits, size))
-        memories.append((2 << _log2(-(-shape.n_outputs // width)), width, 1))
+        fifo = 2 << _log2(-(-shape.n_outputs // width)), width
     else:
-        memories.append((2 << _log2(shape.n_outputs), shape.threshold_bits, 1))
+        fifo = 2 << _log2(shape.n_outputs), shape.threshold_bits
+    blocks = [memory_blocks(words, width, board) for words, width, _ in memories]
+    fifo_blocks = memory_blocks(*fifo, board, is_fifo=True)
+    small_bits = 0 if fifo_blocks else fifo[0] * fifo[1]
+    for (words, width, n), block in zip(memories, blocks, strict=True):
+        small_bits += 0 if block else n * words * width
     return Cost(
-        sum(n * memory_blocks(words, width, board) for words, width, n in memories),
-        CELLS[board.family].of_layer(fold, n_planes, memories, board),
+        fifo_blocks + sum(n * block for (_, _, n), block in zip(memories, blocks, strict=True)),
+        CELLS[board.family].of_layer(fold, n_planes, small_bits),
     )
 
 
-def memory_blocks(n_words: int, width: int, board: Board) -> int:
+def memory_blocks(n_words: int, width: int, board: Board, is_fifo: bool = False) -> int:
     """Block memories that a `stoic_ram` of n_words of that width becomes.
 
     On iCE40 Yosys trades width for depth, so long as a block stays a power of two wide.
     """
-    if n_words <= SHALLOW:
+    if n_words <= (SHALLOW_FIFO if is_fifo else SHALLOW)[board.family]:
         return 0
     aspects = [(board.ram_depth, board.ram_width)]
     if board.family == "ice40":

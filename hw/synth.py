@@ -148,7 +148,7 @@ def build(
 
     Raises:
         ToolError: a tool is missing or failed, the design does not fit, its memories are not what
-            the layout says, or no seed meets the clock. The bitstream appears only when all is well.
+            the layout says, or no seed meets the clock. There is a bitstream only if all is well.
     """
     design = Design(network_name, layout, board, design_sources(layout, board))
     return build_design(design, out_dir, seeds, jobs)
@@ -201,10 +201,7 @@ def build_design(design: Design, out_dir: Path, seeds: Sequence[int] = (), jobs:
         inputs_sha256=_inputs_sha256(design, seeds, tools),
         tools=tools,
     )
-    text = json.dumps(made.row(), indent=2, sort_keys=True) + "\n"
-    path = out_dir / "build.json"
-    if not path.exists() or path.read_text() != text:
-        write_whole(path, text.encode())
+    _put(out_dir / "build.json", json.dumps(made.row(), indent=2, sort_keys=True) + "\n")
     return made
 
 
@@ -236,8 +233,8 @@ def _synthesise(design: Design, out_dir: Path, tools: Mapping[str, str]) -> floa
     for stale in set(folder.iterdir()) - {folder / name for name in design.sources}:
         stale.unlink()
     for name, text in design.sources.items():
-        (folder / name).write_text(text)
-    (out_dir / "pins").write_text(board.pins.read_text())
+        _put(folder / name, text)
+    _put(out_dir / "pins", board.pins.read_text())
     job = {
         "sources": [f"src/{name}" for name in sorted(design.sources)],
         "top": board.top,
@@ -245,7 +242,7 @@ def _synthesise(design: Design, out_dir: Path, tools: Mapping[str, str]) -> floa
         "netlist": "synth.netlist.json",
         "stat": "synth.stat.json",
     }
-    (out_dir / "synth.job.json").write_text(json.dumps(job, indent=2))
+    _put(out_dir / "synth.job.json", json.dumps(job, indent=2))
     command = [sys.executable, "-m", "stoic.hw.flows.yosys", "synth.job.json"]
     inputs = [out_dir / "synth.job.json", *(folder / name for name in sorted(design.sources))]
     outputs = [out_dir / "synth.netlist.json", out_dir / "synth.stat.json"]
@@ -295,6 +292,12 @@ def _step(
     made = {"key": key, "wall_s": wall_s, "outputs": _hashes(outputs)}
     write_whole(stamp, json.dumps(made).encode())
     return wall_s
+
+
+def _put(path: Path, text: str) -> None:
+    """Write a file unless it holds just that."""
+    if not path.is_file() or path.read_text() != text:
+        write_whole(path, text.encode())
 
 
 def _hashes(paths: Sequence[Path]) -> dict[str, str]:

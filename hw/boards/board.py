@@ -128,7 +128,7 @@ def read(folder: Path) -> Board:
             "program": tuple(values["program"]),
             "tie_high": tuple(values["tie_high"]),
         }
-    except (OSError, tomllib.TOMLDecodeError, KeyError, TypeError) as error:
+    except (OSError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: not a board file ({error!r})") from error
     wanted = {field.name for field in fields(Board)}
     if wrong := wanted ^ values.keys():

@@ -1,0 +1,119 @@
+"""The planner: what it promises fits, what does not fit is refused by name."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stoic.hw import boards
+from stoic.hw.fold import fold, lacks, layer_cost, memory_blocks, predict, total_cost
+from stoic.sim.exceptions import InputError
+from stoic.sim.memory import Fold, Layout, Shape
+from stoic.sim.rtl import image_cycles
+
+BOARDS = [boards.load(name) for name in boards.names()]
+ULX3S, ICEBREAKER = boards.load("ulx3s-25f"), boards.load("icebreaker")
+
+
+def mlp(*sizes: int, first: str = "uint8") -> tuple[Shape, ...]:
+    last = len(sizes) - 2
+    return tuple(
+        Shape(n, m, "uint8" if first == "uint8" and i == 0 else "bits", i < last)
+        for i, (n, m) in enumerate(zip(sizes, sizes[1:], strict=False))
+    )
+
+
+SFC, TFC = mlp(784, 256, 256, 256, 10), mlp(784, 64, 64, 10)
+REFERENCE = Layout(SFC, (Fold(32, 36), Fold(4, 32), Fold(4, 32), Fold(1, 32)))
+
+networks = st.builds(
+    lambda sizes, first: mlp(*sizes, first=first),
+    st.lists(st.integers(1, 300), min_size=2, max_size=5),
+    st.sampled_from(["uint8", "bits"]),
+)
+
+
+@settings(deadline=None, max_examples=40)
+@given(networks, st.sampled_from(BOARDS))
+def test_a_plan_fits_and_is_no_slower_than_one_element_a_layer(
+    shapes: tuple[Shape, ...], board: boards.Board
+) -> None:
+    simplest = Layout(shapes, tuple(Fold(1, min(board.ram_width, s.n_inputs)) for s in shapes))
+    try:
+        layout = fold(shapes, board)
+    except InputError as refusal:
+        assert f"{board.name} has" in str(refusal)
+        assert lacks(simplest, board)
+        return
+    cost, told = total_cost(layout, board), predict(layout, board)
+    assert layout.shapes == shapes
+    assert cost.block_rams <= board.ram_count
+    assert cost.cells <= board.luts
+    assert told.cycles_per_image == image_cycles(layout) >= max(told.layer_cycles)
+    assert 0 < told.bandwidth_share <= 1
+    assert lacks(simplest, board) or image_cycles(layout) <= image_cycles(simplest)
+    weights = [bank for bank in layout.banks if bank.kind == "weights"]
+    assert len(weights) == sum(f.pe for f in layout.folds)
+    assert all(f.pe <= s.n_outputs for s, f in zip(shapes, layout.folds, strict=True))
+
+
+@settings(deadline=None, max_examples=20)
+@given(networks, st.sampled_from(BOARDS), st.floats(100, 1e6))
+def test_a_rate_is_reached_or_refused(
+    shapes: tuple[Shape, ...], board: boards.Board, rate: float
+) -> None:
+    try:
+        fastest = fold(shapes, board)
+    except InputError:
+        return
+    reachable = board.core_hz / image_cycles(fastest) >= rate
+    try:
+        layout = fold(shapes, board, images_per_s=rate)
+    except InputError as refusal:
+        assert not reachable
+        assert "reaches" in str(refusal)
+    else:
+        assert board.core_hz / image_cycles(layout) >= rate
+        assert not lacks(layout, board)
+
+
+def test_fashion_sfc_on_ulx3s_is_at_least_the_reference() -> None:
+    layout = fold(SFC, ULX3S)
+    assert image_cycles(layout) <= image_cycles(REFERENCE) == 1408
+    assert predict(layout, ULX3S).bandwidth_share >= 0.61
+
+
+def test_fashion_tfc_fits_the_icebreaker() -> None:
+    assert not lacks(fold(TFC, ICEBREAKER), ICEBREAKER)
+
+
+def test_fashion_sfc_does_not_fit_the_icebreaker() -> None:
+    with pytest.raises(InputError, match=r"needs \d+ SB_RAM40_4K, icebreaker has 30$"):
+        fold(SFC, ICEBREAKER)
+
+
+def test_bound_is_bits_read_over_bits_of_all_memories() -> None:
+    bits = 8 * 784 * 256 + 2 * 256 * 256 + 256 * 10
+    assert predict(REFERENCE, ULX3S).bound_cycles == round(bits / (56 * 36), 1)
+
+
+@pytest.mark.parametrize(
+    ("board", "n_words", "width", "blocks"),
+    [
+        (ULX3S, 176, 36, 1),
+        (ULX3S, 32, 36, 0),
+        (ULX3S, 513, 37, 4),
+        (ICEBREAKER, 256, 16, 1),
+        (ICEBREAKER, 3136, 16, 13),
+        (ICEBREAKER, 1024, 49, 13),  # 4 bits of 1024 words a block
+    ],
+)
+def test_memory_takes_as_many_blocks_as_synthesis_makes(
+    board: boards.Board, n_words: int, width: int, blocks: int
+) -> None:
+    assert memory_blocks(n_words, width, board) == blocks
+
+
+def test_more_elements_never_cost_less() -> None:
+    layouts = [Layout(TFC, (Fold(pe, 36), Fold(1, 64), Fold(1, 64))) for pe in (1, 2, 4, 8, 16)]
+    cells = [layer_cost(layout, 0, ULX3S).cells for layout in layouts]
+    assert cells == sorted(cells)

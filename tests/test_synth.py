@@ -1,0 +1,159 @@
+"""A small network through real synthesis, place and route; and designs that must be refused."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from stoic.hw import boards, synth
+from stoic.hw.boards import Board
+from stoic.hw.flows import nextpnr
+from stoic.hw.flows.pll import find_pll
+from stoic.hw.reports import Memory, memories
+from stoic.hw.synth import Build, Design
+from stoic.sim.exceptions import InputError, ToolError
+from stoic.sim.memory import Fold, Layout, Shape
+
+SHAPES = (Shape(48, 32, "bits", True), Shape(32, 10, "bits", False))
+LAYOUT = Layout(SHAPES, (Fold(2, 16), Fold(1, 16)))
+SEED = 3
+
+
+def design(board: Board, sources: Mapping[str, str] | None = None) -> Design:
+    return Design("tiny", LAYOUT, board, sources or synth.design_sources(LAYOUT, board))
+
+
+@pytest.fixture(scope="module")
+def board() -> Board:
+    return boards.load("icebreaker")
+
+
+@pytest.fixture(scope="module")
+def build(board: Board, tmp_path_factory: pytest.TempPathFactory) -> Build:
+    return synth.build_design(design(board), tmp_path_factory.mktemp("build"), (SEED,))
+
+
+def test_small_network_becomes_a_bitstream_that_meets_the_clock(build: Build, board: Board) -> None:
+    row = json.loads((build.bitstream.parent / "build.json").read_text())
+    assert row["label"] == "place-and-route estimate"
+    assert row["timing_met"] and row["seeds"] == [SEED] == [row["best_seed"]]
+    assert row["fmax_mhz_best"] >= row["clock_mhz_asked"] == board.core_hz / 1e6
+    assert row["cycles_per_image"] == max(row["layer_cycles"])
+    assert row["images_per_s_at_clock"] == round(board.core_hz / row["cycles_per_image"])
+    assert build.bitstream.read_bytes()[:8].endswith(b"\x7e\xaa\x99\x7e")  # iCE40's preamble
+
+
+def test_figures_are_those_of_the_netlist(build: Build, board: Board) -> None:
+    found = memories(build.bitstream.parent / "synth.netlist.json", board.top)
+    weights = [memory for memory in found if memory.parent == "stoic_pe"]
+    assert [memory.bits for memory in weights] == [4096] * 3  # two processing elements, and one
+    assert build.utilisation.block_rams == build.prediction.block_rams_predicted
+    assert 0 < build.utilisation.lut4 <= build.utilisation.logic_cells < 5280
+
+
+def test_second_run_does_nothing(build: Build, board: Board) -> None:
+    folder = build.bitstream.parent
+    before = {path: path.stat().st_mtime_ns for path in folder.glob("*.*")}
+    again = synth.build_design(design(board), folder, (SEED,))
+    changed = [p.name for p in folder.glob("*.*") if p.stat().st_mtime_ns != before.get(p)]
+    assert again == build
+    assert not changed
+
+
+def test_same_seed_gives_the_same_bitstream_elsewhere(
+    build: Build, board: Board, tmp_path: Path
+) -> None:
+    again = synth.build_design(design(board), tmp_path / "elsewhere", (SEED,))
+    assert again.bitstream.read_bytes() == build.bitstream.read_bytes()
+    assert again.inputs_sha256 == build.inputs_sha256
+
+
+def test_refuses_a_clock_that_no_seed_meets(build: Build, board: Board) -> None:
+    fast = replace(board, core_hz=192_000_000)
+    same_sources = synth.design_sources(LAYOUT, board)
+    with pytest.raises(ToolError, match=r"192 MHz not met on any of seeds 3; best [\d.]+ MHz, u_"):
+        synth.build_design(design(fast, same_sources), build.bitstream.parent, (SEED,))
+    assert not build.bitstream.exists()
+
+
+def test_refuses_a_design_that_does_not_fit(build: Build, board: Board) -> None:
+    with pytest.raises(ToolError, match=r"does not fit: needs \d+ block memories, the board has 3"):
+        synth.check_netlist(design(replace(board, ram_count=3)), build.bitstream.parent)
+
+
+def test_refuses_weights_that_are_never_written(board: Board, tmp_path: Path) -> None:
+    """With its write enable tied off a memory is a constant, and synthesis folds it away."""
+    sources = synth.design_sources(LAYOUT, board)
+    pe = sources["stoic_pe.v"].replace(".we_i(we_i)", ".we_i(1'b0)")
+    assert pe != sources["stoic_pe.v"]
+    with pytest.raises(ToolError, match=r"weight memory .*L0\.P00\.weights.* came out empty"):
+        synth.build_design(design(board, {**sources, "stoic_pe.v": pe}), tmp_path, (SEED,))
+    assert not list(tmp_path.glob("*.bin"))
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"bits": 0, "flops": 768}, "turned into flip-flops"),
+        ({"bits": 0, "flops": 0}, "came out empty"),
+        ({"is_writable": False}, "never written"),
+        ({"is_read": False}, "never read"),
+        ({"is_blank": False}, "initialised by the bitstream"),
+        ({"parent": "elsewhere"}, "2 weight memories, the layout 3"),
+    ],
+)
+def test_names_what_is_wrong_with_a_memory(
+    build: Build, board: Board, change: dict[str, object], problem: str
+) -> None:
+    found = list(memories(build.bitstream.parent / "synth.netlist.json", board.top))
+    assert not list(synth.memory_problems(LAYOUT, found))
+    at = next(i for i, memory in enumerate(found) if memory.parent == "stoic_pe")
+    found[at] = Memory(**{**vars(found[at]), **change})
+    assert any(problem in text for text in synth.memory_problems(LAYOUT, found))
+
+
+def test_missing_tool_is_one_line(board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nextpnr, "packages", lambda board: ("pyosys-of-another-world",))
+    with pytest.raises(ToolError, match="pyosys-of-another-world is not installed; pip install"):
+        synth.tool_versions(board)
+
+
+def test_unknown_board_lists_the_known_ones() -> None:
+    with pytest.raises(InputError, match="unknown board 'arty'; known boards: icebreaker, ulx3s"):
+        boards.load("arty")
+
+
+@pytest.mark.parametrize("name", boards.names())
+def test_board_file_is_checked(name: str, tmp_path: Path) -> None:
+    known = boards.load(name)
+    text = (known.pins.parent / "board.toml").read_text()
+    folder = tmp_path / name
+    folder.mkdir()
+    (folder / known.pins.name).write_text(known.pins.read_text())
+    for old, new, problem in [
+        ("[uart]", "[uart]\nparity = 1", "unknown keys: parity"),
+        ("baud = ", "bauds = ", "missing or unknown keys: baud, bauds"),
+        ("baud = 3_000_000", "baud = 10_000_000", r"% off 10000000 baud"),
+        ("core_hz = ", "core_hz = 1", "PLL cannot make|% off"),
+        ("ram_count = ", "ram_count = -", "ram_count must be"),
+        ("[device]", "", "not a board file"),
+    ]:
+        assert old in text
+        (folder / "board.toml").write_text(text.replace(old, new))
+        with pytest.raises(InputError, match=problem):
+            boards.read(folder)
+
+
+def test_pll_settings_are_exact_and_in_range() -> None:
+    for core_mhz in range(18, 200, 6):
+        pll = find_pll("ice40", 12_000_000, core_mhz * 1_000_000)
+        assert pll.pin_hz * pll.multiply == core_mhz * 1_000_000 * pll.divide * pll.post
+        assert 533e6 <= pll.core_hz * pll.post <= 1066e6
+    for core_mhz in range(25, 200, 5):
+        pll = find_pll("ecp5", 25_000_000, core_mhz * 1_000_000)
+        assert pll.pin_hz * pll.multiply == pll.core_hz * pll.divide
+        assert 400e6 <= pll.core_hz * pll.post <= 800e6
+    with pytest.raises(InputError, match="cannot make"):
+        find_pll("ice40", 12_000_000, 31_415_927)
