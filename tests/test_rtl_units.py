@@ -199,6 +199,7 @@ def test_mvu_equals_golden(
     "file, old, new",
     [
         NEVER_AT_EQUALITY,
+        ("stoic_mvu.v", "room_q <= 2'd2;", "room_q <= 2'd3;"),
         ("stoic_mvu.v", "pad_q <= {pad_q[1:0], is_pad};", "pad_q <= {pad_q[1:0], 1'b0};"),
         ("stoic_mvu.v", "cfg_bank_q - FIRST_WEIGHTS[15:0]", "cfg_bank_q - FIRST_WEIGHTS[15:0] + 1"),
         ("stoic_pe.v", ".PAD(PAD)", ".PAD(0)"),

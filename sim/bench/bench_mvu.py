@@ -4,13 +4,13 @@ Pad lanes of the images and of the weights hold rubbish, as do the neurons past 
 """
 
 import random
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cocotb
 import numpy as np
 from cocotb.task import Task
-from cocotb.triggers import RisingEdge, TaskManager
+from cocotb.triggers import TaskManager
 from cocotb.utils import get_sim_time
 from numpy.typing import NDArray
 
@@ -20,7 +20,7 @@ from ..memory import Fold, Layout, Shape, bank_words, threshold_bits
 from ..network import Dense, Input
 from . import host
 from .bench_width import words
-from .stream import CLOCK_NS, Beat, assert_quiet, collect, drive, reset, stream
+from .stream import CLOCK_NS, Beat, Stream, assert_quiet, blocked, collect, drive, reset, stream
 from .tally import expect
 
 N_IMAGES = 6
@@ -91,29 +91,21 @@ def wanted_beats(p: dict[str, int], layer: Dense, images: NDArray[np.uint8]) -> 
     return [(w, i == len(row) - 1) for row in rows for i, w in enumerate(row)]
 
 
-@cocotb.test(timeout_time=600, timeout_unit="us")
-async def memories_read_back(dut: Any) -> None:
-    """Every cell holds what was written to it; banks of other layers are ignored."""
-    rng = random.Random(cocotb.RANDOM_SEED)
-    np_rng = np.random.default_rng(rng.getrandbits(64))
-    p = sizes(dut)
-    layer = a_layer(p, np.zeros((1, p["N"]), np.uint8), np_rng)
-    host.release(dut)
-    dut.cfg_rvalid_i.value = dut.cfg_rdata_i.value = 0
-    await reset(dut, stream(dut, "s_axis", "data", "last", "user"))
-    banks = memories(p, layer, np_rng)
-    others = {bank: [rng.getrandbits(64)] for bank in (min(banks) - 1, max(banks) + 1)}
-    await host.write(dut, banks)
-    await host.write(dut, others)
-    for bank, content in banks.items():
-        expect(await host.read(dut, bank, len(content)), content)
-    assert not [word for bank in others for word in await host.read(dut, bank, 1)]
+@dataclass(frozen=True)
+class Ready:
+    """A unit after reset, its memories written, and images for it."""
+
+    p: dict[str, int]
+    banks: dict[int, list[int]]
+    source: Stream
+    sink: Stream
+    beats: list[Beat]
+    wanted: list[Beat]
+    rng: random.Random
 
 
-@cocotb.test(timeout_time=600, timeout_unit="us")
-@cocotb.parametrize(idle=[0.0, 0.3], stall=[0.0, 0.5])
-async def equals_golden(dut: Any, idle: float, stall: float) -> None:
-    """Memories read back as written, and every word of back-to-back images is golden's."""
+async def make(dut: Any) -> Ready:
+    """Random layer and images by the seed of the test."""
     rng = random.Random(cocotb.RANDOM_SEED)
     np_rng = np.random.default_rng(rng.getrandbits(64))
     p = sizes(dut)
@@ -121,31 +113,64 @@ async def equals_golden(dut: Any, idle: float, stall: float) -> None:
     images = np_rng.integers(0, high + 1, (N_IMAGES, p["N"]), dtype=np.uint8)
     images[0], images[1] = 0, high
     layer = a_layer(p, images, np_rng)
+    banks = memories(p, layer, np_rng)
     source = stream(dut, "s_axis", "data", "last", "user")
     sink = stream(dut, "m_axis", "data", "last")
     host.release(dut)
-    dut.cfg_rvalid_i.value = dut.cfg_rdata_i.value = 0
+    dut.cfg_rvalid_i.value = dut.cfg_rdata_i.value = sink.ready.value = 0
     await reset(dut, source)
-    banks = memories(p, layer, np_rng)
     await host.write(dut, banks)
-    wanted = wanted_beats(p, layer, images)
     beats = [beat for image in images for beat in image_beats(p, image, rng)]
-    start = get_sim_time("ns")
+    return Ready(p, banks, source, sink, beats, wanted_beats(p, layer, images), rng)
+
+
+async def finish(dut: Any, unit: Ready, got: list[Beat]) -> None:
+    """Assert that the output is golden's, that nothing is left over and that nothing was lost."""
+    expect(got, unit.wanted)
+    await assert_quiet(unit.sink, 50)
+    assert int(dut.overflow_o.value) == 0
+
+
+@cocotb.test(timeout_time=100, timeout_unit="us")
+async def memories_read_back(dut: Any) -> None:
+    """Every cell holds what was written to it; banks of other layers are ignored."""
+    unit = await make(dut)
+    others = (min(unit.banks) - 1, max(unit.banks) + 1)
+    await host.write(dut, {bank: [unit.rng.getrandbits(64)] for bank in others})
+    for bank, content in unit.banks.items():
+        expect(await host.read(dut, bank, len(content)), content)
+    assert not [word for bank in others for word in await host.read(dut, bank, 1)]
+
+
+@cocotb.test(timeout_time=100, timeout_unit="us")
+@cocotb.parametrize(idle=[0.0, 0.3], stall=[0.0, 0.5])
+async def equals_golden(dut: Any, idle: float, stall: float) -> None:
+    """Every word of back-to-back images is golden's; no gaps and stalls: at the promised rate."""
+    unit = await make(dut)
+    rng, start = unit.rng, get_sim_time("ns")
     async with TaskManager() as tasks:
-        tasks.start_soon(drive(source, beats, lambda: rng.random() < idle))
+        tasks.start_soon(drive(unit.source, unit.beats, lambda: rng.random() < idle))
         got: Task[list[Beat]] = tasks.start_soon(
-            collect(sink, len(wanted), lambda: rng.random() < stall)
+            collect(unit.sink, len(unit.wanted), lambda: rng.random() < stall)
         )
     cycles = (get_sim_time("ns") - start) / CLOCK_NS
-    expect(got.result(), wanted)
-    await assert_quiet(sink, 50)
-    await RisingEdge(dut.clk_i)
-    assert int(dut.overflow_o.value) == 0
+    await finish(dut, unit, got.result())
     if not idle and not stall:
-        limit = promised_cycles(p)
-        assert cycles <= limit, (
-            f"{cycles} cycles for {N_IMAGES} images, the header promises {limit}"
+        limit = promised_cycles(unit.p)
+        assert cycles <= limit, f"{cycles} cycles for {N_IMAGES} images, not {limit}"
+
+
+@cocotb.test(timeout_time=100, timeout_unit="us")
+async def loses_nothing_while_the_sink_stops(dut: Any) -> None:
+    """A sink that takes nothing for long stops the source in time; every word comes out later."""
+    unit = await make(dut)
+    async with TaskManager() as tasks:
+        tasks.start_soon(drive(unit.source, unit.beats, lambda: False))
+        await blocked(unit.source, 3 * promised_cycles(unit.p))
+        got: Task[list[Beat]] = tasks.start_soon(
+            collect(unit.sink, len(unit.wanted), lambda: False)
         )
+    await finish(dut, unit, got.result())
 
 
 def promised_cycles(p: dict[str, int]) -> int:

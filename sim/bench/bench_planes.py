@@ -27,7 +27,7 @@ def planes(image: bytes, simd: int) -> list[Beat]:
     return [*((w, 0, 0) for w in words[:-1]), (words[-1], 1, sum(image))]
 
 
-@cocotb.test(timeout_time=80, timeout_unit="us")
+@cocotb.test(timeout_time=40, timeout_unit="us")
 @cocotb.parametrize(idle=[0.0, 0.3], stall=[0.0, 0.5])
 async def gives_planes_and_sum(dut: Any, idle: float, stall: float) -> None:
     """Images of any length follow each other; the words make golden's sums with random weights."""

@@ -26,7 +26,7 @@ async def answers(dut: Any, n: int) -> list[Beat]:
     return found
 
 
-@cocotb.test(timeout_time=60, timeout_unit="us")
+@cocotb.test(timeout_time=40, timeout_unit="us")
 @cocotb.parametrize(idle=[0.0, 0.3], stall=[0.0, 0.5])
 async def ranks_as_golden(dut: Any, idle: float, stall: float) -> None:
     """The lowest index wins a tie, and the margin of a tie is 0."""

@@ -88,7 +88,7 @@ def inferences(net: Network, images: NDArray[np.uint8]) -> list[Exchange]:
     ]
 
 
-@cocotb.test(timeout_time=2, timeout_unit="ms")
+@cocotb.test(timeout_time=250, timeout_unit="us")
 @cocotb.parametrize(idle=[0.0, 0.3], stall=[0.0, 0.5])
 async def answers_as_golden(dut: Any, idle: float, stall: float) -> None:
     """Identify, write, read back and infer in one go, without faults and then under the map."""
@@ -102,7 +102,7 @@ async def answers_as_golden(dut: Any, idle: float, stall: float) -> None:
         await exchange(streams, [identify, *writes(net, chip), *answers, identify], idle, stall)
 
 
-@cocotb.test(timeout_time=2, timeout_unit="ms")
+@cocotb.test(timeout_time=250, timeout_unit="us")
 async def a_damaged_frame_changes_nothing(dut: Any) -> None:
     """A WRITE or INFER with a wrong bit is answered as damaged and writes and counts nothing."""
     rng = np.random.default_rng(cocotb.RANDOM_SEED % 2**64)

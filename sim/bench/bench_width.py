@@ -26,7 +26,7 @@ def with_last(values: list[int]) -> Iterator[Beat]:
     return ((value, i == len(values) - 1) for i, value in enumerate(values))
 
 
-@cocotb.test(timeout_time=80, timeout_unit="us")
+@cocotb.test(timeout_time=40, timeout_unit="us")
 @cocotb.parametrize(idle=[0.0, 0.3], stall=[0.0, 0.5])
 async def repacks_images(dut: Any, idle: float, stall: float) -> None:
     """Bits past element N never leave, short images end early, long ones are cut."""

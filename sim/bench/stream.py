@@ -93,6 +93,15 @@ async def collect(sink: Stream, n_beats: int, is_stalled: Callable[[], bool]) ->
     return beats
 
 
+async def blocked(source: Stream, n_cycles: int) -> None:
+    """Wait until a source has been refused for so many cycles in a row."""
+    n = 0
+    while n < n_cycles:
+        await ReadOnly()
+        n = n + 1 if int(source.valid.value) and not int(source.ready.value) else 0
+        await RisingEdge(source.clk)
+
+
 async def assert_quiet(sink: Stream, n_cycles: int) -> None:
     """Assert that nothing is left over: a ready sink is offered nothing for so many cycles."""
     sink.ready.value = 1
