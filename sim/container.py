@@ -28,10 +28,25 @@ def write(
         form: name of the format, e.g. "stoic-network".
         header: JSON values; the kit version is added.
     """
-    header = {**header, "kit_version": kit_version()}
-    stamp = {"format": form, "version": str(version), "header": json.dumps(header, sort_keys=True)}
-    data = to_bytes({name: np.ascontiguousarray(a) for name, a in arrays.items()}, metadata=stamp)
-    write_whole(path, _in_order(data))
+    text = json.dumps({**header, "kit_version": kit_version()}, sort_keys=True)
+    whole = {name: np.ascontiguousarray(a) for name, a in arrays.items()}
+    stamp = {
+        "format": form,
+        "version": str(version),
+        "header": text,
+        "content_sha256": content_sha256(text, whole),
+    }
+    write_whole(path, _in_order(to_bytes(whole, metadata=stamp)))
+
+
+def content_sha256(header: str, arrays: dict[str, NDArray[Any]]) -> str:
+    """Hash of everything in a file: header text, names, types, shapes and values of the arrays."""
+    digest = hashlib.sha256(header.encode())
+    for name in sorted(arrays):
+        array = arrays[name]
+        digest.update(f"{name},{array.dtype.str},{array.shape};".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
 
 
 def _in_order(data: bytes) -> bytes:
@@ -48,6 +63,9 @@ def _in_order(data: bytes) -> bytes:
 def write_whole(path: Path, data: bytes) -> None:
     """Write bytes so that a reader, or a run that is killed, never sees half a file."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists() and not path.is_file():  # a device or a pipe, which must not be replaced
+        path.write_bytes(data)
+        return
     part = path.with_name(path.name + ".part")
     part.write_bytes(data)
     part.replace(path)
@@ -79,6 +97,9 @@ def read(path: Path, form: str, version: int) -> tuple[dict[str, Any], dict[str,
         raise ArtefactError(f"{path}: header is not JSON ({error})") from error
     if not isinstance(header, dict):
         raise ArtefactError(f"{path}: header must be a JSON object, not {type(header).__name__}")
+    content = content_sha256(stamp["header"], arrays)
+    if content != stamp.get("content_sha256"):
+        raise ArtefactError(f"{path}: corrupt, its contents do not match the hash that it carries")
     return header, arrays
 
 

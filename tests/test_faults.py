@@ -292,31 +292,29 @@ def test_truncated_files_are_refused(artefact: tuple[Path, Load]) -> None:
             load(path)
 
 
-def test_a_damaged_byte_is_refused_or_changes_nothing(artefact: tuple[Path, Load]) -> None:
+def test_a_damaged_byte_is_refused(artefact: tuple[Path, Load]) -> None:
     path, load = artefact
-    whole, sound = path.read_bytes(), load(path).sha256
+    whole = path.read_bytes()
     rng = np.random.default_rng(2)
-    n_refused = 0
     positions = rng.permutation(len(whole))[:400]
     for position in positions:
         damaged = bytearray(whole)
         damaged[position] ^= int(rng.integers(1, 256))
         path.write_bytes(damaged)
-        try:
-            assert load(path).sha256 == sound, f"byte {position} went unnoticed"
-        except ArtefactError:
-            n_refused += 1
-    assert n_refused > len(positions) / 2
+        with pytest.raises(ArtefactError):
+            load(path)
 
 
 def edited(
     path: Path, edit: Callable[[dict[str, str], dict[str, NDArray[np.generic]]], object]
 ) -> None:
-    """Write the file again with its stamp or arrays changed."""
+    """Write the file again with its stamp or arrays changed, and a hash that fits."""
     size = int.from_bytes(path.read_bytes()[:8], "little")
     stamp = json.loads(path.read_bytes()[8 : 8 + size])["__metadata__"]
     arrays = load_file(path)
     edit(stamp, arrays)
+    if "header" in stamp:
+        stamp["content_sha256"] = container.content_sha256(stamp["header"], arrays)
     save_file(arrays, path, metadata=stamp)
 
 
