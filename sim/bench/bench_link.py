@@ -7,7 +7,6 @@ Parameters of the design: PAGE_W=7, TIMEOUT_W=8, IMAGE_BYTES=5, N_CLASSES=3, INF
 import random
 import zlib
 from collections import deque
-from collections.abc import Iterable
 from typing import Any
 
 import cocotb
@@ -20,6 +19,7 @@ IDENTIFY, WRITE, READ, INFER, COUNTERS, INJECT = range(1, 7)
 OK, BAD_CRC, BAD_LENGTH, CUT_OFF, UNKNOWN, RANGE, SIZE, NOT_BUILT_IN = range(8)
 MAX_PAYLOAD, SILENCE, IMAGE_BYTES, N_CLASSES = 124, 256, 5, 3
 IDENTITY = b"\x0a\x0b\x0c\x0d"
+IDLE, STALL = [0.0, 0.4], [0.0, 0.5]  # corners: host and core idle or not, stalling or not
 DEPTHS = (7, 7, 20)  # words of banks 0, 1, 2
 Answer = tuple[int, int, int, bytes]  # sequence, command, status, payload
 
@@ -174,13 +174,8 @@ async def make(dut: Any, idle: float = 0.0, stall: float = 0.0) -> Link:
     return link
 
 
-def corners(**more: Iterable[Any]) -> Any:
-    """Parameters of a test: host and core idle or not, stalling or not."""
-    return cocotb.parametrize(idle=[0.0, 0.4], stall=[0.0, 0.5], **more)
-
-
 @cocotb.test(timeout_time=1, timeout_unit="ms")
-@corners()
+@cocotb.parametrize(idle=IDLE, stall=STALL)
 async def answers_every_command(dut: Any, idle: float, stall: float) -> None:
     """Every command does what docs/link.md says, in the order of the frames."""
     link = await make(dut, idle, stall)
@@ -207,7 +202,7 @@ async def answers_every_command(dut: Any, idle: float, stall: float) -> None:
 
 
 @cocotb.test(timeout_time=2, timeout_unit="ms")
-@corners()
+@cocotb.parametrize(idle=IDLE, stall=STALL)
 async def answers_images_in_order(dut: Any, idle: float, stall: float) -> None:
     """Images in flight are answered in order, and memory commands wait until none is inside."""
     link = await make(dut, idle, stall)
@@ -227,7 +222,7 @@ async def answers_images_in_order(dut: Any, idle: float, stall: float) -> None:
 
 
 @cocotb.test(timeout_time=2, timeout_unit="ms")
-@corners()
+@cocotb.parametrize(idle=IDLE, stall=STALL)
 async def refuses_what_does_not_fit(dut: Any, idle: float, stall: float) -> None:
     """Whole frames that ask for what is not there get their error and write nothing."""
     link = await make(dut, idle, stall)
