@@ -1,4 +1,7 @@
-"""Verilog to a shared library by Verilator, kept under the hash of everything it was made from."""
+"""Verilog to a shared library by Verilator, kept under the hash of everything it was made from.
+
+`python -m stoic.sim.verilate PATH` writes a `verilator` for PATH variables, e.g. that of cocotb.
+"""
 
 import hashlib
 import importlib.util
@@ -6,6 +9,7 @@ import logging
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -122,3 +126,27 @@ def verilate(
     shutil.rmtree(scratch)
     log.unlink(missing_ok=True)
     return library
+
+
+_SHIM = """#!/bin/sh
+# Verilator of the Python package, under the name and with the version line that others look for.
+root=$("{python}" -c 'import os, verilator; print(os.path.dirname(verilator.__file__))')
+case "$1" in --version|-V) echo "Verilator {version} rev v{version}"; exit 0;; esac
+export VERILATOR_ROOT="$root" MAKEFLAGS="$MAKEFLAGS CFG_CXXFLAGS_PCH_I=-include"
+exec "$root/bin/verilator_bin" "$@"
+"""
+
+
+def write_shim(path: Path) -> None:
+    """Write an executable `verilator` that runs the one of this Python's package.
+
+    Raises:
+        ToolError: the package is not installed.
+    """
+    major, minor, *_ = verilator_version().split(".")
+    path.write_text(_SHIM.format(python=sys.executable, version=f"{major}.{int(minor):03d}"))
+    path.chmod(0o755)
+
+
+if __name__ == "__main__":
+    write_shim(Path(sys.argv[1]))

@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 
-from stoic.sim.bench.runner import Cosim, Outcome, simulator
+from stoic.sim.bench.runner import SIMULATORS, Cosim, Outcome, version_of
 
 SEED = 1
 COUNTS = ("tests", "passed", "compared", "mismatches")
@@ -33,6 +33,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--bench-json", type=Path, help="write what the RTL benches compared to this file"
     )
     group.addoption("--bench-seed", type=int, default=SEED, help="seed of the RTL benches")
+    group.addoption("--simulator", choices=SIMULATORS, default="icarus", help="of the RTL benches")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -66,7 +67,7 @@ class BenchJson:
         values = {
             "command": shlex.join(["pytest", *self.config.invocation_params.args]),
             "kit_version": version("stoic"),
-            "simulator": simulator(),
+            "simulator": version_of(self.config.getoption("--simulator")),
             "seed": self.config.getoption("--bench-seed"),
             "benches": [{"unit": unit, **row} for unit, row in sorted(self.benches.items())],
             "mutants": self.mutants,
@@ -93,5 +94,9 @@ def cosim(
     folder = tmp_path_factory.getbasetemp() / "cosim"
     folder.mkdir(exist_ok=True)
     seed: int = request.config.option.bench_seed
-    rerun = f"python -m pytest {shlex.quote(request.node.nodeid)} --bench-seed {seed}"
-    return Cosim(folder, seed, outcomes, record_property, rerun)
+    simulator: str = request.config.option.simulator
+    rerun = (
+        f"python -m pytest {shlex.quote(request.node.nodeid)} "
+        f"--bench-seed {seed} --simulator {simulator}"
+    )
+    return Cosim(folder, seed, outcomes, record_property, rerun, simulator)

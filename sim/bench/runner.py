@@ -1,4 +1,4 @@
-"""Build a unit with Icarus and run its bench: cocotb tests, what they compared, a seed.
+"""Build a unit with a simulator and run its bench: cocotb tests, what they compared, a seed.
 
 A bench that cannot fail proves nothing, so `Cosim.catches` runs it on mutants of the sources too.
 """
@@ -15,7 +15,7 @@ from cocotb_tools.check_results import get_results
 from cocotb_tools.runner import get_runner
 
 from ..exceptions import InputError
-from ..verilate import find_iverilog
+from ..verilate import find_iverilog, verilator_version
 from . import tally
 
 Parameter = int | str
@@ -57,8 +57,14 @@ class Outcome:
     log: Path
 
 
-def simulator() -> str:
-    """Name and version of the simulator, e.g. "icarus 11.0"."""
+SIMULATORS = ("icarus", "verilator")
+_BUILD_ARGS = {"icarus": ["-g2005"], "verilator": ["-Wno-fatal", "-Wno-lint", "--no-timing"]}
+
+
+def version_of(simulator: str) -> str:
+    """Name and version of a simulator, e.g. "icarus 11.0"."""
+    if simulator == "verilator":
+        return f"verilator {verilator_version()}"
     text = subprocess.run([find_iverilog(), "-V"], capture_output=True, text=True).stdout
     found = re.search(r"version (\S+)", text)
     return f"icarus {found[1] if found else 'unknown'}"
@@ -83,8 +89,11 @@ def mutated(bench: Bench, file: str, old: str, new: str, folder: Path) -> Bench:
     return Bench(bench.unit, bench.module, tuple(sources), bench.parameters, bench.inputs)
 
 
-def run(bench: Bench, folder: Path, seed: int) -> Outcome:
+def run(bench: Bench, folder: Path, seed: int, simulator: str = "icarus") -> Outcome:
     """Build (once for equal sources and parameters) and run a bench under `folder`.
+
+    Args:
+        simulator: one of SIMULATORS; Verilator has to be on PATH (`verilate.write_shim`).
 
     Raises:
         SystemExit, subprocess.CalledProcessError: it does not build, as cocotb's runner says it.
@@ -94,13 +103,14 @@ def run(bench: Bench, folder: Path, seed: int) -> Outcome:
     test_dir.mkdir(parents=True)
     for name, content in bench.inputs.items():
         (test_dir / name).write_bytes(content)
-    runner = get_runner("icarus")
+    runner = get_runner(simulator)
     runner.build(
         sources=list(bench.sources),
         hdl_toplevel=bench.unit,
         parameters={k: _literal(v) for k, v in bench.parameters.items()},
         build_dir=build_dir,
-        build_args=["-g2005"],
+        build_args=_BUILD_ARGS[simulator],
+        timescale=("1ns", "1ps"),
         log_file=test_dir / "build.log",
     )
     results, log = test_dir / "results.xml", test_dir / "test.log"
@@ -126,6 +136,7 @@ class Cosim:
         outcomes: of benches that ran before; shared by tests, so that no bench runs twice.
         record: takes ("bench", counts by name) and ("mutant", whether it was caught).
         rerun: the command that repeats the test.
+        simulator: one of SIMULATORS.
     """
 
     def __init__(
@@ -135,9 +146,10 @@ class Cosim:
         outcomes: dict[str, Outcome],
         record: Callable[[str, dict[str, str | int]], None],
         rerun: str,
+        simulator: str,
     ) -> None:
         self.folder, self.seed, self.outcomes = folder, seed, outcomes
-        self.record, self.rerun = record, rerun
+        self.record, self.rerun, self.simulator = record, rerun, simulator
 
     def passes(self, bench: Bench) -> None:
         """Assert that every test of the bench passes and that it compared something."""
@@ -158,14 +170,14 @@ class Cosim:
         """Assert that the bench passes, and fails once `old` in a copy of one source is `new`."""
         assert not self._outcome(bench).failed, f"{bench.unit} fails as it is\nrerun: {self.rerun}"
         mutant = mutated(bench, file, old, new, self.folder / "mutant")
-        got = run(mutant, self.folder, self.seed)
+        got = run(mutant, self.folder, self.seed, self.simulator)
         self.record("mutant", {"unit": bench.unit, "caught": int(got.failed > 0)})
         assert got.failed, f"{bench.unit} passes with {new!r} for {old!r}\nrerun: {self.rerun}"
 
     def _outcome(self, bench: Bench) -> Outcome:
         key = f"{bench.module} {_key(bench)} {sorted(bench.inputs.items())}"
         if key not in self.outcomes:
-            self.outcomes[key] = run(bench, self.folder, self.seed)
+            self.outcomes[key] = run(bench, self.folder, self.seed, self.simulator)
         return self.outcomes[key]
 
 
