@@ -11,6 +11,7 @@ import typer
 from ..sim import agreement, campaign
 from ..sim import network as networks
 from ..sim.agreement import N_MUTANT_IMAGES, Comparison
+from ..sim.campaign import Campaign
 from ..sim.commands import NetworkFile
 from ..sim.memory import Layout, bank_words, stored_bits
 from ..sim.network import Network
@@ -20,7 +21,11 @@ from .device import BoardDevice
 from .link import Identity
 
 Url = Annotated[
-    str, typer.Option(help="Port: /dev/ttyUSB1, a pty, socket://host:port.", show_default=False)
+    str,
+    typer.Option(
+        help="Port: /dev/ttyUSB1, a pty, socket://host:port; or virtual, to boot one.",
+        show_default=False,
+    ),
 ]
 
 
@@ -84,7 +89,11 @@ def infer(
 
 def run_campaign(file: CampaignFile, url: Url, data_root: DataRoot = None) -> dict[str, Any]:
     """Run a campaign on a board and compare every row with the engine's, score for score."""
-    plan = replace(campaign.load(file), device=url)
+    return _run_campaign(campaign.load(file), file, url, data_root)
+
+
+def _run_campaign(plan: Campaign, file: Path, url: str, data_root: Path | None) -> dict[str, Any]:
+    plan = replace(plan, device=url)
     found = commands.run_campaign(plan, file, data_root, is_computing=True)
     same = commands.run_campaign(replace(plan, device="engine"), file, data_root, is_computing=True)
     different = [
@@ -111,7 +120,8 @@ def selftest(
     n: N = None,
     input_file: InputFile = None,
     campaign_file: Annotated[
-        Path | None, typer.Option("--campaign", metavar="FILE.toml", help="Run this one too.")
+        Path | None,
+        typer.Option("--campaign", metavar="FILE.toml", help="Run this one too, of this network."),
     ] = None,
     board: BoardName = "",
     data_root: DataRoot = None,
@@ -143,7 +153,10 @@ def selftest(
     finally:
         device.close()
     failure = commands.agree_failure(comparisons, trials)
-    ran = None if campaign_file is None else run_campaign(campaign_file, url, data_root)
+    ran = None
+    if campaign_file is not None:
+        plan = replace(campaign.load(campaign_file), models=(str(network),), board=board)
+        ran = _run_campaign(plan, campaign_file, url, data_root)
     return {
         "url": url,
         "board": board or None,
@@ -179,6 +192,8 @@ def _identity(identity: Identity) -> dict[str, Any]:
 
 def _open(url: str, path: Path, network: Network, board: str) -> tuple[BoardDevice, Layout]:
     at = devices.setting(path, network, board)
+    if url == "virtual":
+        return devices.virtual(at), devices.memories_of(at)
     layout = at.folding or probe.find_layout(url, network)
     return devices.open_port(url, replace(at, folding=layout)), layout
 

@@ -48,6 +48,10 @@ Commands = dict[str, "Command | tuple[str, Commands]"]
 COMMANDS: Commands = {
     "train": Command("models.commands:train", "Train a network by a recipe."),
     "accuracy": Command("models.commands:accuracy", "Test accuracy over bit error rate."),
+    "data": (
+        "Find and fetch data sets.",
+        {"fetch": Command("models.commands:data_fetch", "Find or fetch a data set, checked.")},
+    ),
     "export": Command("export.commands:export_", "Write a checkpoint as QONNX and lower it."),
     "import": Command("export.commands:import_", "Lower a QONNX file to the integer network."),
     "show": Command("sim.commands:show", "Show an integer network."),

@@ -15,6 +15,7 @@ from ..sim.network import Network
 
 if TYPE_CHECKING:
     from .device import BoardDevice
+    from .virtual_device import VirtualDevice
 
 log = logging.getLogger(__name__)
 
@@ -128,7 +129,8 @@ def _rtl(at: Setting) -> Device:
     return RtlDevice(at.folding)
 
 
-def _virtual(at: Setting) -> Device:
+def virtual(at: Setting) -> "VirtualDevice":
+    """A virtual board of its own, driven as a real one."""
     from . import boards
     from .virtual_device import VirtualDevice
 
@@ -148,7 +150,7 @@ OPENERS: dict[str, Callable[[Setting], Device]] = {
     "torch": _torch,
     "onnx": _onnx,
     "rtl": _rtl,
-    "virtual": _virtual,
+    "virtual": virtual,
 }
 
 
