@@ -17,10 +17,11 @@ from ..sim.memory import MAX_WIDTH, Fold, Layout, Shape
 from ..sim.rtl import fold_cycles, group, image_cycles, planes
 from .boards import Board
 
-MAX_LUT_FILL = 0.85  # above, place and route seldom meets the clock
+MAX_FILL = {"ecp5": 0.85, "ice40": 0.88}  # of the logic cells; above, routing seldom ends well
 # Words up to which `stoic_ram` takes no block memory, of its FIFOs and of its other memories.
 SHALLOW_FIFO = {"ecp5": 32, "ice40": 8}
 SHALLOW = {"ecp5": 32, "ice40": 0}
+SMALL_BITS = 64  # bits up to which Yosys makes registers of its own accord
 LINK_BLOCKS = {"ecp5": 4, "ice40": 4}  # pages of the host link: 8 kB and 2 kB
 
 
@@ -44,6 +45,7 @@ class CellModel:
         layer: of a layer whatever its folding.
         pe, lane: of a processing element, and of each of its lanes.
         plane_lane: of a lane of `stoic_planes`.
+        row_lane: of a lane of a weight memory, for every block below the first.
         small_bit: of a bit of memory that is no block memory.
     """
 
@@ -52,22 +54,14 @@ class CellModel:
     pe: int
     lane: float
     plane_lane: int
+    row_lane: float
     small_bit: float
 
-    def of_layer(self, fold: Fold, n_planes: int, small_bits: int) -> int:
-        """Cells of a layer that keeps so many bits outside block memories."""
-        return round(
-            self.layer
-            + fold.pe * (self.pe + self.lane * fold.simd)
-            + (self.plane_lane * fold.simd if n_planes > 1 else 0)
-            + self.small_bit * small_bits
-        )
 
-
-# Fit to place and route of 8 foldings of two networks; see README.md.
+# Least squares on the cells that place and route packs; README.md has the foldings and figures.
 CELLS = {
-    "ecp5": CellModel(frame=1000, layer=400, pe=70, lane=2.6, plane_lane=20, small_bit=0.6),
-    "ice40": CellModel(frame=900, layer=350, pe=60, lane=4.0, plane_lane=17, small_bit=1.6),
+    "ecp5": CellModel(700, 235, pe=74, lane=5.0, plane_lane=44, row_lane=2.7, small_bit=0.05),
+    "ice40": CellModel(1280, 734, pe=60, lane=4.0, plane_lane=10, row_lane=0.0, small_bit=1.6),
 }
 
 
@@ -125,7 +119,7 @@ def fold(shapes: Sequence[Shape], board: Board, images_per_s: float | None = Non
     ]
     fitting = [layout for layout in layouts if not lacks(layout, board)]
     if not fitting:
-        cheapest = min(layouts, key=lambda layout: _share(total_cost(layout, board), board))
+        cheapest = min(layouts, key=lambda layout: total_cost(layout, board).block_rams)
         raise InputError(f"no folding fits: the cheapest {lacks(cheapest, board)}")
     if images_per_s is None:
         return min(fitting, key=lambda la: (image_cycles(la), _share(total_cost(la, board), board)))
@@ -196,13 +190,14 @@ def _part(
 
 
 def _share(cost: Cost, board: Board) -> float:
-    return cost.block_rams / board.ram_count + cost.cells / (board.luts * MAX_LUT_FILL)
+    """How much of the board a cost takes; cells count twice, each costs time to place and route."""
+    return cost.block_rams / board.ram_count + 2 * cost.cells / board.luts
 
 
 def lacks(layout: Layout, board: Board) -> str:
     """What the board has too little of for this layout, "" when it fits."""
     cost = total_cost(layout, board)
-    cells = int(board.luts * MAX_LUT_FILL)
+    cells = int(board.luts * MAX_FILL[board.family])
     if cost.block_rams > board.ram_count:
         return f"needs {cost.block_rams} {board.ram_kind}, {board.name} has {board.ram_count}"
     if cost.cells > cells:
@@ -233,15 +228,19 @@ def layer_cost(layout: Layout, layer: int, board: Board) -> Cost:
         fifo = 2 << _log2(-(-shape.n_outputs // width)), width
     else:
         fifo = 2 << _log2(shape.n_outputs), shape.threshold_bits
-    blocks = [memory_blocks(words, width, board) for words, width, _ in memories]
     fifo_blocks = memory_blocks(*fifo, board, is_fifo=True)
-    small_bits = 0 if fifo_blocks else fifo[0] * fifo[1]
-    for (words, width, n), block in zip(memories, blocks, strict=True):
-        small_bits += 0 if block else n * words * width
-    return Cost(
-        fifo_blocks + sum(n * block for (_, _, n), block in zip(memories, blocks, strict=True)),
-        CELLS[board.family].of_layer(fold, n_planes, small_bits),
-    )
+    block_rams, small_bits = fifo_blocks, 0 if fifo_blocks else fifo[0] * fifo[1]
+    for n_words, bits, n in memories:
+        blocks = memory_blocks(n_words, bits, board)
+        block_rams += n * blocks
+        small_bits += 0 if blocks else n * n_words * bits
+    model = CELLS[board.family]
+    rows = max(0, -(-layout.n_folds(layer) * n_steps // board.ram_depth) - 1)
+    cells = model.layer + fold.pe * model.pe + model.small_bit * small_bits
+    cells += fold.pe * fold.simd * (model.lane + rows * model.row_lane)
+    if n_planes > 1:
+        cells += model.plane_lane * fold.simd
+    return Cost(block_rams, round(cells))
 
 
 def memory_blocks(n_words: int, width: int, board: Board, is_fifo: bool = False) -> int:
@@ -249,7 +248,8 @@ def memory_blocks(n_words: int, width: int, board: Board, is_fifo: bool = False)
 
     On iCE40 Yosys trades width for depth, so long as a block stays a power of two wide.
     """
-    if n_words <= (SHALLOW_FIFO if is_fifo else SHALLOW)[board.family]:
+    shallow = (SHALLOW_FIFO if is_fifo else SHALLOW)[board.family]
+    if n_words <= shallow or n_words * width <= SMALL_BITS:
         return 0
     aspects = [(board.ram_depth, board.ram_width)]
     if board.family == "ice40":

@@ -21,8 +21,8 @@ LAYOUT = Layout(SHAPES, (Fold(2, 16), Fold(1, 16)))
 SEED = 3
 
 
-def design(board: Board, sources: Mapping[str, str] | None = None) -> Design:
-    return Design("tiny", LAYOUT, board, sources or synth.design_sources(LAYOUT, board))
+def design(board: Board, sources: Mapping[str, str]) -> Design:
+    return Design("tiny", LAYOUT, board, sources)
 
 
 @pytest.fixture(scope="module")
@@ -31,8 +31,13 @@ def board() -> Board:
 
 
 @pytest.fixture(scope="module")
-def build(board: Board, tmp_path_factory: pytest.TempPathFactory) -> Build:
-    return synth.build_design(design(board), tmp_path_factory.mktemp("build"), (SEED,))
+def sources(board: Board) -> dict[str, str]:
+    return synth.design_sources(LAYOUT, board)
+
+
+@pytest.fixture(scope="module")
+def build(board: Board, sources: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Build:
+    return synth.build_design(design(board, sources), tmp_path_factory.mktemp("build"), (SEED,))
 
 
 def test_small_network_becomes_a_bitstream_that_meets_the_clock(build: Build, board: Board) -> None:
@@ -53,39 +58,44 @@ def test_figures_are_those_of_the_netlist(build: Build, board: Board) -> None:
     assert 0 < build.utilisation.lut4 <= build.utilisation.logic_cells < 5280
 
 
-def test_second_run_does_nothing(build: Build, board: Board) -> None:
+def test_second_run_does_nothing(build: Build, board: Board, sources: dict[str, str]) -> None:
     folder = build.bitstream.parent
     before = {path: path.stat().st_mtime_ns for path in folder.glob("*.*")}
-    again = synth.build_design(design(board), folder, (SEED,))
+    again = synth.build_design(design(board, sources), folder, (SEED,))
     changed = [p.name for p in folder.glob("*.*") if p.stat().st_mtime_ns != before.get(p)]
     assert again == build
     assert not changed
 
 
 def test_same_seed_gives_the_same_bitstream_elsewhere(
-    build: Build, board: Board, tmp_path: Path
+    build: Build, board: Board, sources: dict[str, str], tmp_path: Path
 ) -> None:
-    again = synth.build_design(design(board), tmp_path / "elsewhere", (SEED,))
+    again = synth.build_design(design(board, sources), tmp_path / "elsewhere", (SEED,))
     assert again.bitstream.read_bytes() == build.bitstream.read_bytes()
     assert again.inputs_sha256 == build.inputs_sha256
 
 
-def test_refuses_a_clock_that_no_seed_meets(build: Build, board: Board) -> None:
+def test_refuses_a_clock_that_no_seed_meets(
+    build: Build, board: Board, sources: dict[str, str]
+) -> None:
     fast = replace(board, core_hz=192_000_000)
-    same_sources = synth.design_sources(LAYOUT, board)
     with pytest.raises(ToolError, match=r"192 MHz not met on any of seeds 3; best [\d.]+ MHz, u_"):
-        synth.build_design(design(fast, same_sources), build.bitstream.parent, (SEED,))
+        synth.build_design(design(fast, sources), build.bitstream.parent, (SEED,))
     assert not build.bitstream.exists()
 
 
-def test_refuses_a_design_that_does_not_fit(build: Build, board: Board) -> None:
+def test_refuses_a_design_that_does_not_fit(
+    build: Build, board: Board, sources: dict[str, str]
+) -> None:
+    small = replace(board, ram_count=3)
     with pytest.raises(ToolError, match=r"does not fit: needs \d+ block memories, the board has 3"):
-        synth.check_netlist(design(replace(board, ram_count=3)), build.bitstream.parent)
+        synth.check_netlist(design(small, sources), build.bitstream.parent)
 
 
-def test_refuses_weights_that_are_never_written(board: Board, tmp_path: Path) -> None:
+def test_refuses_weights_that_are_never_written(
+    board: Board, sources: dict[str, str], tmp_path: Path
+) -> None:
     """With its write enable tied off a memory is a constant, and synthesis folds it away."""
-    sources = synth.design_sources(LAYOUT, board)
     pe = sources["stoic_pe.v"].replace(".we_i(we_i)", ".we_i(1'b0)")
     assert pe != sources["stoic_pe.v"]
     with pytest.raises(ToolError, match=r"weight memory .*L0\.P00\.weights.* came out empty"):
