@@ -1,9 +1,10 @@
 """The folding planner: PE and SIMD of every layer for a board, and what they cost there.
 
 Layers work at the same time on different images, so the slowest one sets the cycles per image
-(`sim.rtl.image_cycles`). A block memory gives at most `ram_width` bits a cycle, so no folding beats
-the weight-bandwidth bound: weight bits read per image (under uint8 input once for each of 8 bit
-planes) / bits that all block memories of the board give in a cycle.
+(`sim.rtl.image_cycles`). A block memory gives at most `ram_width` bits a cycle, so weights kept
+there are never read faster than the weight-bandwidth bound: weight bits read per image (under uint8
+input once for each of 8 bit planes) / bits that all block memories of the board give in a cycle.
+Only banks of a few words, which are distributed memory or registers, can beat it.
 
 Block memories are counted as `stoic_ram` asks for them; LUTs are a fit to synthesis results.
 """
