@@ -39,7 +39,7 @@ def memory(results: Results) -> Raw:
 
 def _worst_map(results: Results) -> tuple[FaultMap | None, str]:
     """The map with most faults whose file is still what its comparison says."""
-    for part in ("agree", "virtual", "cosim"):
+    for part in ("agree", "virtual"):
         for result in results.all(part):
             with reading(result) as values:
                 for row in sorted(values["maps"], key=lambda m: -m["n_faults"]):
@@ -57,7 +57,7 @@ def _worst_map(results: Results) -> tuple[FaultMap | None, str]:
 
 def agreement(results: Results) -> Raw:
     """The section."""
-    found = [r for part in ("agree", "cosim", "virtual") for r in results.all(part)]
+    found = [r for part in ("agree", "virtual") for r in results.all(part)]
     parts: list[Raw] = [
         element(
             "p",

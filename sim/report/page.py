@@ -7,6 +7,7 @@ from typing import Any
 from .. import container
 from .accuracy import accuracy, confusion
 from .agreement import agreement, memory
+from .benches import benches
 from .flow import flow_svg
 from .hardware import hardware, virtual
 from .html import Raw, element, percent, short_hash, table
@@ -34,6 +35,7 @@ def page(results: Results) -> str:
         confusion(results),
         memory(results),
         agreement(results),
+        benches(results),
         hardware(results),
         virtual(results),
         _provenance(results),
@@ -75,7 +77,7 @@ def _tiles(results: Results) -> Iterable[tuple[str, str, str]]:
             for point in dict.fromkeys((0, -1)) if even else ():
                 p = even[point]
                 yield f"{percent(p['mean'])} %", f"accuracy at BER {100 * p['ber']:g} %", ""
-    counts = [r for part in ("agree", "cosim", "virtual") for r in results.all(part)]
+    counts = [r for part in ("agree", "virtual") for r in results.all(part)]
     if counts:
         wrong = compared = caught = mutants = 0
         for result in counts:
@@ -96,10 +98,9 @@ def _tiles(results: Results) -> Iterable[tuple[str, str, str]]:
 
 def _worlds(results: Results) -> set[str]:
     names = {"golden"} if results.one("agree") else set()
-    for part in ("agree", "cosim"):
-        for result in results.all(part):
-            with reading(result) as values:
-                names |= {c["device"] for c in values["comparisons"]}
+    for result in results.all("agree"):
+        with reading(result) as values:
+            names |= {c["device"] for c in values["comparisons"]}
     if results.one("virtual"):
         names.add("virtual")
     return {"virtual board" if name == "virtual" else name for name in names}
