@@ -1,0 +1,173 @@
+"""The numbers of README.md: made from the result files, never typed.
+
+`python -m stoic.sim.report.readme README.md [--results DIR] [--write]` compares the block between the
+two marks with what the result files give, and ends with status 1 when they differ. A number after `~`
+was timed on a noisy machine; it may differ by a factor of 1.5. Without `--write` nothing is changed.
+"""
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from ..exceptions import ArtefactError, StoicError
+
+BEGIN, END = "<!-- results: made by `make readme` -->", "<!-- end of results -->"
+NOISE = 1.5
+RATES = (0.0, 0.001, 0.01, 0.033, 0.05, 0.10)
+BOARDS = ("ulx3s-25f", "icebreaker")
+_TIMED = re.compile(r"~([\d,.]*\d)")
+
+
+def block(results: Path) -> str:
+    """The tables of the README.
+
+    Raises:
+        ArtefactError: a result file is missing or damaged; the message names the command.
+    """
+    return "\n".join((*_accuracy(results), "", *_exactness(results), "", *_hardware(results)))
+
+
+def _read(path: Path, command: str) -> dict[str, Any]:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ArtefactError(f"{path}: {error}; {command} makes it") from error
+    return dict(values)
+
+
+def _accuracy(results: Path) -> Iterable[str]:
+    found = _read(results / "campaign.json", "make campaign")
+    points = {(p["network"], p["p01"]): p for p in found["points"] if p["p01"] == p["p10"]}
+    networks = list(dict.fromkeys(p["network"] for p in found["points"]))
+    yield f"| bit error rate | {' | '.join(f'{100 * r:g} %' for r in RATES)} |"
+    yield "|---|" + "---|" * len(RATES)
+    for name in networks:
+        row = [points[name, rate] for rate in RATES]
+        yield f"| `{name}` | {' | '.join(_percent(p) for p in row)} |"
+    chips = max(p["n_chips"] for p in found["points"])
+    yield ""
+    yield (
+        f"Accuracy in % on all {found['n_images']:,} test images of Fashion-MNIST; symmetric flips "
+        f"in every weight memory; mean of {chips} chips with a 95 % interval. `make campaign`"
+    )
+
+
+def _percent(point: dict[str, Any]) -> str:
+    half = (point["high"] - point["low"]) / 2
+    return f"{100 * point['mean']:.1f}" + (f" ± {100 * half:.1f}" if half else "")
+
+
+def _exactness(results: Path) -> Iterable[str]:
+    agree = _read(results / "agree.json", "make agree")
+    virtual = _read(results / "virtual.json", "make virtual")
+    cosim = _read(results / "cosim.json", "make cosim")
+    engine = _read(results / "bench_engine.json", "make bench-engine")
+    rtl = [c["seconds"] for c in agree["comparisons"] if c["device"] == "rtl"]
+    mutants = agree["n_mutants"] + len(virtual["mutants"]) + cosim["mutants"]
+    caught = agree["n_mutants_caught"] + cosim["mutants_caught"]
+    caught += sum(m["is_caught"] for m in virtual["mutants"])
+    worlds = ", ".join(dict.fromkeys(c["device"] for c in agree["comparisons"]))
+    yield "| exactness and speed | | command |"
+    yield "|---|---|---|"
+    yield (
+        f"| scores that differ from golden: {worlds}, {len(agree['maps'])} fault maps "
+        f"| **{agree['n_mismatches']}** of {agree['n_scores']:,} | `make agree` |"
+    )
+    yield (
+        f"| the same through the host link of the virtual board "
+        f"| **{virtual['n_mismatches']}** of {virtual['n_scores']:,} | `make virtual` |"
+    )
+    yield f"| mutants caught by these checks and benches | {caught} of {mutants} | `make cosim` |"
+    yield (
+        f"| all {agree['n_images']:,} images through the Verilated RTL, one map "
+        f"| ~{sum(rtl) / len(rtl):.0f} s | `make agree` |"
+    )
+    yield (
+        f"| engine beside torch float32, 784-2048-2048-10, one core "
+        f"| ~{engine['engine_vs_torch']:.0f} x | `make bench-engine` |"
+    )
+    yield (
+        f"| engine, 2048 x 2048 layer, of the measured popcount limit "
+        f"| ~{100 * engine['popcount_limit_fraction']:.0f} % | `make bench-engine` |"
+    )
+
+
+def _hardware(results: Path) -> Iterable[str]:
+    yield (
+        "| place-and-route estimate | network | LUT4 | logic cells | block RAM | Fmax median, best "
+        "| clock met | cycles/image | images/s |"
+    )
+    yield "|---|---|---|---|---|---|---|---|---|"
+    for board in BOARDS:
+        found = _read(results / f"synth-{board}.json", f"make synth BOARD={board}")
+        used = found["utilisation"]
+        yield (
+            f"| `{board}` | `{found['network']}` | {used['lut4']:,} "
+            f"| {used['logic_cells']:,} of {used['logic_cells_available']:,} "
+            f"| {used['block_rams']} of {used['block_rams_available']} "
+            f"| {found['fmax_mhz_median']:.1f}, {found['fmax_mhz_best']:.1f} MHz "
+            f"| {found['clock_mhz_asked']:g} MHz | {found['cycles_per_image']:,} "
+            f"| {found['images_per_s_at_clock']:,} |"
+        )
+    yield ""
+    yield "`make synth BOARD=...`; estimates of nextpnr, not silicon."
+
+
+def difference(old: str, new: str) -> str:
+    """The first line in which two blocks differ, timed numbers aside, or ""."""
+    before, after = old.splitlines(), new.splitlines()
+    for have, want in zip(before, after, strict=False):
+        if _TIMED.sub("~", have) != _TIMED.sub("~", want):
+            return f"has {have!r}, results give {want!r}"
+        for a, b in zip(_TIMED.findall(have), _TIMED.findall(want), strict=True):
+            x, y = (float(number.replace(",", "")) for number in (a, b))
+            if not y / NOISE <= x <= y * NOISE:
+                return f"has ~{a} in {have!r}, results give {b}"
+    return "" if len(before) == len(after) else f"has {len(before)} lines, results {len(after)}"
+
+
+def check(readme: Path, results: Path, *, write: bool) -> str:
+    """What differs, "" for nothing; with `write` the README is changed to what results give.
+
+    Raises:
+        ArtefactError: a result file is missing, or the README has no marks.
+    """
+    text = readme.read_text(encoding="utf-8")
+    head, begin, rest = text.partition(BEGIN)
+    old, end, tail = rest.partition(END)
+    if not begin or not end:
+        raise ArtefactError(f"{readme}: needs the marks {BEGIN!r} and {END!r}")
+    new = block(results)
+    found = difference(old.strip(), new)
+    if write:
+        readme.write_text(f"{head}{BEGIN}\n{new}\n{END}{tail}", encoding="utf-8")
+        return ""
+    return found
+
+
+def main() -> int:
+    """Command line; the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("readme", type=Path)
+    parser.add_argument("--results", type=Path, default=Path("build/results"))
+    parser.add_argument("--write", action="store_true")
+    given = parser.parse_args()
+    try:
+        found = check(given.readme, given.results, write=given.write)
+    except KeyError as error:
+        print(f"readme: a result file lacks {error}; make demo makes it again", file=sys.stderr)
+        return 2
+    except (StoicError, OSError) as error:
+        print(f"readme: {error}", file=sys.stderr)
+        return 2
+    if found:
+        print(f"{given.readme} {found}; run make readme", file=sys.stderr)
+    return int(bool(found))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
