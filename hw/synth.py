@@ -41,7 +41,7 @@ from .reports import (
 
 LABEL = "place-and-route estimate"
 WEIGHTS_IN = "stoic_pe"  # the module whose memories hold weights
-THRESHOLD_TABLE = "].ram"  # end of the path of a memory that holds thresholds, see stoic_mvu
+THRESHOLDS_IN = "stoic_threshold"  # ... thresholds
 SMALL_BITS = 512  # weight memories up to this may be flip-flops
 
 log = logging.getLogger(__name__)
@@ -343,7 +343,7 @@ def memory_problems(layout: Layout, found: Sequence[Memory]) -> Iterator[str]:
     """
     banks = {kind: [bank for bank in layout.banks if bank.kind == kind] for kind in KINDS}
     weights = sorted((m for m in found if m.parent == WEIGHTS_IN), key=lambda m: _natural(m.path))
-    tables = [m for m in found if m.path.endswith(THRESHOLD_TABLE)]
+    tables = [m for m in found if m.parent == THRESHOLDS_IN]
     if len(weights) != len(banks["weights"]):
         yield f"the netlist has {len(weights)} weight memories, the layout {len(banks['weights'])}"
         return

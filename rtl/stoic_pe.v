@@ -37,7 +37,7 @@ module stoic_pe #(
     input  wire [SIMD-1:0]    x_i,
     input  wire               pad_i,     // x_i is the last word of the neuron
     input  wire               keep_i,    // add to the sum
-    input  wire               double_i,  // add to twice the sum: a new plane begins; neither: start anew
+    input  wire               double_i,  // add to twice the sum, a new plane; neither: start anew
     output wire [TOTAL_W-1:0] total_o
 );
     localparam COUNT_W = $clog2(SIMD + 1);

@@ -99,7 +99,8 @@ module stoic_width #(
                     beat_q <= beat_q >> G;
                 end
                 if (rst_i) left_q <= {LEFT_W{1'b0}};
-                else if (s_axis_tready) left_q <= s_axis_tvalid ? BEATS[LEFT_W-1:0] : {LEFT_W{1'b0}};
+                else if (s_axis_tready)
+                    left_q <= s_axis_tvalid ? BEATS[LEFT_W-1:0] : {LEFT_W{1'b0}};
                 else if (group_take) left_q <= left_q - ONE;
             end
         end

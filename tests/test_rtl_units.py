@@ -159,11 +159,14 @@ def test_scores_mutant_is_caught(cosim: Cosim, old: str, new: str) -> None:
 
 
 NEVER_AT_EQUALITY = (
-    "stoic_mvu.v",
+    "stoic_threshold.v",
     "fires_q <= !difference[COMPARE_W-1];",
     "fires_q <= !difference[COMPARE_W-1] && difference != 0;",
 )
-MVU_BELOW = ("pe", "popcount", "ram", "ram_ecp5", "width", "fifo")
+MVU_BELOW = (
+    "mvu_feed", "mvu_control", "mvu_host", "mvu_chain", "mvu_stage", "pe", "popcount",
+    "mvu_drain", "mvu_sums", "threshold", "width", "fifo", "ram", "ram_ecp5",
+)  # fmt: skip
 
 
 def mvu(n: int, m: int, pe: int, simd: int, group: int, planes: int, n_out: int) -> Bench:
@@ -199,9 +202,9 @@ def test_mvu_equals_golden(
     "file, old, new",
     [
         NEVER_AT_EQUALITY,
-        ("stoic_mvu.v", "room_q <= 2'd2;", "room_q <= 2'd3;"),
-        ("stoic_mvu.v", "pad_q <= {pad_q[1:0], is_pad};", "pad_q <= {pad_q[1:0], 1'b0};"),
-        ("stoic_mvu.v", "cfg_bank_q - FIRST_WEIGHTS[15:0]", "cfg_bank_q - FIRST_WEIGHTS[15:0] + 1"),
+        ("stoic_mvu_control.v", "room_q <= 2'd2;", "room_q <= 2'd3;"),
+        ("stoic_mvu_chain.v", "pad_q <= {pad_q[1:0], pad_i};", "pad_q <= {pad_q[1:0], 1'b0};"),
+        ("stoic_mvu_host.v", "cfg_bank_q - FIRST_WEIGHTS[15:0]", "cfg_bank_q - FIRST_WEIGHTS + 1"),
         ("stoic_pe.v", ".PAD(PAD)", ".PAD(0)"),
     ],
 )  # fmt: skip
@@ -210,7 +213,8 @@ def test_mvu_mutant_is_caught(cosim: Cosim, file: str, old: str, new: str) -> No
 
 
 def test_mvu_mutant_with_another_sum_is_caught(cosim: Cosim) -> None:
-    cosim.catches(mvu(3, 5, 2, 2, 1, 8, 3), "stoic_mvu.v", "pop_q ? sum1_q : sum0_q", "sum0_q")
+    bench = mvu(3, 5, 2, 2, 1, 8, 3)
+    cosim.catches(bench, "stoic_mvu_sums.v", "pop_q ? sum1_q : sum0_q", "sum0_q")
 
 
 def core(tmp_path: Path, sizes: tuple[int, ...], first: Input, folds: tuple[Fold, ...]) -> Bench:

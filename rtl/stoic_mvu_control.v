@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+// stoic_mvu_control : which word of which plane of which fold, and when an image may start
+//
+//   for fold f = 0 .. N_FOLDS - 1:
+//       for plane b = PLANES - 1 .. 0:
+//           for step w = 0 .. N_STEPS - 1, one a cycle:
+//               addr_o = f * N_STEPS + w, step_o = w, plane_o = b
+//       GAP idle cycles
+//
+// An image starts when one of the two pages is full and the output FIFO, of two images, has room.
+//
+// Latency:    3 cycles from filled_i to the first word, on an idle unit
+// Throughput: an image in N_FOLDS * (N_STEPS * PLANES + GAP) cycles
+// Encoding:   flags belong to the word of their cycle; of an idle cycle only last_o counts, as 0
+// Handshake:  pulses of one cycle; filled_i only while free_o is 1
+// Golden:     addresses as stoic.sim.memory.bank_words orders the words
+`resetall
+`timescale 1ns / 1ps
+`default_nettype none
+
+module stoic_mvu_control #(
+    parameter N_STEPS = 22,  // words of a neuron, 1 or more
+    parameter N_FOLDS = 8,   // neurons of a processing element, 1 or more
+    parameter PLANES  = 8,   // bit planes of an input word, 1 or 8
+    parameter GAP     = 0,   // idle cycles at the end of a fold, 0 or more
+    parameter ADDR_W  = 8,   // bits of a weight address, 1 or more
+    parameter STEP_W  = (N_STEPS + GAP > 1) ? $clog2(N_STEPS + GAP) : 1  // derived: do not override
+) (
+    input  wire              clk_i,
+    input  wire              rst_i,
+    /* images */
+    input  wire              filled_i,  // a page was filled
+    output wire              free_o,    // a page is free
+    input  wire              left_i,    // an image left the output FIFO
+    output wire              start_o,   // this is the first word of an image
+    /* the word of this cycle */
+    output wire              page_o,
+    output wire [STEP_W-1:0] step_o,
+    output wire [2:0]        plane_o,
+    output wire [ADDR_W-1:0] addr_o,    // of its weights
+    output wire              pad_o,     // it is the last of the neuron
+    output wire              keep_o,    // it is not the first of the plane
+    output wire              double_o,  // it is the first of a plane, other than the top one
+    output wire              last_o     // it is the last of the last plane
+);
+    localparam FOLD_W = (N_FOLDS > 1) ? $clog2(N_FOLDS) : 1;
+    // does the first word of an image end its plane, its fold, the image?
+    localparam [0:0] STEP_END_FIRST = ((PLANES == 1) ? N_STEPS + GAP : N_STEPS) == 1;
+    localparam [0:0] FOLD_END_FIRST = PLANES == 1 && N_STEPS + GAP == 1;
+    localparam [0:0] IMAGE_END_FIRST = FOLD_END_FIRST && N_FOLDS == 1;
+    // constants in the widths in which they are compared
+    localparam [31:0] PLANE_END = PLANES - 1;
+    localparam [31:0] STEP_END = N_STEPS - 1;
+    localparam [31:0] GAP_END = N_STEPS + GAP - 1;
+    localparam [31:0] FOLD_END = N_FOLDS - 1;
+    localparam [31:0] STRIDE = N_STEPS;
+
+    reg run_q;
+    reg can_q;                // a page is full and the FIFO has room for an image
+    reg go_q;                 // an image started last cycle
+    reg done_q;               // an image ended last cycle
+    reg [STEP_W-1:0] step_q;
+    reg [2:0] plane_q;
+    reg [FOLD_W-1:0] fold_q;
+    reg step_end_q;           // this is the last step of the plane
+    reg fold_end_q;           // ... of the fold
+    reg image_end_q;          // ... of the image
+    reg [ADDR_W-1:0] base_q;  // first weight word of the fold
+    reg [ADDR_W-1:0] addr_q;
+    reg page_q;
+    reg [1:0] ready_q;        // pages filled, image not started
+    reg [1:0] used_q;         // pages filled, image not ended
+    reg free_q;               // a page is free
+    reg [1:0] room_q;         // images that still fit into the FIFO
+
+    wire image_end = run_q && image_end_q;
+    wire go = can_q && (!run_q || image_end_q);
+    wire [2:0] plane_d = !step_end_q ? plane_q : (plane_q == 0) ? PLANE_END[2:0] : plane_q - 3'd1;
+    wire [STEP_W-1:0] step_d = step_end_q ? {STEP_W{1'b0}} : step_q + 1'b1;
+    wire [FOLD_W-1:0] fold_d = image_end_q ? {FOLD_W{1'b0}} : fold_end_q ? fold_q + 1'b1 : fold_q;
+    wire [ADDR_W-1:0] base_d = image_end_q ? {ADDR_W{1'b0}}
+                             : fold_end_q ? base_q + STRIDE[ADDR_W-1:0] : base_q;
+    wire step_end_d = step_d == ((plane_d == 0) ? GAP_END[STEP_W-1:0] : STEP_END[STEP_W-1:0]);
+    wire fold_end_d = plane_d == 0 && step_d == GAP_END[STEP_W-1:0];
+    wire [1:0] used_d = used_q + {1'b0, filled_i} - {1'b0, done_q};
+
+    always @(posedge clk_i) begin
+        if (rst_i) begin
+            run_q <= 1'b0;
+            can_q <= 1'b0;
+            go_q <= 1'b0;
+            done_q <= 1'b0;
+            step_q <= {STEP_W{1'b0}};
+            plane_q <= PLANE_END[2:0];
+            fold_q <= {FOLD_W{1'b0}};
+            step_end_q <= STEP_END_FIRST;
+            fold_end_q <= FOLD_END_FIRST;
+            image_end_q <= IMAGE_END_FIRST;
+            base_q <= {ADDR_W{1'b0}};
+            addr_q <= {ADDR_W{1'b0}};
+            page_q <= 1'b0;
+            ready_q <= 2'd0;
+            used_q <= 2'd0;
+            free_q <= 1'b1;
+            room_q <= 2'd2;
+        end else begin
+            go_q <= go;
+            done_q <= image_end;
+            // go counts a cycle late, so that the counters are off its path
+            can_q <= ready_q != 2'd0 && room_q != 2'd0 && !go && !go_q;
+            ready_q <= ready_q + {1'b0, filled_i} - {1'b0, go_q};
+            used_q <= used_d;
+            free_q <= used_d != 2'd2;
+            room_q <= room_q + {1'b0, left_i} - {1'b0, go_q};
+            if (go) run_q <= 1'b1;
+            else if (image_end) run_q <= 1'b0;
+            if (run_q) begin
+                step_q <= step_d;
+                plane_q <= plane_d;
+                fold_q <= fold_d;
+                base_q <= base_d;
+                step_end_q <= step_end_d;
+                fold_end_q <= fold_end_d;
+                image_end_q <= fold_end_d && fold_d == FOLD_END[FOLD_W-1:0];
+                addr_q <= step_end_q ? base_d : addr_q + 1'b1;
+            end
+            if (image_end) page_q <= !page_q;
+        end
+    end
+
+    assign free_o = free_q;
+    assign start_o = go_q;
+    assign page_o = page_q;
+    assign step_o = step_q;
+    assign plane_o = plane_q;
+    assign addr_o = addr_q;
+    assign pad_o = step_q == STEP_END[STEP_W-1:0];
+    assign keep_o = step_q != 0;
+    assign double_o = step_q == 0 && plane_q != PLANE_END[2:0];
+    assign last_o = run_q && pad_o && plane_q == 0;
+endmodule
+
+`resetall

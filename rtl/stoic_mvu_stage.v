@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+// stoic_mvu_stage : one stage of stoic_mvu_chain: GROUP processing elements between registers
+//
+//   up:    what comes in goes to the processing elements and, a register later, to the next stage
+//   down:  total_o = the totals of this stage two cycles after it got last_i, else total_i
+//
+// Latency:    1 cycle up, 1 cycle down; 3 cycles from last_i to total_o; 4 from re_i to read_o
+// Throughput: one word up and one result of each processing element down a cycle
+// Encoding:   as in stoic_pe; answers that are not there are 0, so that they can be ORed
+// Handshake:  none; never stalls. Results of two stages must not meet: folds last long enough
+// Golden:     popcounts inside stoic.sim.golden.accumulate, before "2 A - U"
+`resetall
+`timescale 1ns / 1ps
+`default_nettype none
+
+module stoic_mvu_stage #(
+    parameter FIRST   = 0,          // number of its first processing element
+    parameter GROUP   = 1,          // processing elements, 1 or more
+    parameter SEL_W   = 5,          // bits of the number of a processing element
+    parameter SIMD    = 36,         // as in stoic_pe, and those that follow
+    parameter DEPTH   = 176,
+    parameter PAD     = 0,
+    parameter PLANES  = 1,
+    parameter TOTAL_W = 10,
+    parameter TARGET  = "generic",
+    parameter ADDR_W  = (DEPTH > 1) ? $clog2(DEPTH) : 1  // derived: do not override
+) (
+    input  wire                     clk_i,
+    input  wire                     rst_i,
+    /* from the stage below */
+    input  wire [ADDR_W-1:0]        addr_i,
+    input  wire [SIMD-1:0]          x_i,
+    input  wire                     pad_i,
+    input  wire                     keep_i,
+    input  wire                     double_i,
+    input  wire                     last_i,        // after these flags the sums are whole
+    input  wire [SEL_W-1:0]         sel_i,         // processing element that the host means
+    input  wire                     we_i,          // write x_i there
+    input  wire                     re_i,          // read there
+    input  wire [SIMD-1:0]          read_i,        // an answer from further below
+    input  wire                     read_valid_i,
+    /* the same to the stage above */
+    output wire [ADDR_W-1:0]        addr_o,
+    output wire [SIMD-1:0]          x_o,
+    output wire                     pad_o,
+    output wire                     keep_o,
+    output wire                     double_o,
+    output wire                     last_o,
+    output wire [SEL_W-1:0]         sel_o,
+    output wire                     we_o,
+    output wire                     re_o,
+    output wire [SIMD-1:0]          read_o,
+    output wire                     read_valid_o,
+    /* results from the stage above, and to the one below */
+    input  wire [GROUP*TOTAL_W-1:0] total_i,
+    input  wire                     total_valid_i,
+    output wire [GROUP*TOTAL_W-1:0] total_o,
+    output wire                     total_valid_o
+);
+    reg [ADDR_W-1:0] addr_q;
+    reg [SIMD-1:0] x_q;
+    reg pad_q;
+    reg keep_q;
+    reg double_q;
+    reg last_q;
+    reg last_q2;
+    reg [SEL_W-1:0] sel_q;
+    reg we_q;
+    reg re_q;
+    reg [SIMD-1:0] read_q;
+    reg read_valid_q;
+    reg [GROUP*TOTAL_W-1:0] total_q;
+    reg total_valid_q;
+    wire [GROUP*TOTAL_W-1:0] totals;
+    wire [SIMD-1:0] reads;
+    wire reads_valid;
+
+    always @(posedge clk_i) begin
+        addr_q <= addr_i;
+        x_q <= x_i;
+        pad_q <= pad_i;
+        keep_q <= keep_i;
+        double_q <= double_i;
+        sel_q <= sel_i;
+        we_q <= we_i;
+        re_q <= re_i && !rst_i;
+        last_q <= last_i && !rst_i;
+        last_q2 <= last_q && !rst_i;
+        read_q <= read_i | reads;
+        read_valid_q <= (read_valid_i || reads_valid) && !rst_i;
+        total_q <= last_q2 ? totals : total_i;
+        total_valid_q <= (last_q2 || total_valid_i) && !rst_i;
+    end
+
+    assign addr_o = addr_q;
+    assign x_o = x_q;
+    assign pad_o = pad_q;
+    assign keep_o = keep_q;
+    assign double_o = double_q;
+    assign last_o = last_q;
+    assign sel_o = sel_q;
+    assign we_o = we_q;
+    assign re_o = re_q;
+    assign read_o = read_q;
+    assign read_valid_o = read_valid_q;
+    assign total_o = total_q;
+    assign total_valid_o = total_valid_q;
+
+    genvar g;
+    generate
+        for (g = 0; g <= GROUP; g = g + 1) begin : g_found
+            wire [SIMD-1:0] read;  // what processing elements 0..g-1 of the stage answer
+            wire valid;
+        end
+    endgenerate
+    assign g_found[0].read = {SIMD{1'b0}};
+    assign g_found[0].valid = 1'b0;
+    assign reads = g_found[GROUP].read;
+    assign reads_valid = g_found[GROUP].valid;
+
+    generate
+        for (g = 0; g < GROUP; g = g + 1) begin : g_pe
+            localparam [31:0] INDEX = FIRST + g;
+            wire hit = sel_q == INDEX[SEL_W-1:0];
+            wire [SIMD-1:0] weight;
+            reg re_hit_q;
+            reg re_hit_q2;
+            always @(posedge clk_i) begin
+                re_hit_q <= re_q && hit && !rst_i;
+                re_hit_q2 <= re_hit_q && !rst_i;
+            end
+            assign g_found[g+1].read = g_found[g].read | (weight & {SIMD{re_hit_q2}});
+            assign g_found[g+1].valid = g_found[g].valid || re_hit_q2;
+            stoic_pe #(
+                .SIMD(SIMD),
+                .DEPTH(DEPTH),
+                .PAD(PAD),
+                .PLANES(PLANES),
+                .TOTAL_W(TOTAL_W),
+                .TARGET(TARGET)
+            ) pe (
+                .clk_i(clk_i),
+                .addr_i(addr_q),
+                .we_i(we_q && hit),
+                .flip_i({SIMD{1'b0}}),
+                .weight_o(weight),
+                .x_i(x_q),
+                .pad_i(pad_q),
+                .keep_i(keep_q),
+                .double_i(double_q),
+                .total_o(totals[TOTAL_W*(g+1)-1:TOTAL_W*g])
+            );
+        end
+    endgenerate
+endmodule
+
+`resetall
