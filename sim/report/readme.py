@@ -1,8 +1,8 @@
 """The numbers of README.md: made from the result files, never typed.
 
-`python -m stoic.sim.report.readme README.md [--results DIR] [--write]` compares the block between the
-two marks with what the result files give, and ends with status 1 when they differ. A number after `~`
-was timed on a noisy machine; it may differ by a factor of 1.5. Without `--write` nothing is changed.
+`python -m stoic.sim.report.readme README.md [--results DIR] [--write]` compares the block between
+its marks with what the result files give, and ends with status 1 when they differ. A number after
+`~` was timed on a noisy machine; it may differ by a factor of 1.5. Only `--write` changes the file.
 """
 
 import argparse
