@@ -33,16 +33,16 @@ module {board.top} (
 );
     wire clk, locked;
 {pll_verilog(board.pll)}
-    // reset: held for 256 clocks after the PLL locks, and while the button is pressed
-    reg  [1:0] ready_q;
-    reg  [7:0] hold_q;
-    reg        rst_q;
-    wire       rst = rst_q;
-    initial begin ready_q = 2'd0; hold_q = 8'd0; rst_q = 1'b1; end
+    // reset: held for 16 clocks after the PLL locks, and while the button is pressed
+    reg  [1:0]  ready_q;
+    reg  [15:0] hold_q;
+    reg         rst_q;
+    wire        rst = rst_q;
+    initial begin ready_q = 2'd0; hold_q = 16'd0; rst_q = 1'b1; end
     always @(posedge clk) begin
         ready_q <= {{ready_q[0], locked & {invert[not board.button_active_low]}button_i}};
-        hold_q  <= !ready_q[1] ? 8'd0 : hold_q + {{7'd0, ~&hold_q}};
-        rst_q   <= ~&hold_q;
+        hold_q  <= {{hold_q[14:0], 1'b1}} & {{16{{ready_q[1]}}}};
+        rst_q   <= ~hold_q[15];
     end
 
     wire [7:0] rx_tdata, tx_tdata;
