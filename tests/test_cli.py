@@ -254,7 +254,7 @@ REFUSED = [
     (("show", "absent.stoic"), "no such file"),
     (("show", "@text.npy"), "corrupt or not a stoic-network file"),
     (("show", "@cut.stoic"), "corrupt or not"),
-    (("show", "@flipped.stoic"), "header says"),
+    (("show", "@flipped.stoic"), "do not match the hash"),
     (("faults", "show", "@net.stoic"), "is a 'stoic-network' file, not 'stoic-faults'"),
     (("faults", "sample", "@net.stoic", "-o", "@map"), "give either --errors NAME or --p01"),
     (("faults", "sample", "@net.stoic", "--errors", "x", "-o", "@map"), "one of rram-3.3%"),
