@@ -23,6 +23,7 @@ from stoic.sim.network import Network, random_network
 from stoic.sim.operating_points import from_rates
 from stoic.sim.report.figures import memory_figure
 from stoic.sim.report.page import page, write_report
+from stoic.sim.report.readme import difference
 from stoic.sim.report.results import read
 from stoic.sim.store import Store
 
@@ -239,3 +240,12 @@ def test_the_memory_picture_counts_every_fault_once() -> None:
     drawn = Iid(0.05, 0.1).sample(layout, chip=2)
     counts = [int(np.asarray(ax.images[0].get_array()).sum()) for ax in memory_figure(drawn).axes]
     assert sum(counts[0::2]) == sum(counts[1::2]) == drawn.n_faults > 0
+
+
+def test_readme_numbers_must_be_those_of_the_results() -> None:
+    block = "| a | **0** of 2,000 | x |\n| b | ~9 s | y |"
+    assert difference(block, block) == ""
+    assert difference(block.replace("~9", "~12"), block) == ""  # timed on a noisy machine
+    assert "~90" in difference(block.replace("~9", "~90"), block)
+    assert "**1**" in difference(block.replace("**0**", "**1**"), block)
+    assert "lines" in difference(block + "\nmore", block)
