@@ -67,14 +67,17 @@ def board_layout(network: Network, board: str) -> Layout:
 
 
 def checkpoint_of(at: Setting) -> Path | None:
-    """The checkpoint beside the network file, if the network is what it freezes to."""
+    """The checkpoint beside the network file, if the network says that it was made from it.
+
+    Whether the two give the same integers is for a comparison to find out, so it is not asked here.
+    """
     path = at.network_file.with_suffix(".ckpt")
     if not (at.own_files and path.is_file()):
         return None
     from ..models.checkpoint import load_checkpoint
-    from ..models.frozen import integers
 
-    if integers(load_checkpoint(path)).sha256 != at.network.sha256:
+    source = at.network.notes.get("metadata", {}).get("stoic.checkpoint_sha256")
+    if load_checkpoint(path).sha256 != source:
         log.warning(
             "%s is of another network; torch runs the integers of %s", path, at.network_file
         )

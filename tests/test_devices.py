@@ -1,0 +1,45 @@
+"""Which file a device takes its network from, and that a wrong one is found out."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from stoic.hw import devices
+from stoic.models.checkpoint import Checkpoint, load_checkpoint
+from stoic.models.frozen import integers
+from stoic.sim import agreement
+from stoic.sim import network as networks
+from stoic.sim.network import Network
+
+ZOO = Path(__file__).parent.parent / "models" / "zoo"
+CHECKPOINT = ZOO / "fashion-tfc.ckpt"
+
+
+def setting(folder: Path, network: Network, source: Checkpoint) -> devices.Setting:
+    """A network file beside the checkpoint, said to be made from `source`."""
+    (folder / "net.ckpt").write_bytes(CHECKPOINT.read_bytes())
+    metadata = {"stoic.checkpoint_sha256": source.sha256}
+    network = replace(network, notes={**network.notes, "metadata": metadata})
+    networks.save(network, folder / "net.stoic")
+    return devices.setting(folder / "net.stoic", networks.load(folder / "net.stoic"))
+
+
+def test_a_network_that_was_lowered_wrongly_disagrees_with_its_checkpoint(tmp_path: Path) -> None:
+    checkpoint = load_checkpoint(CHECKPOINT)
+    right = integers(checkpoint)
+    images = np.random.default_rng(1).integers(0, 256, (256, right.n_inputs)).astype(np.uint8)
+    wrong = agreement.find_mutants(right, None, images)[0].network
+    for network, has_mismatches in ((right, False), (wrong, True)):
+        at = setting(tmp_path, network, checkpoint)
+        assert devices.own_file("torch", at) == tmp_path / "net.ckpt"
+        device = devices.open_device("torch", at)
+        reference = agreement.reference_scores(network, [None], images)
+        (row,) = agreement.agree(reference, device, network, [None], images)
+        assert (row.n_mismatches > 0) == has_mismatches
+
+
+def test_a_checkpoint_of_another_network_is_left_alone(tmp_path: Path) -> None:
+    other = load_checkpoint(ZOO / "fashion-sfc.ckpt")
+    at = setting(tmp_path, integers(load_checkpoint(CHECKPOINT)), other)
+    assert devices.own_file("torch", at) is None
