@@ -88,14 +88,14 @@ def infer(
 
 
 def run_campaign(file: CampaignFile, url: Url, data_root: DataRoot = None) -> dict[str, Any]:
-    """Run a campaign on a board and compare every row with the engine's, score for score."""
+    """Run a campaign on a board and compare every row with golden's, score for score."""
     return _run_campaign(campaign.load(file), file, url, data_root)
 
 
 def _run_campaign(plan: Campaign, file: Path, url: str, data_root: Path | None) -> dict[str, Any]:
     plan = replace(plan, device=url)
     found = commands.run_campaign(plan, file, data_root, is_computing=True)
-    same = commands.run_campaign(replace(plan, device="engine"), file, data_root, is_computing=True)
+    same = commands.run_campaign(replace(plan, device="golden"), file, data_root, is_computing=True)
     different = [
         row
         for row, other in zip(found["rows"], same["rows"], strict=True)
@@ -105,7 +105,7 @@ def _run_campaign(plan: Campaign, file: Path, url: str, data_root: Path | None) 
     if different:
         first = different[0]
         failure = (
-            f"{len(different)} of {len(found['rows'])} rows of {url} are not the engine's; "
+            f"{len(different)} of {len(found['rows'])} rows of {url} are not golden's; "
             f"first: p01 {first['p01']}, p10 {first['p10']}, chip {first['chip']}"
         )
     return {**found, "url": url, "n_rows_different": len(different), "failure": failure}

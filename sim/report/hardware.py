@@ -82,7 +82,7 @@ def virtual(results: Results) -> Raw:
         ]
         if ran:
             what = (
-                f"{what_was_run(ran)} {ran['n_rows_different']} rows differ from the engine's, "
+                f"{what_was_run(ran)} {ran['n_rows_different']} rows differ from golden's, "
                 "score for score."
             )
             parts += [
