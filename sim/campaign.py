@@ -84,7 +84,13 @@ class Campaign:
                 raise InputError(f"{name} must be {low} or more, not {getattr(self, name)}")
         if not self.models or not self.points:
             raise InputError("a campaign needs at least one model and one error rate")
-        if not self.where or not set(self.where) <= set(KINDS):
+        for name, given in (
+            ("models", self.models),
+            ("error rates", [(p.p01, p.p10) for p in self.points]),
+        ):
+            if len(set(given)) < len(given):  # its chips would count twice
+                raise InputError(f"one of the {name} is named twice: {list(given)}")
+        if not self.where or not all(kind in KINDS for kind in self.where):
             raise InputError(f"where must be among {KINDS}, not {self.where}")
 
     @property
