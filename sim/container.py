@@ -82,15 +82,17 @@ def read(path: Path, form: str, version: int) -> tuple[dict[str, Any], dict[str,
     try:
         with safe_open(path, framework="numpy") as file:
             stamp = file.metadata() or {}
+            if stamp.get("format") != form:
+                found = stamp.get("format", "foreign")
+                raise ArtefactError(f"{path}: is a {found!r} file, not {form!r}")
+            if stamp.get("version") != str(version):
+                raise ArtefactError(
+                    f"{path}: format version {stamp.get('version')}, this kit reads version "
+                    f"{version}"
+                )
             arrays = {name: file.get_tensor(name) for name in file.keys()}
-    except (SafetensorError, OSError, ValueError) as error:
+    except (SafetensorError, OSError, ValueError, TypeError) as error:
         raise ArtefactError(f"{path}: corrupt or not a {form} file ({error})") from error
-    if stamp.get("format") != form:
-        raise ArtefactError(f"{path}: is a {stamp.get('format', 'foreign')!r} file, not {form!r}")
-    if stamp.get("version") != str(version):
-        raise ArtefactError(
-            f"{path}: format version {stamp.get('version')}, this kit reads version {version}"
-        )
     try:
         header = json.loads(stamp["header"])
     except (KeyError, json.JSONDecodeError) as error:

@@ -212,7 +212,7 @@ def load(path: Path) -> FaultMap:
             provenance=header["provenance"],
         )
         stored = header["stored_sha256"]
-    except (KeyError, TypeError, InputError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, InputError) as error:
         raise ArtefactError(f"{path}: not a valid fault map: {error}") from error
     if faults.sha256 != stored:
         raise ArtefactError(
