@@ -167,9 +167,15 @@ def agree(
         raise InputError(f"a device is named twice in {device_names!r}")
     net = networks.load(network)
     images = inputs.images(net, data, split, n, input_file, data_root)
-    maps = [None, *(load_map(net, path) for path in faults or [])]
-    if len({_label(m) for m in maps}) != len(maps):
-        raise InputError("two of the fault maps have the same faults")
+    maps: list[FaultMap | None] = [None]
+    paths: list[Path] = []
+    for path in faults or []:
+        found = load_map(net, path)
+        if _label(found) in map(_label, maps):  # e.g. rram-3.3% and iid-3.3%
+            log.info("%s: the same faults as a map before it", path)
+            continue
+        maps.append(found)
+        paths.append(path)
     sizes = agreement.sample_sizes(_samples(sample), names, len(images.values))
     at = devices.setting(network, net, board)
 
@@ -203,7 +209,7 @@ def agree(
         "n_images": len(images.values),
         "reference": "golden",
         "own_files": {name: file for name in names if (file := devices.own_file(name, at))},
-        "maps": map_rows(net, maps, faults),
+        "maps": map_rows(net, maps, paths),
         "comparisons": comparisons,
         "mutants": [{**vars(t), "is_caught": t.is_caught} for t in trials],
         "n_scores": sum(c.n_scores for c in comparisons),
