@@ -22,12 +22,13 @@ VERIBLE_RULES = (
     "-always-comb,-parameter-name-style,-explicit-parameter-storage-type,"
     "-explicit-function-lifetime,-explicit-task-lifetime,-unpacked-dimensions-range-ordering"
 )
-_SIZES = {"ulx3s-25f": (784, 256, 256, 256, 10), "icebreaker": (784, 64, 64, 10)}
+_SMALL = (784, 64, 64, 10)
+_SIZES = {"ulx3s-25f": (784, 256, 256, 256, 10)}
 
 
 def reference_layout(board: boards.Board) -> Layout:
     """The layout whose top stands for all tops of a board."""
-    sizes = _SIZES[board.name]
+    sizes = _SIZES.get(board.name, _SMALL)
     last = len(sizes) - 2
     shapes = [
         Shape(n, m, "bits" if i else "uint8", i < last)
@@ -44,7 +45,9 @@ def lint(top: str, files: Sequence[Path]) -> str:
          "-y", str(rtl.ROOT), *map(str, files)],
         capture_output=True, text=True, env=environment, check=False,
     )  # fmt: skip
-    return done.stderr if done.returncode or done.stderr else ""
+    if done.returncode and not done.stderr:
+        return f"{top}: Verilator ended with status {done.returncode}\n"
+    return done.stderr
 
 
 def main() -> int:
@@ -62,7 +65,7 @@ def main() -> int:
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     found.append(style.stdout + style.stderr)
-    print("".join(found) or f"{len(rtl.sources())} modules and {len(_SIZES)} tops: clean")
+    print("".join(found) or f"{len(rtl.sources())} modules and {len(boards.names())} tops: clean")
     return int(any(found))
 
 
