@@ -38,13 +38,16 @@ def export_(
 ) -> dict[str, Any]:
     """Write a checkpoint as QONNX and, from that file alone, the integer network beside it."""
     from ..models.checkpoint import load_checkpoint
-    from .images import write_images
-    from .qonnx import export_qonnx
 
     chosen = _parse_folds(folds)
     path = output or checkpoint.with_suffix(".onnx")
     fault_map = None if faults is None else fault_maps.load(faults)
-    export_qonnx(load_checkpoint(checkpoint), path, fault_map)
+    trained = load_checkpoint(checkpoint)  # refused before the heavy imports
+
+    from .images import write_images
+    from .qonnx import export_qonnx
+
+    export_qonnx(trained, path, fault_map)
     found = import_(path)
     if images is not None:
         network = networks.load(path.with_suffix(".stoic"))

@@ -13,6 +13,7 @@ import logging
 import os
 import shlex
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
@@ -219,6 +220,7 @@ def run(arguments: Sequence[str]) -> int:
         level=logging.WARNING, format=f"{PROGRAM}: %(message)s", stream=sys.stderr, force=True
     )
     logging.getLogger(KIT).setLevel(logging.INFO)
+    warnings.filterwarnings("ignore", module=r"brevitas\.")  # of its optional kernels, at import
     arguments = list(arguments)
     if arguments[:1] == ["--version"]:
         typer.echo(f"{PROGRAM} {kit_version()}")
