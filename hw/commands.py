@@ -359,7 +359,7 @@ def run_campaign(
     rows: list[Row] = []
     n_units = n_computed = 0
     for at, images in _networks(plan, data_root):
-        name = devices.row_name(plan.device)
+        name = devices.row_name(plan.device, at)
         pairs = campaign.expand(plan, name, at.network, at.layout, images.values, images.labels)
         units = [unit for unit, _ in pairs]
         with Store(plan.store, create=is_computing) as store:
@@ -367,13 +367,13 @@ def run_campaign(
             n_units += len(units)
             if is_computing and len(found) < len(units):
                 n_computed += len(units) - len(found)
-                found = _compute(plan, at, images, store, len(found))
+                found = _compute(plan, at, name, images, store, len(found))
             rows += found
     return {
         "campaign": plan.name,
         "campaign_file": file,
         "store": plan.store,
-        "device": devices.row_name(plan.device),
+        "device": devices.kind_name(plan.device),
         "board": plan.board or None,
         "images": plan.images_name,
         "n_images": plan.n_images,
@@ -396,7 +396,7 @@ def _networks(plan: Campaign, data_root: Path | None) -> Iterator[tuple[Setting,
 
 
 def _compute(
-    plan: Campaign, at: Setting, images: inputs.Images, store: Store, n_found: int
+    plan: Campaign, at: Setting, name: str, images: inputs.Images, store: Store, n_found: int
 ) -> list[Row]:
     start = last = time.monotonic()
 
@@ -421,7 +421,7 @@ def _compute(
     device = devices.open_device(plan.device, at)
     try:
         return campaign.run(
-            plan, device, at.network, at.layout, images.values, images.labels, store, progress
+            plan, device, at.network, at.layout, images.values, images.labels, store, progress, name
         )
     finally:
         device.close()

@@ -178,9 +178,33 @@ def is_port(spec: str) -> bool:
     return "://" in spec or spec.startswith(("/", "COM"))
 
 
-def row_name(spec: str) -> str:
-    """Name of the device in campaign rows: of a board wherever its port is."""
+def kind_name(spec: str) -> str:
+    """What kind of device it is: a board wherever its port is."""
     return "board" if is_port(spec) else spec
+
+
+def row_name(spec: str, at: Setting) -> str:
+    """Name of the device in campaign rows: hardware with its build, as other gates give other rows.
+
+    Raises:
+        BoardError: a port behind which no board says what its build is.
+    """
+    if is_port(spec):
+        from .probe import identify
+
+        build = identify(spec).build
+    elif spec in ("rtl", "virtual"):
+        from . import boards
+        from .top import Target, build_id
+        from .virtual import DEFAULT_CLOCK_HZ
+
+        board = boards.load(at.board) if at.board else None
+        clock_hz = board.core_hz if board else DEFAULT_CLOCK_HZ
+        target: Target = board.family if board else "generic"
+        build = build_id(memories_of(at), clock_hz=clock_hz, target=target)
+    else:
+        return spec
+    return f"{kind_name(spec)} {build.hex()[:12]}"
 
 
 def open_device(spec: str, at: Setting) -> Device:
@@ -204,5 +228,5 @@ def open_port(url: str, at: Setting) -> "BoardDevice":
     from .probe import find_layout
 
     device = BoardDevice(url, at.folding or find_layout(url, at.network))
-    device.name = row_name(url)  # a port is not what was measured
+    device.name = kind_name(url)  # a port is not what was measured
     return device

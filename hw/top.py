@@ -85,12 +85,12 @@ def top_verilog(layout: Layout, *, clock_hz: int, target: Target) -> str:
     Raises:
         InputError: unknown target, or the layout needs more than the link can address.
     """
-    blank = _top(layout, clock_hz, target, bytes(ID_BYTES))
-    return _top(layout, clock_hz, target, build_id(blank, layout))
+    return _top(layout, clock_hz, target, build_id(layout, clock_hz=clock_hz, target=target))
 
 
-def build_id(blank_top: str, layout: Layout) -> bytes:
+def build_id(layout: Layout, *, clock_hz: int, target: Target) -> bytes:
     """First 16 bytes of the SHA-256 over all Verilog under a top whose own id is zero."""
+    blank_top = _top(layout, clock_hz, target, bytes(ID_BYTES))
     digest = hashlib.sha256()
     for path in sorted({*core_sources(), *top_sources()}, key=lambda p: p.name):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())

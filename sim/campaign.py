@@ -239,6 +239,7 @@ def run(
     labels: NDArray[np.generic] | None,
     store: Store,
     progress: Progress | None = None,
+    device_name: str | None = None,
 ) -> list[Row]:
     """Every row of one network of the campaign; computes those that the store lacks.
 
@@ -246,11 +247,12 @@ def run(
         layout: of the network, whose cells the error models address.
         images: (n, ...) integers as the network takes them.
         labels: (n,) classes.
+        device_name: in the rows; the device's own, unless its rows depend on more than that says.
 
     Raises:
         InputError: images, labels and network do not fit each other.
     """
-    units = expand(campaign, device.name, network, layout, images, labels)
+    units = expand(campaign, device_name or device.name, network, layout, images, labels)
     images, labels = images[: campaign.n_images], _needed(labels, campaign)[: campaign.n_images]
     done: dict[str, Row] = {}
     is_loaded = False

@@ -35,7 +35,7 @@ class Unit:
     """Everything that decides a row: what is run, on what, with which faults.
 
     Attributes:
-        device: name of the device.
+        device: name of the device; of hardware with the hash of its gates.
         layout_sha256: of the layout whose cells the faults address.
         errors: the error model and its parameters as JSON values, without the chip.
         images_name: e.g. "fashion-mnist/test".

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from stoic.hw import devices
 from stoic.models.checkpoint import Checkpoint, load_checkpoint
@@ -43,3 +44,14 @@ def test_a_checkpoint_of_another_network_is_left_alone(tmp_path: Path) -> None:
     other = load_checkpoint(ZOO / "fashion-sfc.ckpt")
     at = setting(tmp_path, integers(load_checkpoint(CHECKPOINT)), other)
     assert devices.own_file("torch", at) is None
+
+
+@pytest.mark.parametrize("board", ["", "icebreaker"])
+def test_rows_of_other_gates_are_other_rows(board: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    at = devices.setting(Path("net.stoic"), integers(load_checkpoint(CHECKPOINT)), board)
+    names = [devices.row_name(spec, at) for spec in ("rtl", "virtual")]
+    monkeypatch.setattr("stoic.hw.top.core_verilog", lambda layout: "// other gates")
+    others = [devices.row_name(spec, at) for spec in ("rtl", "virtual")]
+    assert [name.split()[0] for name in names] == ["rtl", "virtual"]
+    assert len({*names, *others}) == 4
+    assert devices.row_name("engine", at) == "engine"
