@@ -6,6 +6,7 @@ hardware, must then give the same integer scores; and if one of them were wrong 
 weight bit or a fault, the comparison must notice. `stoic agree` does the same at full size.
 """
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from stoic.export.lower import lower
+from stoic.export.qonnx import export_qonnx
 from stoic.hw import devices
+from stoic.models.checkpoint import load_checkpoint
+from stoic.models.data import load
 from stoic.sim import agreement, memory
 from stoic.sim import network as networks
 from stoic.sim.device import Device, GoldenDevice
@@ -23,6 +28,8 @@ from stoic.sim.exceptions import InputError
 from stoic.sim.faults import FaultMap
 from stoic.sim.network import Network, random_network
 
+ZOO = Path(__file__).parent.parent / "models" / "zoo"
+RATES = ((0.033, 0.033), (0.001, 0.001), (0.10, 0.10), (0.02, 0.10))
 N_IMAGES = 48
 FOLDS = (memory.Fold(4, 9), memory.Fold(2, 32), memory.Fold(1, 7))
 
@@ -71,6 +78,27 @@ def test_every_world_gives_the_same_scores_and_catches_its_mutants(
     assert [(r.n_scores, r.n_mismatches) for r in rows] == [(N_IMAGES * 5, 0)] * len(maps)
     assert all(t.is_caught for t in trials)
     assert not any(t.n_unexpected for t in trials)  # the mutant, too, is answered exactly
+
+
+def test_the_trained_network_agrees_on_every_test_image(tmp_path: Path) -> None:
+    """Checkpoint -> QONNX -> integers; all 10,000 images; torch and onnx run their own files."""
+    shutil.copy(ZOO / "fashion-sfc.ckpt", tmp_path / "sfc.ckpt")
+    export_qonnx(load_checkpoint(tmp_path / "sfc.ckpt"), tmp_path / "sfc.onnx")
+    network = lower(tmp_path / "sfc.onnx")
+    networks.save(network, tmp_path / "sfc.stoic")
+    at = devices.setting(tmp_path / "sfc.stoic", network, "ulx3s-25f")
+    assert devices.own_file("torch", at) and devices.own_file("onnx", at)
+
+    images = load("fashion-mnist", "test").images
+    assert len(images) == 10_000
+    maps = [None, *(Iid(*rates, seed=7).sample(at.layout, chip=0) for rates in RATES)]
+    reference = agreement.reference_scores(network, maps, images)
+    for name in ("engine", "torch", "onnx", "rtl"):
+        device = devices.open_device(name, at)
+        n = 2 if name == "rtl" else len(maps)  # no faults and one map: seconds, not a minute
+        rows = agreement.agree(reference[:n], device, network, maps[:n], images)
+        device.close()
+        assert [(r.n_scores, r.n_mismatches) for r in rows] == [(100_000, 0)] * n, name
 
 
 class ForgetsFaults(GoldenDevice):
