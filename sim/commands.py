@@ -90,8 +90,9 @@ def report(
         "build/report.html"
     ),
 ) -> dict[str, Any]:
-    """Make one self-contained HTML page of all results that are there."""
-    from .report.page import write_report
+    """Make one self-contained HTML page of all results that are there, and sum them up."""
+    from .report.page import summary, write_report
+    from .report.results import read
 
     missing = write_report(results, output)
-    return {"report": output, "missing": missing}
+    return {"summary": summary(read(results)), "missing": missing, "report": output}

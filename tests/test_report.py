@@ -22,7 +22,7 @@ from stoic.sim.exceptions import ArtefactError
 from stoic.sim.network import Network, random_network
 from stoic.sim.operating_points import from_rates
 from stoic.sim.report.figures import memory_figure
-from stoic.sim.report.page import page, write_report
+from stoic.sim.report.page import page, summary, write_report
 from stoic.sim.report.readme import difference
 from stoic.sim.report.results import read
 from stoic.sim.store import Store
@@ -218,6 +218,13 @@ def test_names_are_escaped(results: Path) -> None:
     put(results, "campaign", values)
     text = page(read(results))
     assert "<script" not in text and "&lt;script&gt;alert(1)" in text
+
+
+def test_the_summary_has_accuracies_and_the_count_of_scores_that_differ(results: Path) -> None:
+    rows = {row["what"]: row["result"] for row in summary(read(results))}
+    n_scores = 2 * 2 * 20 * 5  # devices, maps, images, classes
+    assert rows[f"of {n_scores} scores differ"] == "0"
+    assert [what for what in rows if what.endswith(": accuracy at BER 0 %")]
 
 
 def test_the_same_results_make_the_same_page(results: Path) -> None:

@@ -75,6 +75,7 @@ def agreement(results: Results) -> Raw:
             comparisons += values["comparisons"]
             mutants += values["mutants"]
             parts += [_worlds(result, maps), *_first_mismatch(values["comparisons"])]
+            parts += [note(f"{d} ran its own file {f}.") for d, f in _own_files(values).items()]
     if not found:
         parts.append(missing("comparison", "make agree"))
     if mutants:
@@ -98,6 +99,11 @@ def _worlds(result: Result, maps: Mapping[str, Any]) -> Raw:
         f"{result.path.name}: scores that differ from golden's, by bit error rate of the fault map"
     )
     return table(title, rows.values())
+
+
+def _own_files(values: Mapping[str, Any]) -> Mapping[str, str]:
+    """Files from which devices took the network, where it was not loaded into them."""
+    return dict(values.get("own_files", {}))
 
 
 def _first_mismatch(comparisons: Sequence[Mapping[str, Any]]) -> list[Raw]:

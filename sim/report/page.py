@@ -15,6 +15,8 @@ from .parts import note, section, seeds
 from .results import Result, Results, read, reading
 from .style import CSS
 
+SUMMARY_RATES = (0.0, 0.001, 0.01, 0.033, 0.05, 0.10)
+
 
 def write_report(folder: Path, output: Path) -> list[str]:
     """Write the page; gives what was missing, with the command that makes it.
@@ -25,6 +27,18 @@ def write_report(folder: Path, output: Path) -> list[str]:
     results = read(folder)
     container.write_whole(output, page(results).encode())
     return results.missing
+
+
+def summary(results: Results) -> list[dict[str, str]]:
+    """The results in a few rows, for a terminal; every network at its even error rates."""
+    rows = []
+    if found := results.one("campaign"):
+        with reading(found) as values:
+            for p in values["points"]:
+                if p["p01"] == p["p10"] and p["ber"] in SUMMARY_RATES:
+                    what = f"{p['network']}: accuracy at BER {100 * p['ber']:g} %"
+                    rows.append({"what": what, "result": f"{percent(p['mean'])} %"})
+    return rows + [{"what": what, "result": value} for value, what, _ in _counts(results)]
 
 
 def page(results: Results) -> str:
@@ -77,6 +91,10 @@ def _tiles(results: Results) -> Iterable[tuple[str, str, str]]:
             for point in dict.fromkeys((0, -1)) if even else ():
                 p = even[point]
                 yield f"{percent(p['mean'])} %", f"accuracy at BER {100 * p['ber']:g} %", ""
+    yield from _counts(results)
+
+
+def _counts(results: Results) -> Iterable[tuple[str, str, str]]:
     counts = [r for part in ("agree", "virtual") for r in results.all(part)]
     if counts:
         wrong = compared = caught = mutants = 0
