@@ -3,10 +3,12 @@
 from pathlib import Path
 
 from .. import rtl
+from .exceptions import InputError
 from .memory import Fold, Layout, Shape, layout_of, shapes_of
 from .network import UINT8_MAX, Network
 
 DEFAULT_CYCLES = 1500
+MAX_ADDRESSES = (1 << 16) - 1  # depths, too, are told in 16 bits
 
 
 def planes(shape: Shape) -> int:
@@ -90,7 +92,17 @@ _PORTS = """\
 
 
 def core_verilog(layout: Layout) -> str:
-    """Verilog of the module `stoic_core`: the units of every layer of a layout, in a row."""
+    """Verilog of the module `stoic_core`: the units of every layer of a layout, in a row.
+
+    Raises:
+        InputError: more banks, or more words in a bank, than the host's 16 bits address.
+    """
+    for what, most in (
+        ("banks", len(layout.banks)),
+        ("words in a bank", max(bank.n_words for bank in layout.banks)),
+    ):
+        if most > MAX_ADDRESSES:
+            raise InputError(f"the host addresses {MAX_ADDRESSES} {what}, not {most}; fold less")
     last = len(layout.shapes) - 1
     n_classes = layout.shapes[-1].n_outputs
     folds = ", ".join(f"{f.simd} x {f.pe}" for f in layout.folds)

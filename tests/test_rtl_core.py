@@ -14,7 +14,7 @@ from stoic.sim.bits import pack, unpack
 from stoic.sim.errors import Iid
 from stoic.sim.exceptions import InputError, ToolError
 from stoic.sim.faults import FaultMap, apply
-from stoic.sim.memory import Fold, Layout, bank_words, layout_of, stored_bits
+from stoic.sim.memory import Fold, Layout, Shape, bank_words, layout_of, stored_bits
 from stoic.sim.network import Network, random_network
 from stoic.sim.rtl import RtlDevice, core_sources, core_verilog, fold_cycles, group, image_cycles
 from stoic.sim.verilate import find_iverilog
@@ -148,6 +148,9 @@ def test_foreign_networks_and_unloaded_devices_are_refused(build_dir: Path) -> N
         device.infer(np.zeros((1, 7), np.uint8))
     with pytest.raises(InputError, match="not for the shapes"):
         device.load(other)
+    deep = Layout((Shape(64, 70_000, "bits", False),), (Fold(1, 64),))
+    with pytest.raises(InputError, match="addresses 65535 words in a bank, not 70000"):
+        core_verilog(deep)
 
 
 def test_missing_icarus_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
