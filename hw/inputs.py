@@ -86,6 +86,8 @@ def read_array(path: Path) -> NDArray[np.generic]:
         raise ArtefactError(f"{path}: not a readable .npy file ({error})") from error
     if not isinstance(values, np.ndarray):
         raise ArtefactError(f"{path}: an archive of arrays; one array in a .npy file is needed")
+    if not values.ndim:
+        raise ArtefactError(f"{path}: one number; an array of images is needed")
     if values.dtype.kind == "f" and not np.isfinite(values).all():
         bad = tuple(int(i) for i in np.argwhere(~np.isfinite(values))[0])
         raise ArtefactError(f"{path}: {values[bad]} at {bad}; images must be integers")

@@ -18,7 +18,7 @@ from .device import Device
 from .exceptions import InputError
 from .faults import PLANES, FaultMap
 from .memory import Layout, stored_bits
-from .network import Network
+from .network import Network, check_images
 
 Scores = NDArray[np.int32]
 NONE = "none"
@@ -209,7 +209,7 @@ def _first(
 
 
 def _wrong_thresholds(network: Network, images: NDArray[np.generic]) -> Iterator[_Candidate]:
-    x = images.reshape(len(images), -1).astype(np.uint8)
+    x = check_images(network, images)
     for i, layer in enumerate(network.layers[:-1]):
         sums = golden.accumulate(layer, x)
         assert layer.thresholds is not None

@@ -69,6 +69,7 @@ def files(tmp_path: Path, net: Network) -> Files:
     (tmp_path / "nothing.npy").write_bytes(b"")
     (tmp_path / "list.npy").write_bytes(b"\x93NUMPY")
     np.savez(tmp_path / "archive.npy.npz", images=images)
+    np.save(tmp_path / "number.npy", np.int64(3))
     paths = {path.name: str(path) for path in tmp_path.iterdir()}
     paths["inside a file"] = paths["x.npy"] + "/out.npy"
     return {**paths, "out": str(tmp_path / "out.npy"), "map": str(tmp_path / "map.faults")}
@@ -275,6 +276,7 @@ REFUSED = [
     (("infer", "@net.stoic", "--input", "@nothing.npy", "-o", "@out"), "not a readable .npy"),
     (("infer", "@net.stoic", "--input", "@list.npy", "-o", "@out"), "not a readable .npy"),
     (("infer", "@net.stoic", "--input", "@archive.npy.npz", "-o", "@out"), "an archive"),
+    (("infer", "@net.stoic", "--input", "@number.npy", "-o", "@out"), "one number"),
     (("infer", "@net.stoic", "--input", "absent.npy", "-o", "@out"), "No such file"),
     (("infer", "@net.stoic", "--input", "@x.npy", "-o", "@inside a file"), "File exists"),
     (
