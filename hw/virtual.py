@@ -135,11 +135,6 @@ class VirtualBoard:
         """Number of its process."""
         return self._process.pid
 
-    @property
-    def is_alive(self) -> bool:
-        """Whether its process runs."""
-        return self._process.poll() is None
-
     def wait(self) -> int:
         """Block until it ends, e.g. in a terminal until Ctrl-C; its exit status."""
         return self._process.wait()

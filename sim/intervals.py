@@ -28,11 +28,6 @@ class Interval:
     confidence: float
     method: str
 
-    @property
-    def half_width(self) -> float | None:
-        """Half its width, or None."""
-        return None if self.low is None or self.high is None else (self.high - self.low) / 2
-
 
 def student_t(values: Sequence[float], confidence: float = 0.95) -> Interval:
     """Interval of the mean of independent chips: mean +- t_{n-1} s / sqrt(n).
