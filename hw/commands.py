@@ -1,5 +1,6 @@
 """Commands that need a device or a board; each returns JSON values, which `hw/cli.py` prints."""
 
+import io
 import json
 import logging
 import sys
@@ -18,6 +19,7 @@ from ..sim import network as networks
 from ..sim.agreement import NONE, Comparison, Trial
 from ..sim.campaign import Campaign
 from ..sim.commands import NetworkFile, describe
+from ..sim.container import write_whole
 from ..sim.device import Device
 from ..sim.exceptions import BoardError, InputError
 from ..sim.faults import FaultMap
@@ -118,14 +120,15 @@ def infer_on(
     output: Path,
 ) -> dict[str, Any]:
     """Load, inject, infer and write the scores; what happened as JSON values."""
+    output.parent.mkdir(parents=True, exist_ok=True)  # refused now, not after the work
     device.load(network)
     device.inject(faults)
     start = time.perf_counter()
     scores = device.infer(images.values)
     seconds = time.perf_counter() - start
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with output.open("wb") as file:
-        np.save(file, scores)
+    buffer = io.BytesIO()
+    np.save(buffer, scores)
+    write_whole(output, buffer.getvalue())
     result = {
         "device": device.name,
         "images": images.name,

@@ -80,6 +80,8 @@ def read_array(path: Path) -> NDArray[np.generic]:
     Raises:
         ArtefactError: missing, not a `.npy` file, of objects, or with values that are not numbers.
     """
+    if path.is_file() and not _is_numpy(path):
+        raise ArtefactError(f"{path}: not a readable .npy file (it does not begin as one)")
     try:
         values = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
@@ -92,6 +94,12 @@ def read_array(path: Path) -> NDArray[np.generic]:
         bad = tuple(int(i) for i in np.argwhere(~np.isfinite(values))[0])
         raise ArtefactError(f"{path}: {values[bad]} at {bad}; images must be integers")
     return values
+
+
+def _is_numpy(path: Path) -> bool:
+    """Whether it begins as a .npy file or an archive of them; np.load takes others for pickles."""
+    with path.open("rb") as file:
+        return file.read(6).startswith((b"\x93NUMPY", b"PK"))
 
 
 def network_path(model: str) -> Path:

@@ -7,6 +7,7 @@ board, and any byte that it would send otherwise than recorded is an error.
 
 import base64
 import json
+import re
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,6 +17,7 @@ from ..sim.container import kit_version
 from ..sim.exceptions import ArtefactError, BoardError
 from ..sim.memory import Layout, from_json, to_json
 
+_SOCKET = re.compile(r"socket://(?:\[[^]]*\]|[^/:]+):(\d{1,5})\b")
 FORMAT = "stoic-recording"
 VERSION = 1
 
@@ -52,7 +54,7 @@ class SerialPort:
         except ValueError as error:
             raise BoardError(f"{url}: not a port that pyserial knows ({error})") from error
         except OSError as error:
-            raise BoardError(f"{url}: {_why_not_open(error)}") from error
+            raise BoardError(f"{url}: {_why_not_open(url, error)}") from error
         self._timeout_s = timeout_s
 
     def read(self, size: int, timeout_s: float) -> bytes:
@@ -90,8 +92,11 @@ class SerialPort:
         )
 
 
-def _why_not_open(error: OSError) -> str:
+def _why_not_open(url: str, error: OSError) -> str:
     text = str(error)
+    socket = _SOCKET.match(url)
+    if url.startswith("socket://") and not (socket and 0 < int(socket[1]) < 1 << 16):
+        return "a socket is socket://host:port, with a port 1..65535"
     if "lock" in text.lower():
         return "busy: another program has this port open"
     if isinstance(error, serial.SerialException) and "refused" in text.lower():

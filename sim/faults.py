@@ -212,6 +212,8 @@ def load(path: Path) -> FaultMap:
             provenance=header["provenance"],
         )
         stored = header["stored_sha256"]
+        if not isinstance(faults.provenance, dict):
+            raise InputError("its provenance must be a JSON object")
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, InputError) as error:
         raise ArtefactError(f"{path}: not a valid fault map: {error}") from error
     if faults.sha256 != stored:

@@ -27,6 +27,7 @@ from .network import UINT8_MAX, Dense, Input, Network
 Kind = Literal["weights", "thresholds"]
 KINDS: tuple[Kind, ...] = ("weights", "thresholds")
 MAX_WIDTH = 64
+MAX_PE = 1 << 16  # a forged file must not make memories without end
 _Cell = TypeVar("_Cell", bound=np.generic)
 
 
@@ -39,9 +40,9 @@ class Fold:
     b: int = 1
 
     def __post_init__(self) -> None:
-        if self.pe < 1 or not 1 <= self.simd <= MAX_WIDTH:
+        if not 1 <= self.pe <= MAX_PE or not 1 <= self.simd <= MAX_WIDTH:
             raise InputError(
-                f"PE must be 1 or more and SIMD 1..{MAX_WIDTH}, not {self.pe}, {self.simd}"
+                f"PE must be 1..{MAX_PE} and SIMD 1..{MAX_WIDTH}, not {self.pe}, {self.simd}"
             )
         if self.b != 1:
             raise InputError(f"B must be 1 in this version, not {self.b}")

@@ -257,6 +257,8 @@ def load(path: Path) -> Network:
             )
         network = Network(header["name"], tuple(layers), header["source_sha256"], header["notes"])
         stored = header["stored_sha256"]
+        if not isinstance(network.notes, dict) or not isinstance(network.name, str):
+            raise InputError("its name must be text and its notes a JSON object")
     except (KeyError, TypeError, AttributeError, InputError) as error:
         raise ArtefactError(f"{path}: not a valid integer network: {error}") from error
     if network.sha256 != stored:

@@ -297,6 +297,8 @@ REFUSED = [
     (("campaign", "run", "absent.toml"), "No such file"),
     (("campaign", "run", "@x.npy"), "not a readable TOML"),
     (("board", "identify", "--url", "socket://127.0.0.1:1"), "socket://127.0.0.1:1"),
+    (("board", "identify", "--url", "socket://127.0.0.1:99999"), "with a port 1..65535"),
+    (("board", "identify", "--url", "socket://127.0.0.1"), "with a port 1..65535"),
     (("report", "--results", "absent"), "no such folder of results"),
 ]
 
@@ -319,6 +321,34 @@ def test_a_map_of_another_network_is_refused(stoic: RunStoic, net: Network, file
     )
     assert status == 2 and "not for the layer shapes" in err
     assert not Path(files["out"]).exists()
+
+
+def test_scores_that_cannot_be_written_whole_are_not_written(
+    stoic: RunStoic, net: Network, files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = ("infer", files["net.stoic"], "--input", files["x.npy"], "-o", files["out"])
+    assert stoic(*arguments)[0] == 0
+    before = Path(files["out"]).read_bytes()
+
+    def full(path: Path, data: bytes) -> int:
+        path.open("wb").close()
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    status, _, err = stoic(*arguments)
+    assert status == 2 and "No space left" in err
+    assert Path(files["out"]).read_bytes() == before
+
+
+def test_one_image_and_a_map_are_enough_to_compare(
+    stoic: RunStoic, net: Network, files: Files
+) -> None:
+    stoic("faults", "sample", files["net.stoic"], "--errors", "none", "-o", files["map"])
+    status, _, err = stoic(
+        *("agree", files["net.stoic"], "--input", files["x.npy"], "--n", "1"),
+        *("--faults", files["map"]),
+    )
+    assert status == 0, err
 
 
 def test_an_unexpected_error_is_one_line_too(
