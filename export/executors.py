@@ -4,6 +4,7 @@ With a file it runs that file, float batch norms included, and answers what they
 one it runs the integer graph of the network, on which threshold memories exist too.
 """
 
+import logging
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,13 +21,14 @@ from qonnx.transformation.infer_shapes import InferShapes
 
 from ..sim import container
 from ..sim.exceptions import ArtefactError, InputError
-from ..sim.faults import FaultMap, check_for
+from ..sim.faults import FaultMap, check_for, restrict
 from ..sim.network import Network, check_images
 from .fault_nodes import with_faults
 from .graph import read_model
 from .integer import integer_model
 from .lower import lower_file
 
+_log = logging.getLogger(__name__)
 _ERRORS_ONLY = 3  # onnxruntime's severity scale
 _MAX_BATCH = 1000
 
@@ -67,13 +69,20 @@ class OnnxDevice:
     def inject(self, faults: FaultMap | None) -> None:
         """Put fault nodes on the stored bits; None takes them off.
 
+        A float batch norm stores no threshold. Under a map that hits thresholds the integer graph
+        of the network runs in place of the file.
+
         Raises:
-            InputError: the map is of another network, or the graph does not store what it hits.
+            InputError: the map is of another network.
         """
         network = self._loaded()
+        hits_thresholds = False
         if faults is not None:
             check_for(network, faults)
-        if self._path is None:
+            hits_thresholds = restrict(faults, where=("thresholds",)).n_faults > 0
+        if self._path is None or hits_thresholds:
+            if self._path is not None:
+                _log.info("%s has no thresholds to hit: its integer graph runs", self._path)
             self._model = integer_model(network, faults)
         else:
             model = read_model(self._path)

@@ -59,7 +59,7 @@ def with_faults(model: onnx.ModelProto, faults: FaultMap) -> onnx.ModelProto:
     if others:
         raise InputError(
             f"{others} faults are in threshold memories, which a graph with float batch norms does "
-            "not have; restrict the map to weights, or use the onnx device without a file"
+            "not have; restrict the map to weights"
         )
     stored = [site.weights for site in lowered.sites]
     if len(set(stored)) < len(stored):
