@@ -29,6 +29,7 @@ class Port(Protocol):
 
     def read(self, size: int, timeout_s: float) -> bytes:
         """`size` bytes, fewer when they do not come in time."""
+        ...
 
     def write(self, data: bytes) -> None:
         """Send everything."""

@@ -25,9 +25,11 @@ class Device(Protocol):
 
     def infer(self, images: NDArray[np.generic]) -> NDArray[np.int32]:
         """(n_images, n_classes) int32 scores of (n_images, ...) integer images."""
+        ...
 
     def counters(self) -> dict[str, int]:
         """What the device counted since it was made, e.g. {"images": 10000}."""
+        ...
 
     def close(self) -> None:
         """Release ports, processes and libraries."""

@@ -67,7 +67,7 @@ class BenchJson:
         values = {
             "command": shlex.join(["pytest", *self.config.invocation_params.args]),
             "kit_version": version("stoic"),
-            "simulator": version_of(self.config.getoption("--simulator")),
+            "simulator": version_of(str(self.config.getoption("--simulator"))),
             "seed": self.config.getoption("--bench-seed"),
             "benches": [{"unit": unit, **row} for unit, row in sorted(self.benches.items())],
             "mutants": self.mutants,

@@ -58,7 +58,7 @@ def test_apply_reads_every_stored_bit_through_its_own_cell(map_: FaultMap, seed:
         for j, i in zip(
             rng.integers(0, was.n_outputs, 9), rng.integers(0, was.n_inputs, 9), strict=True
         ):
-            assert after[j, i] == read_cell(map_, cells[j, i], int(before[j, i]))
+            assert after[j, i] == read_cell(map_, int(cells[j, i]), int(before[j, i]))
         if was.thresholds is None or now.thresholds is None:
             continue
         width = LAYOUT.shapes[k].threshold_bits
@@ -157,7 +157,7 @@ def test_maps_that_cannot_be_are_refused() -> None:
         ((zero.astype(np.int64), zero, zero), "flip must be uint64"),
     ):
         with pytest.raises(InputError, match=message):
-            FaultMap(LAYOUT, *planes)
+            FaultMap(LAYOUT, *planes)  # pyright: ignore[reportArgumentType]
     for use in (
         lambda: faults.apply(other, random_map(1)),
         lambda: faults.check_for(other, random_map(1)),

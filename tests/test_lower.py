@@ -6,12 +6,13 @@ from decimal import Decimal, localcontext
 from pathlib import Path
 from typing import Any
 
-import brevitas.nn as qnn
 import numpy as np
 import onnx
 import pytest
 import torch
 from brevitas.export import export_qonnx as brevitas_export
+from brevitas.nn.quant_activation import QuantIdentity
+from brevitas.nn.quant_linear import QuantLinear
 from brevitas.quant import SignedBinaryActPerTensorConst, SignedBinaryWeightPerTensorConst
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -27,7 +28,7 @@ from stoic.sim.bits import pack, unpack
 from stoic.sim.errors import Iid
 from stoic.sim.exceptions import ArtefactError, InputError
 from stoic.sim.memory import Fold, layout_of
-from stoic.sim.network import Dense, Network
+from stoic.sim.network import Dense, Input, Network
 
 GRID = [(i, n) for i in ("bits", "uint8") for n in (1, 7, 63, 64, 65, 100)]
 
@@ -45,10 +46,12 @@ def norm_of_every_kind(rng: np.random.Generator, m: int, n: int, reach: float) -
     gamma[kind == 2] *= np.array([0, -1, 1])[np.arange((kind == 2).sum()) % 3]
     square = kind == 3  # gamma (s - mean) / k + 2 gamma = 0 at s = mean - 2 k
     var[square], mean[square] = (rng.integers(1, 4, m) ** 2)[square], n % 2
-    gamma = gamma.astype(np.float32)
-    beta[square] = 2 * gamma[square]
-    gamma, beta, mean, var = (x.astype(np.float32) for x in (gamma, beta, mean, var))
-    return BatchNorm(gamma, beta, mean, var, eps=float(rng.choice([0.0, np.float32(1e-5)])))
+    scale = gamma.astype(np.float32)
+    beta[square] = 2 * scale[square]
+    eps = (0.0, float(np.float32(1e-5)))[rng.integers(2)]
+    return BatchNorm(
+        scale, beta.astype(np.float32), mean.astype(np.float32), var.astype(np.float32), eps=eps
+    )
 
 
 def random_checkpoint(seed: int, sizes: tuple[int, ...], lanes: Any) -> Checkpoint:
@@ -140,7 +143,7 @@ def random_network(seed: int, lanes: Any, sizes: tuple[int, ...]) -> Network:
     rng = np.random.default_rng(seed)
     layers = []
     for i, (n, m) in enumerate(zip(sizes, sizes[1:], strict=False)):
-        kind = lanes if i == 0 else "bits"
+        kind: Input = lanes if i == 0 else "bits"
         low, high = (-255 * n, 255 * n + 1) if kind == "uint8" else (0, n + 1)
         thresholds = rng.integers(low, high + 1, m, dtype=np.int32)
         last = i == len(sizes) - 2
@@ -176,7 +179,7 @@ def brevitas_sequence(scale: float, dynamo: bool) -> onnx.ModelProto:
         scaling_const = 1.0
 
     def sign() -> torch.nn.Module:
-        return qnn.QuantIdentity(act_quant=SignedBinaryActPerTensorConst)
+        return QuantIdentity(act_quant=SignedBinaryActPerTensorConst)
 
     torch.manual_seed(0)
     norm = torch.nn.BatchNorm1d(9)
@@ -185,12 +188,15 @@ def brevitas_sequence(scale: float, dynamo: bool) -> onnx.ModelProto:
     net = torch.nn.Sequential(
         torch.nn.Flatten(),
         sign(),
-        qnn.QuantLinear(12, 9, bias=False, weight_quant=Weight),
+        QuantLinear(12, 9, bias=False, weight_quant=Weight),
         norm,
         sign(),
-        qnn.QuantLinear(9, 3, bias=False, weight_quant=Unit),
+        QuantLinear(9, 3, bias=False, weight_quant=Unit),
     )
-    return brevitas_export(net.eval(), args=torch.zeros(1, 3, 4), dynamo=dynamo)
+    model: onnx.ModelProto = brevitas_export(  # type: ignore[no-untyped-call]
+        net.eval(), args=torch.zeros(1, 3, 4), dynamo=dynamo
+    )
+    return model
 
 
 def test_reads_raw_files_of_both_exporters_and_absorbs_a_scale_exactly() -> None:

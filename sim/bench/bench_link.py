@@ -126,7 +126,7 @@ class Link:
             bank = int(dut.cfg_bank_o.value)
             self.depth = DEPTHS[bank] if bank < len(DEPTHS) else 0
         if dut.cfg_valid_o.value:
-            address = int(dut.cfg_addr_o.value)
+            bank, address = int(dut.cfg_bank_o.value), int(dut.cfg_addr_o.value)
             assert not self.is_inside, "memories are touched while an image is inside"
             if dut.cfg_write_o.value:
                 self.banks[bank][address] = int(dut.cfg_data_o.value)
