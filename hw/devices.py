@@ -142,7 +142,7 @@ def virtual(at: Setting) -> "VirtualDevice":
 
 def memories_of(at: Setting) -> Layout:
     """Layout of the hardware: the board's folding, or one that is quick to build and simulate."""
-    from ..sim.rtl import default_layout
+    from ..sim.rtl_core import default_layout
 
     return at.folding or default_layout(at.network)
 

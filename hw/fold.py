@@ -1,7 +1,7 @@
 """The folding planner: PE and SIMD of every layer for a board, and what they cost there.
 
 Layers work at the same time on different images, so the slowest one sets the cycles per image
-(`sim.rtl.image_cycles`). A block memory gives at most `ram_width` bits a cycle, so weights kept
+(`rtl_core.image_cycles`). A block memory gives at most `ram_width` bits a cycle, so weights kept
 there are never read faster than the weight-bandwidth bound: weight bits read per image (under uint8
 input once for each of 8 bit planes) / bits that all block memories of the board give in a cycle.
 Only banks of a few words, which are distributed memory or registers, can beat it.
@@ -15,7 +15,7 @@ from functools import lru_cache
 
 from ..sim.exceptions import InputError
 from ..sim.memory import MAX_WIDTH, Fold, Layout, Shape
-from ..sim.rtl import fold_cycles, group, image_cycles, planes
+from ..sim.rtl_core import fold_cycles, group, image_cycles, planes
 from .boards import Board
 
 MAX_FILL = {"ecp5": 0.85, "ice40": 0.88}  # of the logic cells; above, routing seldom ends well

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from ..sim.exceptions import BoardError, StoicError
 from ..sim.memory import Layout, layout_of, shapes_of
 from ..sim.network import Network
-from ..sim.rtl import default_layout
+from ..sim.rtl_core import default_layout
 from . import boards
 from .device import BoardDevice
 from .fold import fold

@@ -1,4 +1,4 @@
-"""What the tools wrote, read into values: statistics, timing, and the memories of a netlist."""
+"""What the tools wrote, read into values: warnings, statistics and timing."""
 
 import json
 from collections import Counter
@@ -9,22 +9,7 @@ from typing import Any
 from ..sim.exceptions import ToolError
 from .boards import Board
 
-# Ports that let a write through when they are 1, of every memory cell that the flows can make.
-WRITE_ENABLES = {
-    "DP16KD": ("WEA", "WEB"),
-    "PDPW16KD": ("CEW",),
-    "TRELLIS_DPR16X4": ("WRE",),
-    "SB_RAM40_4K": ("WCLKE", "WE"),
-}
-CAPACITY = {
-    "DP16KD": 18_432,
-    "PDPW16KD": 18_432,
-    "TRELLIS_DPR16X4": 64,
-    "SB_RAM40_4K": 4_096,
-}  # bits
-BLOCK_RAMS = ("DP16KD", "PDPW16KD", "SB_RAM40_4K")
 FLOPS = ("TRELLIS_FF", "SB_DFF")
-RAM_MODULE = "stoic_ram"
 # What Yosys says of a design that is not what its author thinks it is.
 ALARMS = (
     "multiple conflicting drivers",
@@ -63,30 +48,12 @@ class Route:
     wall_s: float
 
 
-@dataclass(frozen=True)
-class Memory:
-    """One `stoic_ram` of a netlist, and what became of it.
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a file that a tool wrote.
 
-    Attributes:
-        path: of the instance.
-        parent: module in which it stands, e.g. "stoic_pe".
-        bits: that its memory cells hold, pads included; 0 when it has none.
-        flops: flip-flops inside it: output registers, or what the memory was turned into.
-        is_writable: every write enable hangs on a net, not on a constant.
-        is_read: every cell has an output that another cell uses.
-        is_blank: the bitstream gives it no contents.
+    Raises:
+        ToolError: there is none.
     """
-
-    path: str
-    parent: str
-    bits: int
-    flops: int
-    is_writable: bool
-    is_read: bool
-    is_blank: bool
-
-
-def _json(path: Path) -> dict[str, Any]:
     try:
         values = json.loads(path.read_text())
     except (OSError, json.JSONDecodeError) as error:
@@ -99,14 +66,14 @@ def _json(path: Path) -> dict[str, Any]:
 def cell_counts(stat: Path) -> Counter[str]:
     """Cells by type, from the statistics of synthesis."""
     try:
-        return Counter(_json(stat)["design"]["num_cells_by_type"])
+        return Counter(read_json(stat)["design"]["num_cells_by_type"])
     except (KeyError, TypeError) as error:
         raise ToolError(f"{stat}: no cell counts in it") from error
 
 
 def utilisation(stat: Path, report: Path, board: Board) -> Utilisation:
     """Cells after synthesis, and after packing against what the device has."""
-    cells, used = cell_counts(stat), _json(report)["utilization"]
+    cells, used = cell_counts(stat), read_json(report)["utilization"]
     is_ecp5 = board.family == "ecp5"
     logic = used["TRELLIS_COMB" if is_ecp5 else "ICESTORM_LC"]
     ram = used["DP16KD" if is_ecp5 else "ICESTORM_RAM"]
@@ -129,7 +96,7 @@ def route(report: Path, seed: int, wall_s: float) -> Route:
     Raises:
         ToolError: no report, or no clock in it.
     """
-    values = _json(report)
+    values = read_json(report)
     clocks = {name: clock["achieved"] for name, clock in values.get("fmax", {}).items()}
     if not clocks:
         raise ToolError(f"{report}: no clock was timed")
@@ -148,69 +115,6 @@ def _critical_path(values: dict[str, Any], clock: str) -> str:
             delays = f"{logic:.1f} ns logic ({levels} levels) + {routing:.1f} ns routing"
             return f"{start} -> {end}: {delays}"
     return ""
-
-
-def memories(netlist: Path, top: str) -> tuple[Memory, ...]:
-    """Every `stoic_ram` of a flattened netlist, by path.
-
-    Yosys keeps a $scopeinfo cell for each instance that it flattened, even if nothing is left.
-    """
-    cells: dict[str, Any] = _json(netlist)["modules"][top]["cells"]
-    modules = {
-        name: cell["attributes"].get("module_hdlname", cell["attributes"].get("module", ""))
-        for name, cell in cells.items()
-        if cell["type"] == "$scopeinfo" and cell["parameters"]["TYPE"] == "module"
-    }
-    inside: dict[str, list[dict[str, Any]]] = {p: [] for p, m in modules.items() if m == RAM_MODULE}
-    used = set[int]()
-    for name, cell in cells.items():
-        used.update(bit for bit in _bits(cell, "input") if isinstance(bit, int))
-        path = name
-        while path and path not in inside:
-            path = path.rpartition(".")[0]
-        if path and cell["type"] != "$scopeinfo":
-            inside[path].append(cell)
-    return tuple(_memory(path, modules, inside[path], used) for path in sorted(inside))
-
-
-def _memory(
-    path: str, modules: dict[str, str], cells: list[dict[str, Any]], used: set[int]
-) -> Memory:
-    parent = path.rpartition(".")[0]
-    while parent and parent not in modules:
-        parent = parent.rpartition(".")[0]
-    rams = [cell for cell in cells if cell["type"] in CAPACITY]
-    return Memory(
-        path=path,
-        parent=modules.get(parent, ""),
-        bits=sum(CAPACITY[cell["type"]] for cell in rams),
-        flops=sum(cell["type"].startswith(FLOPS) for cell in cells),
-        is_writable=all(_is_writable(cell) for cell in rams),
-        is_read=all(used.intersection(_bits(cell, "output")) for cell in rams),
-        is_blank=not any(
-            "1" in value.removeprefix("0b").removeprefix("0x")
-            for cell in rams
-            for key, value in cell["parameters"].items()
-            if key.startswith("INIT")
-        ),
-    )
-
-
-def _bits(cell: dict[str, Any], direction: str) -> list[int | str]:
-    """What hangs on the ports of that direction: nets are numbers, constants are strings."""
-    directions = cell["port_directions"]
-    return [
-        b
-        for port, bits in cell["connections"].items()
-        if directions[port] == direction
-        for b in bits
-    ]
-
-
-def _is_writable(cell: dict[str, Any]) -> bool:
-    enables = [cell["connections"].get(port, ["0"])[0] for port in WRITE_ENABLES[cell["type"]]]
-    has_net = any(isinstance(bit, int) for bit in enables)
-    return has_net if cell["type"] == "DP16KD" else has_net and "0" not in enables
 
 
 def alarms(log: Path) -> list[str]:

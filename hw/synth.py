@@ -8,12 +8,11 @@ Steps run in the output folder on relative paths: what they make does not depend
 import hashlib
 import json
 import logging
-import re
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from importlib import metadata
@@ -22,27 +21,15 @@ from typing import Any
 
 from ..sim.container import file_sha256, kit_version, write_whole
 from ..sim.exceptions import InputError, ToolError
-from ..sim.memory import KINDS, Layout, to_json
+from ..sim.memory import Layout, to_json
 from .boards import Board, wrapper_verilog
 from .flows import nextpnr
 from .flows.yosys import SYNTH
 from .fold import Prediction, predict
-from .reports import (
-    BLOCK_RAMS,
-    Memory,
-    Route,
-    Utilisation,
-    alarms,
-    cell_counts,
-    memories,
-    route,
-    utilisation,
-)
+from .netlist import check_netlist
+from .reports import Route, Utilisation, route, utilisation
 
 LABEL = "place-and-route estimate"
-WEIGHTS_IN = "stoic_pe"  # the module whose memories hold weights
-THRESHOLDS_IN = "stoic_threshold"  # ... thresholds
-SMALL_BITS = 512  # weight memories up to this may be flip-flops
 
 log = logging.getLogger(__name__)
 
@@ -119,7 +106,7 @@ class Build:
 
 def design_sources(layout: Layout, board: Board) -> dict[str, str]:
     """Everything that the board's top needs: file name -> Verilog text."""
-    from ..sim.rtl import core_sources, core_verilog
+    from ..sim.rtl_core import core_sources, core_verilog
     from .top import top_sources, top_verilog
 
     files = {path.name: path.read_text() for path in [*core_sources(), *top_sources()]}
@@ -165,7 +152,7 @@ def build_design(design: Design, out_dir: Path, seeds: Sequence[int] = (), jobs:
     bitstream = out_dir / f"{design.network}.{'bit' if board.family == 'ecp5' else 'bin'}"
 
     synth_wall_s = _synthesise(design, out_dir, tools)
-    check_netlist(design, out_dir)
+    check_netlist(design.network, design.layout, board, out_dir)
 
     def one_seed(seed: int) -> Route:
         return _route(board, out_dir, seed, tools)
@@ -309,62 +296,3 @@ def _reason(log_file: Path, status: int) -> str:
     errors = [line for line in lines if "ERROR" in line or "Error:" in line]
     last = lines[-1].strip() if lines else "no output"
     return errors[0].strip() if errors else f"status {status}, {last}"
-
-
-def check_netlist(design: Design, out_dir: Path) -> None:
-    """Refuse a netlist that does not fit or whose memories are not the layout's.
-
-    Raises:
-        ToolError: the message names the first thing that is wrong.
-    """
-    board = design.board
-    who = f"{design.network} on {board.name}"
-    if found := alarms(out_dir / "synth.log"):
-        raise ToolError(f"{who}: synthesis warns: {found[0]}")
-    counts = cell_counts(out_dir / "synth.stat.json")
-    needs = {
-        "block memories": (sum(counts[kind] for kind in BLOCK_RAMS), board.ram_count),
-        "LUTs": (counts["LUT4"] + counts["SB_LUT4"], board.luts),
-    }
-    for what, (need, has) in needs.items():
-        if need > has:
-            raise ToolError(f"{who}: does not fit: needs {need} {what}, the board has {has}")
-    for problem in memory_problems(
-        design.layout, memories(out_dir / "synth.netlist.json", board.top)
-    ):
-        raise ToolError(f"{who}: {problem}")
-
-
-def memory_problems(layout: Layout, found: Sequence[Memory]) -> Iterator[str]:
-    """What is wrong with the memories of a netlist.
-
-    Each weight bank of the layout must have a memory of its own, thresholds their tables, and every
-    memory must be written by the host, read by the datapath and left blank by the bitstream.
-    """
-    banks = {kind: [bank for bank in layout.banks if bank.kind == kind] for kind in KINDS}
-    weights = sorted((m for m in found if m.parent == WEIGHTS_IN), key=lambda m: _natural(m.path))
-    tables = [m for m in found if m.parent == THRESHOLDS_IN]
-    if len(weights) != len(banks["weights"]):
-        yield f"the netlist has {len(weights)} weight memories, the layout {len(banks['weights'])}"
-        return
-    for bank, memory in zip(banks["weights"], weights, strict=True):
-        stored = bank.n_words * bank.width
-        if not memory.bits and stored > SMALL_BITS and memory.flops >= stored:
-            yield f"weight memory {memory.path} ({bank.name}) was turned into flip-flops"
-        elif max(memory.bits, memory.flops) < stored:
-            yield f"weight memory {memory.path} ({bank.name}) came out empty, its weights constant"
-    stored = sum(bank.n_words * bank.width for bank in banks["thresholds"])
-    if sum(max(m.bits, m.flops) for m in tables) < stored:
-        yield f"the threshold memories hold less than the {stored} bits of the layout"
-    for memory in found:
-        if not memory.is_writable:
-            yield f"memory {memory.path} is never written: what it holds is constant"
-        if not memory.is_read:
-            yield f"memory {memory.path} is never read"
-        if not memory.is_blank:
-            yield f"memory {memory.path} is initialised by the bitstream"
-
-
-def _natural(path: str) -> list[int | str]:
-    """Sort key in which 2 comes before 10."""
-    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", path)]

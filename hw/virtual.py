@@ -14,7 +14,7 @@ from typing import Literal, Self
 
 from ..sim.exceptions import BoardError, InputError
 from ..sim.memory import Layout
-from ..sim.rtl import core_sources, core_verilog
+from ..sim.rtl_core import core_sources, core_verilog
 from ..sim.verilate import verilate
 from .boards import Board, wrapper_verilog
 from .flows.pll import pll_verilog

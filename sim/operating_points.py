@@ -17,22 +17,18 @@ PATTERNS = ("none", "iid-<percent>%", "iid-p01=<rate>-p10=<rate>")
 class OperatingPoint:
     """What one memory technology under one condition does to a stored bit.
 
+    Faults are independent from cell to cell; a chip is born with its own and keeps them.
+
     Attributes:
         p01: P(read 1 | stored 0).
         p10: P(read 0 | stored 1).
         source: where the rates come from.
-        provisional: True while a rate has no published source; figures that use it say so.
-        persistence: "chip": a cell is born with its faults and keeps them.
-        spatial_law: how the faults lie in the memory.
     """
 
     name: str
     p01: float
     p10: float
     source: str
-    provisional: bool = False
-    persistence: str = "chip"
-    spatial_law: str = "iid"
 
     def model(self, seed: int) -> Iid:
         """The error model from which the chips of this seed are drawn."""

@@ -10,27 +10,8 @@ from .exceptions import InputError, ToolError
 from .faults import FaultMap, check_for, readdress
 from .memory import Layout, bank_words, shapes_of, stored_bits
 from .network import Network, check_images
-from .rtl_core import (
-    core_sources,
-    core_verilog,
-    default_layout,
-    fold_cycles,
-    group,
-    image_cycles,
-    planes,
-)
+from .rtl_core import core_sources, core_verilog, default_layout, fold_cycles
 from .verilate import verilate
-
-__all__ = [
-    "RtlDevice",
-    "core_sources",
-    "core_verilog",
-    "default_layout",
-    "fold_cycles",
-    "group",
-    "image_cycles",
-    "planes",
-]
 
 HARNESS = Path(__file__).parent / "rtl_harness.cpp"
 _PATIENCE = 64

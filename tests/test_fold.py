@@ -8,7 +8,7 @@ from stoic.hw import boards
 from stoic.hw.fold import fold, lacks, layer_cost, memory_blocks, predict, total_cost
 from stoic.sim.exceptions import InputError
 from stoic.sim.memory import Fold, Layout, Shape
-from stoic.sim.rtl import image_cycles
+from stoic.sim.rtl_core import image_cycles
 
 BOARDS = [boards.load(name) for name in boards.names()]
 ULX3S, ICEBREAKER = boards.load("ulx3s-25f"), boards.load("icebreaker")

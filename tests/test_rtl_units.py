@@ -12,7 +12,7 @@ from stoic.sim.bench.runner import Bench, Cosim
 from stoic.sim.errors.iid import Iid
 from stoic.sim.memory import Fold, Shape, layout_of
 from stoic.sim.network import Input, random_network
-from stoic.sim.rtl import core_sources, core_verilog
+from stoic.sim.rtl_core import core_sources, core_verilog
 
 BLOCK_RAM = Path(__file__).parent / "pdpw16kd.v"
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from stoic.hw import boards, synth
+from stoic.hw import boards, netlist, synth
 from stoic.hw.boards import Board
 from stoic.hw.flows import nextpnr
 from stoic.hw.flows.pll import find_pll
-from stoic.hw.reports import Memory, memories
+from stoic.hw.netlist import Memory, memories, memory_problems
 from stoic.hw.synth import Build, Design
 from stoic.sim.exceptions import InputError, ToolError
 from stoic.sim.memory import Fold, Layout, Shape
@@ -84,12 +84,10 @@ def test_refuses_a_clock_that_no_seed_meets(
     assert not build.bitstream.exists()
 
 
-def test_refuses_a_design_that_does_not_fit(
-    build: Build, board: Board, sources: dict[str, str]
-) -> None:
+def test_refuses_a_design_that_does_not_fit(build: Build, board: Board) -> None:
     small = replace(board, ram_count=3)
     with pytest.raises(ToolError, match=r"does not fit: needs \d+ block memories, the board has 3"):
-        synth.check_netlist(design(small, sources), build.bitstream.parent)
+        netlist.check_netlist("tiny", LAYOUT, small, build.bitstream.parent)
 
 
 def test_refuses_weights_that_are_never_written(
@@ -103,9 +101,60 @@ def test_refuses_weights_that_are_never_written(
     assert not list(tmp_path.glob("*.bin"))
 
 
+def test_refuses_weights_of_which_half_are_constant(
+    board: Board, sources: dict[str, str], tmp_path: Path
+) -> None:
+    """The upper half of every word is written 0: the block is there, half of it without use."""
+    half = "{{(SIMD - SIMD / 2){1'b0}}, x_i[SIMD/2-1:0]}"
+    pe = sources["stoic_pe.v"].replace(".wdata_i(x_i)", f".wdata_i({half})")
+    assert pe != sources["stoic_pe.v"]
+    with pytest.raises(
+        ToolError, match=r"L0\.P00\.weights\) lost lanes: of 16 data bits 8 are written"
+    ):
+        synth.build_design(design(board, {**sources, "stoic_pe.v": pe}), tmp_path, (SEED,))
+    assert not list(tmp_path.glob("*.bin"))
+
+
+@pytest.mark.parametrize("bank", range(3))
+@pytest.mark.parametrize(
+    ("port", "bit", "what"),
+    [
+        ("RDATA", 1 << 30, "16 are written, 15 read"),  # a net that nothing reads
+        ("WDATA", "0", "15 are written, 16 read"),
+    ],
+)
+def test_refuses_a_netlist_with_one_lane_cut(
+    build: Build, board: Board, bank: int, port: str, bit: int | str, what: str, tmp_path: Path
+) -> None:
+    found = memories(build.bitstream.parent / "synth.netlist.json", board.top)
+    path = [memory.path for memory in found if memory.parent == "stoic_pe"][bank]
+    values = json.loads((build.bitstream.parent / "synth.netlist.json").read_text())
+    cells = values["modules"][board.top]["cells"]
+    ram = next(c for n, c in cells.items() if n.startswith(path) and c["type"] == "SB_RAM40_4K")
+    lanes = ram["connections"][port]
+    lanes[next(i for i, net in enumerate(lanes) if isinstance(net, int))] = bit
+    (tmp_path / "cut.json").write_text(json.dumps(values))
+    (problem,) = memory_problems(LAYOUT, memories(tmp_path / "cut.json", board.top))
+    assert f"{path} (" in problem
+    assert problem.endswith(f"lost lanes: of 16 data bits {what}")
+
+
+@pytest.mark.parametrize(("n_read", "is_enough"), [(12, True), (11, False)])
+def test_fan_in_below_simd_needs_no_more_lanes_than_inputs(
+    build: Build, board: Board, n_read: int, is_enough: bool
+) -> None:
+    narrow = Layout((Shape(12, 32, "bits", True), SHAPES[1]), LAYOUT.folds)
+    found = [
+        replace(m, n_read=n_read) if m.parent == "stoic_pe" and ".layer0." in m.path else m
+        for m in memories(build.bitstream.parent / "synth.netlist.json", board.top)
+    ]
+    assert (not list(memory_problems(narrow, found))) == is_enough
+
+
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
+        ({"cell_words": 20, "n_written": 48, "n_read": 47}, "of 48 data bits 48 are written"),
         ({"bits": 0, "flops": 768}, "turned into flip-flops"),
         ({"bits": 0, "flops": 0}, "came out empty"),
         ({"is_writable": False}, "never written"),
@@ -118,10 +167,10 @@ def test_names_what_is_wrong_with_a_memory(
     build: Build, board: Board, change: dict[str, object], problem: str
 ) -> None:
     found = list(memories(build.bitstream.parent / "synth.netlist.json", board.top))
-    assert not list(synth.memory_problems(LAYOUT, found))
+    assert not list(memory_problems(LAYOUT, found))
     at = next(i for i, memory in enumerate(found) if memory.parent == "stoic_pe")
     found[at] = Memory(**{**vars(found[at]), **change})
-    assert any(problem in text for text in synth.memory_problems(LAYOUT, found))
+    assert any(problem in text for text in memory_problems(LAYOUT, found))
 
 
 def test_missing_tool_is_one_line(board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
