@@ -15,8 +15,9 @@ from ..sim.campaign import Campaign
 from ..sim.commands import NetworkFile
 from ..sim.memory import Layout, bank_words, stored_bits
 from ..sim.network import Network
-from . import boards, commands, devices, inputs, probe
-from .commands import BoardName, CampaignFile, Data, DataRoot, InputFile, MapFiles, N, Output, Split
+from . import agree_commands, boards, campaign_commands, commands, devices, inputs, probe
+from .campaign_commands import CampaignFile
+from .commands import BoardName, Data, DataRoot, InputFile, MapFiles, N, Output, Split
 from .device import BoardDevice
 from .link import Identity
 
@@ -94,8 +95,10 @@ def run_campaign(file: CampaignFile, url: Url, data_root: DataRoot = None) -> di
 
 def _run_campaign(plan: Campaign, file: Path, url: str, data_root: Path | None) -> dict[str, Any]:
     plan = replace(plan, device=url)
-    found = commands.run_campaign(plan, file, data_root, is_computing=True)
-    same = commands.run_campaign(replace(plan, device="golden"), file, data_root, is_computing=True)
+    found = campaign_commands.run_campaign(plan, file, data_root, is_computing=True)
+    same = campaign_commands.run_campaign(
+        replace(plan, device="golden"), file, data_root, is_computing=True
+    )
     different = [
         row
         for row, other in zip(found["rows"], same["rows"], strict=True)
@@ -144,7 +147,7 @@ def selftest(
         loaded = _load(device, net, layout)
         start = time.perf_counter()
         comparisons = agreement.agree(
-            reference, device, net, maps, images.values, commands.say_comparison
+            reference, device, net, maps, images.values, agree_commands.say_comparison
         )
         seconds = time.perf_counter() - start
         counters = device.counters()
@@ -152,7 +155,7 @@ def selftest(
         identity = _identity(device.identity)
     finally:
         device.close()
-    failure = commands.agree_failure(comparisons, trials)
+    failure = agree_commands.agree_failure(comparisons, trials)
     ran = None
     if campaign_file is not None:
         plan = replace(campaign.load(campaign_file), models=(str(network),), board=board)
@@ -165,13 +168,13 @@ def selftest(
         "images": images.name,
         "n_images": len(images.values),
         "reference": "golden",
-        "maps": commands.map_rows(net, maps, faults),
+        "maps": agree_commands.map_rows(net, maps, faults),
         "comparisons": comparisons,
         "mutants": [{**vars(t), "is_caught": t.is_caught} for t in trials],
         **_totals(comparisons),
         "seconds": seconds,
         "counters": counters,
-        "seeds": sorted({*commands.seeds_of(maps), *(ran["seeds"] if ran else [])}),
+        "seeds": sorted({*agree_commands.seeds_of(maps), *(ran["seeds"] if ran else [])}),
         "campaign": ran,
         "failure": failure or (ran and ran["failure"]),
     }

@@ -64,13 +64,19 @@ COMMANDS: Commands = {
         },
     ),
     "infer": Command("hw.commands:infer", "Integer scores of images on any device."),
-    "agree": Command("hw.commands:agree", "Compare devices with golden, score for score."),
+    "agree": Command("hw.agree_commands:agree", "Compare devices with golden, score for score."),
     "campaign": (
         "Accuracy over error rates and chips.",
         {
-            "run": Command("hw.commands:campaign_run", "Compute the rows that the store lacks."),
-            "show": Command("hw.commands:campaign_show", "Show the points that the store has."),
-            "plot": Command("hw.commands:campaign_plot", "Draw accuracy over bit error rate."),
+            "run": Command(
+                "hw.campaign_commands:campaign_run", "Compute the rows that the store lacks."
+            ),
+            "show": Command(
+                "hw.campaign_commands:campaign_show", "Show the points that the store has."
+            ),
+            "plot": Command(
+                "hw.campaign_commands:campaign_plot", "Draw accuracy over bit error rate."
+            ),
         },
     ),
     "synth": Command("hw.commands:synth", "Build a bitstream and report it."),
