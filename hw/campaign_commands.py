@@ -12,6 +12,7 @@ from ..sim import campaign
 from ..sim import network as networks
 from ..sim.campaign import Campaign
 from ..sim.exceptions import InputError
+from ..sim.points import confusions, point_rows
 from ..sim.store import Row, Store
 from . import devices, inputs
 from .commands import DataRoot
@@ -87,8 +88,8 @@ def run_campaign(
         "n_units": n_units,
         "n_rows": len(rows),
         "n_computed": n_computed,
-        "points": campaign.point_rows(rows),
-        "confusions": campaign.confusions(rows),
+        "points": point_rows(rows),
+        "confusions": confusions(rows),
         "rows": [_row(row) for row in rows],
     }
 

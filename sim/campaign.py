@@ -25,7 +25,7 @@ The same chips are drawn at every rate and the faults nest in the rate, so point
 import hashlib
 import time
 import tomllib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -40,11 +40,12 @@ from .container import kit_version
 from .device import Device
 from .errors import Iid
 from .exceptions import ArtefactError, InputError
-from .intervals import NO_DRAW, Interval, student_t
 from .memory import KINDS, Kind, Layout
 from .network import Network, check_images
 from .operating_points import OperatingPoint
+from .points import confusion_matrix
 from .store import Row, Store, Unit, data_sha256
+from .table import Table
 
 Progress = Callable[[int, int, Row], None]
 """Called after each unit with (done, total, row)."""
@@ -99,34 +100,6 @@ class Campaign:
         return f"{self.data}/{self.split}"
 
 
-_REQUIRED: Any = object()
-
-
-class _Table:
-    """A TOML table whose entries are taken one by one, so that unknown ones can be named."""
-
-    def __init__(self, path: Path, name: str, values: Any) -> None:
-        if not isinstance(values, dict):
-            raise InputError(f"{path}: needs a table [{name}]")
-        self._path, self._name, self._values = path, name, dict(values)
-
-    def take(self, key: str, kind: type, default: Any = _REQUIRED) -> Any:
-        value = self._values.pop(key, default)
-        if value is _REQUIRED:
-            raise InputError(f"{self._path}: [{self._name}] needs {key!r}")
-        if not isinstance(value, kind) or (isinstance(value, bool) and kind is int):
-            raise InputError(
-                f"{self._path}: [{self._name}] {key} must be {kind.__name__}, not {value!r}"
-            )
-        return value
-
-    def finish(self) -> None:
-        if self._values:
-            raise InputError(
-                f"{self._path}: [{self._name}] has unknown keys {sorted(self._values)}"
-            )
-
-
 def load(path: Path) -> Campaign:
     """Read a campaign.
 
@@ -140,8 +113,8 @@ def load(path: Path) -> Campaign:
         raise ArtefactError(f"{path}: not a readable TOML file ({error})") from error
     if unknown := sorted(set(values) - {"campaign", "errors"}):
         raise InputError(f"{path}: unknown tables {unknown}; there are [campaign] and [errors]")
-    head = _Table(path, "campaign", values.get("campaign"))
-    errors = _Table(path, "errors", values.get("errors"))
+    head = Table(path, "campaign", values.get("campaign"))
+    errors = Table(path, "errors", values.get("errors"))
     try:
         points = [
             *(operating_points.from_rates(*_rates([r, r])) for r in errors.take("rates", list, [])),
@@ -316,124 +289,3 @@ def measure(
 def scores_sha256(scores: NDArray[np.int32]) -> str:
     """Hash of integer scores, the same on every device that answers the same."""
     return hashlib.sha256(np.ascontiguousarray(scores, "<i4").data).hexdigest()
-
-
-def confusion_matrix(
-    given: NDArray[np.int64], labels: NDArray[np.generic], n_classes: int
-) -> NDArray[np.int64]:
-    """(n_classes, n_classes) images of each true class (row) given each class (column).
-
-    Raises:
-        InputError: a label is not 0..n_classes-1.
-    """
-    true = np.asarray(labels, np.int64)
-    if true.size and not 0 <= true.min() <= true.max() < n_classes:
-        raise InputError(f"labels must be 0..{n_classes - 1}, not {true.min()}..{true.max()}")
-    counts = np.bincount(true * n_classes + given, minlength=n_classes**2)
-    return np.asarray(counts.reshape(n_classes, n_classes), np.int64)
-
-
-@dataclass(frozen=True)
-class Point:
-    """What the chips of one network under one error model have in common.
-
-    Attributes:
-        errors: the error model and its parameters as in the rows.
-        ber: mean bit error rate (p01 + p10) / 2.
-        mean, std, q05, minimum: of the accuracy over chips, 0..1; std with n - 1, 0 for one chip;
-            q05 is the 5 % quantile, linear between chips.
-        interval: of the mean.
-    """
-
-    network_name: str
-    network_sha256: str
-    device: str
-    errors: dict[str, Any]
-    ber: float
-    n_chips: int
-    n_images: int
-    mean: float
-    std: float
-    q05: float
-    minimum: float
-    interval: Interval
-
-
-def points(rows: Iterable[Row]) -> list[Point]:
-    """One point for each network, device and error model among the rows, in order of appearance."""
-    groups: dict[str, list[Row]] = {}
-    for row in rows:
-        u = row.unit
-        group = (
-            u.network_sha256,
-            u.device,
-            u.layout_sha256,
-            sorted(u.errors.items()),
-            u.images_sha256,
-        )
-        groups.setdefault(repr(group), []).append(row)
-    return [_point(group) for group in groups.values()]
-
-
-def point_rows(rows: Iterable[Row]) -> list[dict[str, Any]]:
-    """The points as flat JSON values, the method of each interval named."""
-    found = []
-    for point in points(rows):
-        values = asdict(point)
-        interval, errors = values.pop("interval"), values.pop("errors")
-        found.append(
-            {
-                "network": values.pop("network_name"),
-                "p01": errors["p01"],
-                "p10": errors["p10"],
-                **values,
-                "low": interval["low"],
-                "high": interval["high"],
-                "confidence": interval["confidence"],
-                "method": interval["method"],
-                "errors": errors,
-            }
-        )
-    return found
-
-
-def confusions(rows: Iterable[Row]) -> list[dict[str, Any]]:
-    """For each network the confusion at its lowest and its highest rate, summed over chips."""
-    by_network: dict[str, dict[float, list[Row]]] = {}
-    for row in rows:
-        ber = (row.unit.errors["p01"] + row.unit.errors["p10"]) / 2
-        by_network.setdefault(row.network_name, {}).setdefault(ber, []).append(row)
-    return [
-        {
-            "network": name,
-            "ber": ber,
-            "n_chips": len(rates[ber]),
-            "n_images": sum(row.unit.n_images for row in rates[ber]),
-            "matrix": np.sum([row.confusion for row in rates[ber]], axis=0).tolist(),
-        }
-        for name, rates in by_network.items()
-        for ber in dict.fromkeys((min(rates), max(rates)))
-    ]
-
-
-def _point(rows: Sequence[Row]) -> Point:
-    accuracy = [row.accuracy for row in rows]
-    unit = rows[0].unit
-    if unit.errors["model"] == "none":
-        interval = Interval(accuracy[0], accuracy[0], 0.95, NO_DRAW)
-    else:
-        interval = student_t(accuracy)
-    return Point(
-        network_name=rows[0].network_name,
-        network_sha256=unit.network_sha256,
-        device=unit.device,
-        errors=unit.errors,
-        ber=(unit.errors["p01"] + unit.errors["p10"]) / 2,
-        n_chips=len(rows),
-        n_images=unit.n_images,
-        mean=float(np.mean(accuracy)),
-        std=float(np.std(accuracy, ddof=1)) if len(accuracy) > 1 else 0.0,
-        q05=float(np.quantile(accuracy, 0.05)),
-        minimum=min(accuracy),
-        interval=interval,
-    )

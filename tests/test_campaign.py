@@ -22,6 +22,7 @@ from stoic.sim.exceptions import ArtefactError, InputError
 from stoic.sim.intervals import student_t
 from stoic.sim.memory import layout_of
 from stoic.sim.network import Network, random_network
+from stoic.sim.points import points
 from stoic.sim.store import Row, Store, Unit
 
 N_IMAGES = 40
@@ -251,7 +252,7 @@ def test_a_wrong_campaign_file_is_named(tmp_path: Path, old: str, new: str, says
 
 def test_points_summarise_their_chips(plan: Campaign) -> None:
     rows = run(plan, GoldenDevice())
-    clean, *noisy = campaign.points(rows)
+    clean, *noisy = points(rows)
     assert clean.interval.low == clean.mean == clean.interval.high and clean.n_chips == 1
     for point in noisy:
         accuracy = [r.n_correct / N_IMAGES for r in rows if r.unit.errors == point.errors]

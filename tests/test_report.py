@@ -21,6 +21,7 @@ from stoic.sim.errors import Iid
 from stoic.sim.exceptions import ArtefactError
 from stoic.sim.network import Network, random_network
 from stoic.sim.operating_points import from_rates
+from stoic.sim.points import confusions, point_rows
 from stoic.sim.report.figures import memory_figure
 from stoic.sim.report.page import page, summary, write_report
 from stoic.sim.report.readme import difference
@@ -122,8 +123,8 @@ def run_campaign(net: Network, folder: Path) -> dict[str, Any]:
         "n_rows": len(rows),
         "device": "golden",
         "seeds": [1],
-        "points": campaign.point_rows(rows),
-        "confusions": campaign.confusions(rows),
+        "points": point_rows(rows),
+        "confusions": confusions(rows),
     }
 
 

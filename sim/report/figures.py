@@ -57,7 +57,7 @@ def accuracy_figure(points: Sequence[Mapping[str, Any]]) -> Figure:
     """Mean accuracy over bit error rate, one line a network, with the interval of the mean as band.
 
     Args:
-        points: as `campaign.point_rows` gives them; those with p01 != p10 are drawn apart.
+        points: as `points.point_rows` gives them; those with p01 != p10 are drawn apart.
     """
     with matplotlib.rc_context(_STYLE):
         figure = _figure(7.2, 4.0)
