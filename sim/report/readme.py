@@ -99,9 +99,9 @@ def _exactness(results: Path) -> Iterable[str]:
 def _hardware(results: Path) -> Iterable[str]:
     yield (
         "| place-and-route estimate | network | LUT4 | logic cells | block RAM | Fmax median, best "
-        "| clock met | cycles/image | images/s |"
+        "| clock met | cycles/image | images/s | of the weight-bandwidth bound |"
     )
-    yield "|---|---|---|---|---|---|---|---|---|"
+    yield "|---|---|---|---|---|---|---|---|---|---|"
     for board in BOARDS:
         found = _read(results / f"synth-{board}.json", f"make synth BOARD={board}")
         used = found["utilisation"]
@@ -111,10 +111,11 @@ def _hardware(results: Path) -> Iterable[str]:
             f"| {used['block_rams']} of {used['block_rams_available']} "
             f"| {found['fmax_mhz_median']:.1f}, {found['fmax_mhz_best']:.1f} MHz "
             f"| {found['clock_mhz_asked']:g} MHz | {found['cycles_per_image']:,} "
-            f"| {found['images_per_s_at_clock']:,} |"
+            f"| {found['images_per_s_at_clock']:,} | {100 * found['bandwidth_share']:.0f} % |"
         )
     yield ""
-    yield "`make synth BOARD=...`; estimates of nextpnr, not silicon."
+    yield "`make synth BOARD=...`; estimates of nextpnr, not silicon. The bound: every weight bit is read"
+    yield "8 times an image under uint8 input, all block memories reading every cycle."
 
 
 def difference(old: str, new: str) -> str:
