@@ -114,8 +114,10 @@ def _hardware(results: Path) -> Iterable[str]:
             f"| {found['images_per_s_at_clock']:,} | {100 * found['bandwidth_share']:.0f} % |"
         )
     yield ""
-    yield "`make synth BOARD=...`; estimates of nextpnr, not silicon. The bound: all block memories read in"
-    yield "every cycle; weights of the uint8 layer are read 8 times an image, once for each bit plane."
+    yield (
+        "`make synth BOARD=...`; estimates of nextpnr, not silicon. The bound: all block memories "
+        "read in every cycle; weights of the uint8 layer are read once for each of 8 bit planes."
+    )
 
 
 def difference(old: str, new: str) -> str:
