@@ -17,8 +17,9 @@ from onnx import NodeProto, TensorProto, helper, numpy_helper
 from ..sim.bits import unpack
 from ..sim.exceptions import InputError
 from ..sim.faults import FaultMap, check_for
+from ..sim.layers import UINT8_MAX, Layer
 from ..sim.memory import Layout, layout_of, threshold_bits
-from ..sim.network import UINT8_MAX, Dense, Network
+from ..sim.network import Network, require_plain
 from .fault_nodes import fault_nodes, read_constants
 from .graph import EXACT_FLOAT32
 
@@ -35,6 +36,7 @@ def integer_model(
     """
     if faults is not None:
         check_for(network, faults)
+    require_plain(network, "the integer graph")
     layout = layout_of(network) if faults is None else faults.layout
     first = network.layers[0]
     reach = max(la.n_inputs * (UINT8_MAX if la.input == "uint8" else 1) for la in network.layers)
@@ -63,7 +65,7 @@ def integer_model(
 
 
 def _cut(
-    graph: "_Builder", layer: Dense, index: int, layout: Layout, faults: FaultMap | None
+    graph: "_Builder", layer: Layer, index: int, layout: Layout, faults: FaultMap | None
 ) -> str:
     """Tensor (n_outputs,) that sums are compared with: 2 theta - n - 1, or theta - 1/2."""
     n_bits = layout.shapes[index].threshold_bits

@@ -26,7 +26,8 @@ from onnx import NodeProto
 from ..sim import container
 from ..sim.bits import pack
 from ..sim.exceptions import ArtefactError, InputError
-from ..sim.network import Dense, Input, Network
+from ..sim.layers import Dense, Input
+from ..sim.network import Network
 from ..sim.thresholds import from_batch_norm
 from .graph import Constant, Graph, attributes, metadata, parse, read_model, refuse
 

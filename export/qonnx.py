@@ -20,7 +20,7 @@ from ..models.checkpoint import Checkpoint
 from ..models.nets import build_model
 from ..sim import container
 from ..sim.faults import FaultMap
-from ..sim.network import Input
+from ..sim.layers import Input
 from .fault_nodes import with_faults
 
 DATA_TYPES: dict[Input, str] = {"uint8": "UINT8", "bits": "BIPOLAR"}

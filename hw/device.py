@@ -19,7 +19,7 @@ from ..sim.exceptions import BoardError, InputError
 from ..sim.faults import FaultMap, check_for, readdress
 from ..sim.golden import classify
 from ..sim.memory import Layout, bank_words, shapes_of, stored_bits
-from ..sim.network import Network, check_images
+from ..sim.network import Network, check_images, require_plain
 from . import link
 from .link import Command, Counters, Frame, Identity, Status
 from .port import Port, RecordingPort, ReplayPort, SerialPort
@@ -86,6 +86,7 @@ class BoardDevice:
             InputError: the network has other shapes than the layout.
             BoardError: the board does not answer, or a word reads back otherwise than written.
         """
+        require_plain(network, self.url)
         if self._layout.shapes != shapes_of(network):
             raise InputError(f"the board's layout is not for the layer shapes of {network.name!r}")
         self._network = network

@@ -11,7 +11,7 @@ from ..sim import container
 from ..sim.device import Device, GoldenDevice
 from ..sim.exceptions import InputError
 from ..sim.memory import Layout, layout_of
-from ..sim.network import Network
+from ..sim.network import Network, require_plain
 
 if TYPE_CHECKING:
     from .device import BoardDevice
@@ -63,6 +63,7 @@ def board_layout(network: Network, board: str) -> Layout:
     from ..sim.memory import shapes_of
     from . import boards, fold
 
+    require_plain(network, f"board {board}")
     return fold.fold(shapes_of(network), boards.load(board))
 
 

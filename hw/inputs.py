@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..sim.exceptions import ArtefactError, InputError
-from ..sim.network import UINT8_MAX, Network, check_images
+from ..sim.network import Network, check_images
 from ..sim.store import data_sha256
 
 SUFFIX = ".stoic"
@@ -69,8 +69,7 @@ def images(
 
 def random_images(network: Network, n: int) -> Images:
     """Images of uniform random elements, the same ones every time."""
-    high = UINT8_MAX if network.layers[0].input == "uint8" else 1
-    values = np.random.default_rng(0).integers(0, high + 1, (n, network.n_inputs))
+    values = np.random.default_rng(0).integers(0, network.image_max + 1, (n, network.n_inputs))
     return Images("random", values.astype(np.uint8), None)
 
 

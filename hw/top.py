@@ -15,8 +15,8 @@ from typing import Literal
 
 from .. import rtl
 from ..sim.exceptions import InputError
+from ..sim.layers import UINT8_MAX
 from ..sim.memory import Layout
-from ..sim.network import UINT8_MAX
 from ..sim.rtl_core import core_sources, core_verilog
 from .link import IDENTITY_BYTES, PAGE_HEAD_BYTES, PROTOCOL, Identity, pack_identity
 

@@ -42,8 +42,10 @@ from ..sim.container import kit_version
 from ..sim.engine import Engine, popcount_limit
 from ..sim.errors import Iid
 from ..sim.exceptions import StoicError
+from ..sim.layers import Layer
 from ..sim.memory import layout_of
-from ..sim.network import Dense, Network, random_network
+from ..sim.network import Network
+from ..sim.random_network import random_network
 
 SIZES = (784, 2048, 2048, 10)
 FASHION_SFC = (784, 256, 256, 256, 10)
@@ -107,7 +109,7 @@ class TorchPeer:
         return torch.cat(out)
 
 
-def _weight_and_bias(layer: Dense) -> tuple[Tensor, Tensor]:
+def _weight_and_bias(layer: Layer) -> tuple[Tensor, Tensor]:
     weight = unpack(layer.weights, layer.n_inputs).astype(np.float32) * 2 - 1
     bias = np.zeros(layer.n_outputs, np.float32)
     if layer.thresholds is not None:  # P >= theta is the same as 2P - n + (n - 2 theta) >= 0

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..sim import container
 from ..sim.bits import Words, n_words
 from ..sim.exceptions import ArtefactError, InputError
-from ..sim.network import INPUTS, Input
+from ..sim.layers import INPUTS, Input
 
 FORMAT = "stoic-checkpoint"
 VERSION = 1

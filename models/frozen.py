@@ -17,8 +17,9 @@ from torch import Tensor, nn
 from ..sim.bits import lane_mask, unpack
 from ..sim.exceptions import InputError
 from ..sim.faults import FaultMap, check_for
+from ..sim.layers import Dense, Layer
 from ..sim.memory import shapes_of
-from ..sim.network import Dense, Network, check_images
+from ..sim.network import Network, check_images, require_plain
 from ..sim.thresholds import from_batch_norm
 from .checkpoint import Checkpoint, load_checkpoint
 from .nets import build_model, encode
@@ -61,6 +62,7 @@ class FrozenMlp(nn.Module):
 
     def __init__(self, network: Network) -> None:
         super().__init__()
+        require_plain(network, "torch")
         for layer in network.layers:
             if max(abs(v) for v in layer.threshold_range) >= _EXACT_IN_FLOAT32:
                 raise InputError(
@@ -109,7 +111,7 @@ class FrozenMlp(nn.Module):
         return self.hidden(x)[-1].to(torch.int32)
 
 
-def _read_thresholds(values: Tensor, layer: Dense, i: int, faults: FaultMap) -> Tensor:
+def _read_thresholds(values: Tensor, layer: Layer, i: int, faults: FaultMap) -> Tensor:
     """(n_outputs,) thresholds as the faulty memory returns them, within the layer's range."""
     cells = faults.layout.threshold_cells(i)  # (n_outputs, n_bits)
     flip, stuck0, stuck1 = (

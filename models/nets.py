@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ..sim.bits import pack, unpack
 from ..sim.exceptions import InputError
-from ..sim.network import Input
+from ..sim.layers import Input
 from .binary import BinaryLinear, PositiveBatchNorm, binary_sign
 from .checkpoint import BatchNorm, Checkpoint, Layer
 

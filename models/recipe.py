@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from ..sim.exceptions import InputError
-from ..sim.network import INPUTS, Input
+from ..sim.layers import INPUTS, Input
 from .data import SOURCES
 
 RECIPES = Path(__file__).parent / "recipes"

@@ -3,7 +3,7 @@
 `_engine.cpp` is built with the package as a plain shared library and called through ctypes, which
 releases the interpreter's lock: one call takes a batch through all layers. The instruction set is
 chosen at run time; every path gives golden's scores bit for bit. What the library trusts (types,
-shapes, ranges) is checked by `Dense`, `Network` and `check_images` before it is called.
+shapes, ranges) is checked by `Layer`, `Network` and `check_images` before it is called.
 """
 
 import ctypes
@@ -21,7 +21,8 @@ from .bits import unpack
 from .device import SoftwareDevice
 from .exceptions import InputError, ToolError
 from .faults import FaultMap
-from .network import Dense, Network, check_images
+from .layers import Layer
+from .network import Network, check_images, require_plain
 
 EnginePath = Literal["auto", "avx512", "avx2", "portable"]
 PATHS: tuple[EnginePath, ...] = ("avx512", "avx2", "portable")  # best first
@@ -103,6 +104,7 @@ class Engine:
     def __init__(self, network: Network, threads: int = 1, path: str = "auto") -> None:
         if threads < 1:
             raise InputError(f"threads must be 1 or more, not {threads}")
+        require_plain(network, "the engine")
         self.network = network
         self.threads = threads
         self.path = resolve_path(path)
@@ -190,7 +192,7 @@ class _Prepared:
     limits: NDArray[np.int32]
 
 
-def _prepare(layer: Dense) -> _Prepared:
+def _prepare(layer: Layer) -> _Prepared:
     is_uint8 = layer.input == "uint8"
     panel = _BYTES_PANEL if is_uint8 else _BITS_PANEL
     n_panels = -(-layer.n_outputs // panel)
@@ -208,7 +210,7 @@ def _prepare(layer: Dense) -> _Prepared:
     return _Prepared(struct, panels, limits)
 
 
-def _bit_panels(layer: Dense, n_panels: int) -> NDArray[np.uint64]:
+def _bit_panels(layer: Layer, n_panels: int) -> NDArray[np.uint64]:
     n_words = layer.weights.shape[1]
     rows = np.zeros((n_panels * _BITS_PANEL, n_words), np.uint64)
     rows[: layer.n_outputs] = layer.weights
@@ -217,7 +219,7 @@ def _bit_panels(layer: Dense, n_panels: int) -> NDArray[np.uint64]:
     return panels
 
 
-def _byte_panels(layer: Dense, n_panels: int) -> NDArray[np.int8]:
+def _byte_panels(layer: Layer, n_panels: int) -> NDArray[np.int8]:
     n_quads = -(-layer.n_inputs // 8) * 2
     rows = np.zeros((n_panels * _BYTES_PANEL, 4 * n_quads), np.int8)
     bits = unpack(layer.weights, layer.n_inputs).view(np.int8)

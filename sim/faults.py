@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 from . import container
 from .bits import Words, n_words, pack, unpack
 from .exceptions import ArtefactError, InputError
+from .layers import Layer
 from .memory import Kind, Layout, from_json, shapes_of, stored_bits, to_json
-from .network import Dense, Network
+from .network import Network
 
 FORMAT = "stoic-faults"
 VERSION = 1
@@ -158,7 +159,7 @@ def apply(network: Network, faults: FaultMap) -> Network:
     """
     layout = faults.layout
     read = faults.read(stored_bits(network, layout))
-    layers: list[Dense] = []
+    layers: list[Layer] = []
     for i, layer in enumerate(network.layers):
         thresholds = layer.thresholds
         if thresholds is not None:

@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 
 from .bits import Words, pack, unpack
 from .exceptions import InputError
-from .network import UINT8_MAX, Dense, Input, Network
+from .layers import UINT8_MAX, Input, Layer
+from .network import Network
 
 Kind = Literal["weights", "thresholds"]
 KINDS: tuple[Kind, ...] = ("weights", "thresholds")
@@ -247,7 +248,7 @@ def layout_of(network: Network, folds: tuple[Fold, ...] | None = None) -> Layout
     return Layout(shapes, folds or tuple(Fold(1, MAX_WIDTH) for _ in shapes))
 
 
-def threshold_bits(layer: Dense, n_bits: int) -> NDArray[np.uint8]:
+def threshold_bits(layer: Layer, n_bits: int) -> NDArray[np.uint8]:
     """(n_outputs, n_bits) two's complement bits of the thresholds, LSB first."""
     if layer.thresholds is None:
         raise InputError(f"layer {layer.name!r} has no thresholds")

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from .exceptions import InputError, ToolError
 from .faults import FaultMap, check_for, readdress
 from .memory import Layout, bank_words, shapes_of, stored_bits
-from .network import Network, check_images
+from .network import Network, check_images, require_plain
 from .rtl_core import core_sources, core_verilog, default_layout, fold_cycles
 from .verilate import verilate
 
@@ -39,6 +39,7 @@ class RtlDevice:
 
     def load(self, network: Network) -> None:
         """Build the core if need be, write the network and read it back; clears faults."""
+        require_plain(network, "the RTL core")
         layout = self._fixed or default_layout(network)
         if layout.shapes != shapes_of(network):
             raise InputError(f"the RTL core is not for the shapes of network {network.name!r}")

@@ -4,8 +4,9 @@ from pathlib import Path
 
 from .. import rtl
 from .exceptions import InputError
+from .layers import UINT8_MAX
 from .memory import Fold, Layout, Shape, layout_of, shapes_of
-from .network import UINT8_MAX, Network
+from .network import Network
 
 DEFAULT_CYCLES = 1500
 MAX_ADDRESSES = (1 << 16) - 1  # depths, too, are told in 16 bits

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .exceptions import InputError
-from .network import UINT8_MAX, Input
+from .layers import UINT8_MAX, Input
 
 _ONE = Fraction(1)
 

@@ -26,7 +26,8 @@ from stoic.sim.device import Device, GoldenDevice
 from stoic.sim.errors import Iid
 from stoic.sim.exceptions import InputError
 from stoic.sim.faults import FaultMap
-from stoic.sim.network import Network, random_network
+from stoic.sim.network import Network
+from stoic.sim.random_network import random_network
 
 ZOO = Path(__file__).parent.parent / "models" / "zoo"
 RATES = ((0.033, 0.033), (0.001, 0.001), (0.10, 0.10), (0.02, 0.10))

@@ -21,8 +21,9 @@ from stoic.sim.device import GoldenDevice
 from stoic.sim.exceptions import ArtefactError, InputError
 from stoic.sim.intervals import student_t
 from stoic.sim.memory import layout_of
-from stoic.sim.network import Network, random_network
+from stoic.sim.network import Network
 from stoic.sim.points import points
+from stoic.sim.random_network import random_network
 from stoic.sim.store import Row, Store, Unit
 
 N_IMAGES = 40

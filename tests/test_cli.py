@@ -16,7 +16,8 @@ import pytest
 from stoic.hw import cli
 from stoic.sim import golden
 from stoic.sim import network as networks
-from stoic.sim.network import Network, random_network
+from stoic.sim.network import Network
+from stoic.sim.random_network import random_network
 
 N_IMAGES = 20
 Files = dict[str, str]

@@ -22,8 +22,10 @@ from stoic.sim.engine import Engine, EngineDevice
 from stoic.sim.errors import Iid
 from stoic.sim.exceptions import InputError, ToolError
 from stoic.sim.faults import FaultMap
+from stoic.sim.layers import Dense, Input
 from stoic.sim.memory import KINDS, Fold, layout_of
-from stoic.sim.network import Dense, Input, Network, random_network
+from stoic.sim.network import Network
+from stoic.sim.random_network import random_network
 
 PATHS = engine.available_paths()
 Images = NDArray[np.uint8]

@@ -27,8 +27,9 @@ from stoic.sim.device import Device
 from stoic.sim.errors import Iid
 from stoic.sim.exceptions import ArtefactError, InputError
 from stoic.sim.faults import FaultMap
+from stoic.sim.layers import Dense
 from stoic.sim.memory import Fold, bank_words, layout_of, stored_bits
-from stoic.sim.network import Dense, Network
+from stoic.sim.network import Network
 
 FOLDS = (Fold(4, 36), Fold(5, 7), Fold(1, 32))
 

@@ -19,7 +19,8 @@ from stoic.sim.errors import Iid
 from stoic.sim.exceptions import ArtefactError, InputError
 from stoic.sim.faults import FaultMap
 from stoic.sim.memory import KINDS, Fold, Layout, layout_of
-from stoic.sim.network import Network, random_network
+from stoic.sim.network import Network
+from stoic.sim.random_network import random_network
 
 FOLDS = (Fold(3, 7), Fold(2, 36), Fold(1, 64))
 NETWORK = random_network((65, 10, 12, 3), "uint8", np.random.default_rng(3))
@@ -321,7 +322,7 @@ def edited(
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
-        (lambda stamp, _: stamp.update(version="2"), "format version 2, this kit reads version 1"),
+        (lambda stamp, _: stamp.update(version="99"), "format version 99, this kit reads version"),
         (lambda stamp, _: stamp.update(format="weather"), "is a 'weather' file"),
         (lambda stamp, _: stamp.clear(), "foreign"),
         (lambda stamp, _: stamp.update(header="[]"), "header must be a JSON object"),

@@ -32,8 +32,9 @@ from stoic.sim.bits import pack, unpack
 from stoic.sim.engine import EngineDevice
 from stoic.sim.errors import Iid
 from stoic.sim.exceptions import ArtefactError, InputError
+from stoic.sim.layers import Input
 from stoic.sim.memory import KINDS, Fold, layout_of
-from stoic.sim.network import Input, save
+from stoic.sim.network import save
 from stoic.sim.thresholds import sign_of_root_sum
 
 ROOT = Path(os.environ["STOIC_DATA"]) if "STOIC_DATA" in os.environ else None

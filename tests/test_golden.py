@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from stoic.sim import golden
 from stoic.sim.bits import pack, unpack
 from stoic.sim.exceptions import InputError
-from stoic.sim.network import MAX_INPUTS, Dense, Input, Network, random_network
+from stoic.sim.layers import MAX_INPUTS, Dense, Input
+from stoic.sim.network import Network
+from stoic.sim.random_network import random_network
 
 FAN_INS = [1, 7, 63, 64, 65, 100]
 Scorer = Callable[[Network, NDArray[np.uint8]], NDArray[np.int32]]

@@ -27,8 +27,9 @@ from stoic.sim import faults as fault_maps
 from stoic.sim.bits import pack, unpack
 from stoic.sim.errors import Iid
 from stoic.sim.exceptions import ArtefactError, InputError
+from stoic.sim.layers import Dense, Input
 from stoic.sim.memory import Fold, layout_of
-from stoic.sim.network import Dense, Input, Network
+from stoic.sim.network import Network
 
 GRID = [(i, n) for i in ("bits", "uint8") for n in (1, 7, 63, 64, 65, 100)]
 

@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 from stoic.sim import memory
 from stoic.sim.bits import Words, unpack
 from stoic.sim.exceptions import InputError
+from stoic.sim.layers import Input
 from stoic.sim.memory import Fold, Layout, bank_words, layout_of, stored_bits
-from stoic.sim.network import Input, Network, random_network
+from stoic.sim.network import Network
+from stoic.sim.random_network import random_network
 
 KIND: tuple[Input, ...] = ("bits", "uint8")
 Writer = Callable[[Network, Layout], list[Words]]

@@ -19,9 +19,10 @@ from stoic.sim.campaign import Campaign
 from stoic.sim.device import GoldenDevice
 from stoic.sim.errors import Iid
 from stoic.sim.exceptions import ArtefactError
-from stoic.sim.network import Network, random_network
+from stoic.sim.network import Network
 from stoic.sim.operating_points import from_rates
 from stoic.sim.points import confusions, point_rows
+from stoic.sim.random_network import random_network
 from stoic.sim.report.figures import memory_figure
 from stoic.sim.report.page import page, summary, write_report
 from stoic.sim.report.readme import difference

@@ -15,7 +15,8 @@ from stoic.sim.errors import Iid
 from stoic.sim.exceptions import InputError, ToolError
 from stoic.sim.faults import FaultMap, apply
 from stoic.sim.memory import Fold, Layout, Shape, bank_words, layout_of, stored_bits
-from stoic.sim.network import Network, random_network
+from stoic.sim.network import Network
+from stoic.sim.random_network import random_network
 from stoic.sim.rtl import RtlDevice
 from stoic.sim.rtl_core import core_sources, core_verilog, fold_cycles, group, image_cycles
 from stoic.sim.verilate import find_iverilog

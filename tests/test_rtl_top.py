@@ -12,8 +12,9 @@ from stoic.hw.top import identity, top_sources, top_verilog
 from stoic.sim import faults, network
 from stoic.sim.bench.runner import Bench, Cosim
 from stoic.sim.errors.iid import Iid
+from stoic.sim.layers import Input
 from stoic.sim.memory import Fold, layout_of
-from stoic.sim.network import Input, random_network
+from stoic.sim.random_network import random_network
 from stoic.sim.rtl_core import core_sources, core_verilog
 
 CLOCK_HZ = 100_000  # so that the silence which ends a damaged frame takes some 1000 cycles

@@ -10,8 +10,9 @@ from stoic import rtl
 from stoic.sim import faults, network
 from stoic.sim.bench.runner import Bench, Cosim
 from stoic.sim.errors.iid import Iid
+from stoic.sim.layers import Input
 from stoic.sim.memory import Fold, Shape, layout_of
-from stoic.sim.network import Input, random_network
+from stoic.sim.random_network import random_network
 from stoic.sim.rtl_core import core_sources, core_verilog
 
 BLOCK_RAM = Path(__file__).parent / "pdpw16kd.v"

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from stoic.sim.exceptions import InputError
-from stoic.sim.network import Input
+from stoic.sim.layers import Input
 from stoic.sim.thresholds import Thresholds, from_batch_norm, sign_of_root_sum
 
 FAN_INS = [1, 7, 63, 64, 65, 100]

@@ -24,7 +24,7 @@ from stoic.sim.errors.iid import Iid
 from stoic.sim.exceptions import ArtefactError, BoardError, InputError
 from stoic.sim.faults import FaultMap, apply, readdress
 from stoic.sim.memory import KINDS, Fold, Layout, bank_words, layout_of, stored_bits
-from stoic.sim.network import random_network
+from stoic.sim.random_network import random_network
 
 pytestmark = pytest.mark.verilator
 

@@ -17,7 +17,7 @@ from .. import faults as fault_maps
 from .. import golden, network
 from ..faults import FaultMap, no_faults
 from ..memory import bank_words, stored_bits
-from ..network import UINT8_MAX, Network
+from ..network import Network
 from . import host
 from .stream import Beat, Stream, assert_quiet, blocked, collect, drive, reset, stream
 from .tally import expect
@@ -41,9 +41,8 @@ def image_bytes(net: Network, images: NDArray[np.uint8]) -> list[bytes]:
 
 def some_images(net: Network, rng: np.random.Generator, n: int = N_IMAGES) -> NDArray[np.uint8]:
     """Random images, the first one empty and the second one full."""
-    high = UINT8_MAX if net.layers[0].input == "uint8" else 1
-    images = rng.integers(0, high + 1, (n, net.n_inputs), dtype=np.uint8)
-    images[0], images[1 % n] = 0, high
+    images = rng.integers(0, net.image_max + 1, (n, net.n_inputs), dtype=np.uint8)
+    images[0], images[1 % n] = 0, net.image_max
     return images
 
 

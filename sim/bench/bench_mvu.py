@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from .. import golden
 from ..bits import pack
+from ..layers import Dense, Input
 from ..memory import Fold, Layout, Shape, bank_words, threshold_bits
-from ..network import Dense, Input
 from . import host
 from .bench_width import words
 from .stream import CLOCK_NS, Beat, Stream, assert_quiet, blocked, collect, drive, reset, stream
