@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from .exceptions import ArtefactError
 
-KIT_FORMAT = 1
+KIT_FORMAT = 2
 """Format of the keys: raised whenever the same unit would give another row."""
 
 _VERSION = 1

@@ -1,27 +1,34 @@
-"""Independent persistent errors: every stored bit has the same chance, a chip keeps its faults."""
+"""Independent errors: every stored bit has the same chance to read wrong."""
 
-import hashlib
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..bits import pack
 from ..exceptions import InputError
 from ..faults import FaultMap
-from ..memory import KINDS, Bank, Kind, Layout
-
-_DRAW_BITS = 53
+from ..memory import Kind, Layout
+from .model import (
+    PERSISTENCES,
+    Persistence,
+    cell_plane,
+    check_rates,
+    check_sample,
+    chip_key,
+    from_turns,
+    provenance,
+)
 
 
 @dataclass(frozen=True)
 class Iid:
     """Independent errors with rates p01 and p10, nested in the rate.
 
-    Every cell of a chip draws one uniform number u. It is faulty in the direction whose rate
-    exceeds u, so the faults at a lower rate are a subset of those at a higher one. Where only one
-    direction exceeds u the cell is stuck: reading a 0 as 1 and a 1 as 1 is being stuck at 1.
+    Every cell draws one uniform number u. It is faulty in the direction whose rate exceeds u, so
+    the faults at a lower rate are a subset of those at a higher one. Where only one direction
+    exceeds u the cell is stuck: reading a 0 as 1 and a 1 as 1 is being stuck at 1.
 
     Source: persistent nested errors after Stutz et al. 2021, MLSys, "Random Bit Error Model".
 
@@ -29,58 +36,43 @@ class Iid:
         p01: P(read 1 | stored 0), 0..1.
         p10: P(read 0 | stored 1), 0..1.
         seed: of the population of chips.
+        persistence: whether u is drawn once for a chip, for each programming or for each image.
     """
+
+    name: ClassVar[str] = "iid"
+    needs_data: ClassVar[bool] = False
 
     p01: float
     p10: float
     seed: int = 0
+    persistence: Persistence = "chip"
 
     def __post_init__(self) -> None:
-        for name in ("p01", "p10"):
-            if not 0.0 <= getattr(self, name) <= 1.0:
-                raise InputError(f"{name} must be 0..1, not {getattr(self, name)!r}")
+        check_rates(p01=self.p01, p10=self.p10)
+        if self.persistence not in PERSISTENCES:
+            raise InputError(f"persistence must be among {PERSISTENCES}, not {self.persistence!r}")
 
     @property
     def ber(self) -> float:
         """Mean bit error rate when 0 and 1 are stored equally often."""
         return (self.p01 + self.p10) / 2
 
-    def sample(self, layout: Layout, chip: int, where: Iterable[Kind] = ("weights",)) -> FaultMap:
-        """Faults of chip number `chip`, in the named kinds of memory.
+    def rates(self) -> tuple[float, float]:
+        """(p01, p10)."""
+        return self.p01, self.p10
 
-        Raises:
-            InputError: an unknown kind of memory, or a negative chip.
-        """
-        kinds = tuple(where)
-        if not set(kinds) <= set(KINDS):
-            raise InputError(f"where must be among {KINDS}, not {kinds}")
-        if chip < 0:
-            raise InputError(f"chip must be 0 or more, not {chip}")
-        below = [np.zeros(layout.n_cells, np.bool_), np.zeros(layout.n_cells, np.bool_)]
-        for bank in layout.banks:
-            if bank.kind in kinds:
-                draws = cell_draws(self.seed, chip, bank)
-                cells = slice(bank.first_cell, bank.first_cell + len(draws))
-                for faulty, rate in zip(below, (self.p01, self.p10), strict=True):
-                    np.less(draws, np.uint64(round(rate * 2**_DRAW_BITS)), out=faulty[cells])
-        turns1, turns0 = (pack(faulty) & layout.stored_mask for faulty in below)
-        return FaultMap(
-            layout,
-            flip=turns1 & turns0,
-            stuck0=turns0 & ~turns1,
-            stuck1=turns1 & ~turns0,
-            provenance={"model": "iid", **asdict(self), "chip": chip, "where": list(kinds)},
-        )
-
-
-def cell_draws(seed: int, chip: int, bank: Bank) -> NDArray[np.uint64]:
-    """(n_words * width,) uniform integers 0..2^53-1, one a cell, that a chip is born with.
-
-    A pure function of (seed, chip, bank, address, bit): cell number `address * width + bit` takes
-    that output of a Philox counter generator keyed with the rest.
-    """
-    name = f"stoic.cell/1/{seed}/{chip}/{bank.name}".encode()
-    key = np.frombuffer(hashlib.sha256(name).digest()[:16], "<u8")
-    raw = np.random.Philox(key=key).random_raw(bank.n_words * bank.width)
-    raw >>= np.uint64(64 - _DRAW_BITS)
-    return np.asarray(raw, np.uint64)
+    def sample(
+        self,
+        layout: Layout,
+        chip: int,
+        where: Iterable[Kind] = ("weights",),
+        *,
+        event: int = 0,
+        stored: NDArray[np.uint8] | None = None,
+    ) -> FaultMap:
+        """Faults of one chip, see `ErrorModel.sample`."""
+        kinds = check_sample(where, chip, event)
+        root = chip_key(self, "stoic.cell/2", chip, event)
+        turns1 = cell_plane(root, layout, kinds, self.p01)
+        turns0 = turns1 if self.p10 == self.p01 else cell_plane(root, layout, kinds, self.p10)
+        return from_turns(layout, turns1, turns0, provenance(self, chip, kinds, event))

@@ -1,0 +1,173 @@
+"""What an error model is, and what all of them share: keys of chips, maps out of planes."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, is_dataclass
+from typing import Any, ClassVar, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import sampling
+from ..bits import Words, n_words
+from ..exceptions import InputError
+from ..faults import FaultMap
+from ..memory import KINDS, Bank, Kind, Layout
+
+Persistence = Literal["chip", "programming", "read"]
+PERSISTENCES: tuple[Persistence, ...] = ("chip", "programming", "read")
+
+
+class ErrorModel(Protocol):
+    """A population of chips whose memory lies in one way: a frozen dataclass of plain values.
+
+    Attributes:
+        name: in the registry, in files and in rows.
+        needs_data: whether `sample` must be told what the cells hold.
+        seed: of the population.
+        persistence: how long faults last: a chip keeps them for life, or they are drawn anew at
+            every programming of the memory, or at every read (in this kit: for every image).
+    """
+
+    name: ClassVar[str]
+    needs_data: ClassVar[bool]
+
+    @property
+    def seed(self) -> int: ...
+
+    @property
+    def persistence(self) -> Persistence: ...
+
+    def rates(self) -> tuple[float, float]:
+        """(p01, p10), the mean over stored cells; p01 is P(read 1 | stored 0)."""
+        ...
+
+    def sample(
+        self,
+        layout: Layout,
+        chip: int,
+        where: Iterable[Kind] = ("weights",),
+        *,
+        event: int = 0,
+        stored: NDArray[np.uint8] | None = None,
+    ) -> FaultMap:
+        """Faults of chip number `chip`, in the named kinds of memory.
+
+        Args:
+            event: number of the programming, or of the image; without effect on what a chip keeps.
+            stored: (n_cells,) what the cells hold, `memory.stored_bits`; where `needs_data`.
+
+        Raises:
+            InputError: an unknown kind of memory, a negative chip or event, or data is missing.
+        """
+        ...
+
+
+def describe(model: ErrorModel) -> dict[str, Any]:
+    """The model as JSON values: its name, its fields and its mean rates."""
+    assert is_dataclass(model) and not isinstance(model, type)
+    p01, p10 = model.rates()
+    return {"model": model.name, **asdict(model), "p01": p01, "p10": p10}
+
+
+def provenance(
+    model: ErrorModel, chip: int, where: Iterable[Kind], event: int = 0
+) -> dict[str, Any]:
+    """Where a map comes from, as JSON values: all that decides it but the layout."""
+    born = {} if model.persistence == "chip" else {"event": event}
+    return {**describe(model), "chip": chip, **born, "where": list(where)}
+
+
+def check_rates(**rates: float) -> None:
+    """Refuse what is no probability.
+
+    Raises:
+        InputError: a rate is not 0..1.
+    """
+    for name, rate in rates.items():
+        if not 0.0 <= rate <= 1.0:
+            raise InputError(f"{name} must be 0..1, not {rate!r}")
+
+
+def check_sample(where: Iterable[Kind], chip: int, event: int) -> tuple[Kind, ...]:
+    """The kinds of memory, once they, chip and event are known to be legal.
+
+    Raises:
+        InputError: an unknown kind of memory, or a negative chip or event.
+    """
+    kinds = tuple(where)
+    if not set(kinds) <= set(KINDS):
+        raise InputError(f"where must be among {KINDS}, not {kinds}")
+    for name, number in (("chip", chip), ("event", event)):
+        if number < 0:
+            raise InputError(f"{name} must be 0 or more, not {number}")
+    return kinds
+
+
+def chip_key(model: ErrorModel, purpose: str, chip: int, event: int) -> sampling.Key:
+    """The key under which a chip draws for one purpose; `bank_key` makes one of a bank of it.
+
+    Models that draw for the purpose "stoic.cell/2" share the cell field: with the same seed and
+    chip their faults are in the same weak cells.
+    """
+    return sampling.key(purpose, model.seed, chip, 0 if model.persistence == "chip" else event)
+
+
+def bank_key(root: sampling.Key, bank: Bank) -> sampling.Key:
+    """The key of one bank under that of a chip."""
+    return sampling.join(root, sampling.key(bank.name))
+
+
+def cell_plane(root: sampling.Key, layout: Layout, kinds: tuple[Kind, ...], p: float) -> Words:
+    """(n_words(n_cells),) cells with u < p of all banks of these kinds; pads may be set."""
+    banks = [bank for bank in layout.banks if bank.kind in kinds]
+    return sampling.planes(
+        root,
+        [sampling.key(bank.name) for bank in banks],
+        [bank.first_cell for bank in banks],
+        [bank.n_words * bank.width for bank in banks],
+        p,
+        layout.n_cells,
+    )
+
+
+def from_turns(
+    layout: Layout, turns1: Words, turns0: Words, provenance: dict[str, Any]
+) -> FaultMap:
+    """The map of cells that read 1 when 0 is stored, and of those that read 0 when 1 is stored.
+
+    Args:
+        turns1, turns0: (n_words(n_cells),) planes of a layout; both set is a flip, one only is
+            stuck. Pads are cleared.
+    """
+    turns1, turns0 = turns1 & layout.stored_mask, turns0 & layout.stored_mask
+    return FaultMap(
+        layout,
+        flip=turns1 & turns0,
+        stuck0=turns0 & ~turns1,
+        stuck1=turns1 & ~turns0,
+        provenance=provenance,
+    )
+
+
+def assemble(
+    layout: Layout,
+    where: Iterable[Kind],
+    planes_of: Callable[[Bank], tuple[Words, Words]],
+    provenance: dict[str, Any],
+) -> FaultMap:
+    """A map put together bank by bank.
+
+    Args:
+        planes_of: (turns1, turns0) of a bank, (n_words(its cells),) each, bit c its cell c: cells
+            that read 1 when 0 is stored, and that read 0 when 1 is stored. Pads are cleared.
+    """
+    kinds = tuple(where)
+    whole = np.zeros((2, n_words(layout.n_cells) + 1), np.uint64)
+    for bank in layout.banks:
+        if bank.kind in kinds:
+            word, shift = divmod(bank.first_cell, 64)
+            for out, part in zip(whole, planes_of(bank), strict=True):
+                out[word : word + len(part)] |= part << np.uint64(shift)
+                if shift:
+                    out[word + 1 : word + 1 + len(part)] |= part >> np.uint64(64 - shift)
+    return from_turns(layout, whole[0, :-1], whole[1, :-1], provenance)
