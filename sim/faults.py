@@ -21,8 +21,9 @@ from . import container
 from .bits import Words, n_words, pack, unpack
 from .exceptions import ArtefactError, InputError
 from .layers import Layer
-from .memory import Kind, Layout, from_json, shapes_of, stored_bits, to_json
+from .memory import Kind, Layout, shapes_of, stored_bits, to_json
 from .network import Network
+from .physical import from_json
 
 FORMAT = "stoic-faults"
 VERSION = 1

@@ -29,7 +29,7 @@ Kind = Literal["weights", "thresholds"]
 KINDS: tuple[Kind, ...] = ("weights", "thresholds")
 MAX_WIDTH = 64
 MAX_PE = 1 << 16  # a forged file must not make memories without end
-_Cell = TypeVar("_Cell", bound=np.generic)
+Cell = TypeVar("Cell", bound=np.generic)
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,7 @@ class Layout:
         ]
         return np.concatenate(parts)
 
-    def rows(self, cells: NDArray[_Cell], layer: int, kind: Kind) -> NDArray[_Cell]:
+    def rows(self, cells: NDArray[Cell], layer: int, kind: Kind) -> NDArray[Cell]:
         """(n_outputs, n_inputs or threshold_bits) cells of each neuron, in logical order.
 
         The same as `cells[self.weight_cells(layer)]` (or `threshold_cells`), without an index
@@ -173,7 +173,7 @@ class Layout:
         by_neuron = banks.transpose(1, 0, 2).reshape(-1, banks.shape[2])
         return by_neuron[: self.shapes[layer].n_outputs, :n_lanes]
 
-    def put_rows(self, cells: NDArray[_Cell], layer: int, kind: Kind, rows: NDArray[_Cell]) -> None:
+    def put_rows(self, cells: NDArray[Cell], layer: int, kind: Kind, rows: NDArray[Cell]) -> None:
         """Write what `rows` reads; clears the pads of these banks."""
         memory, n_lanes = self._memory(layer, kind)
         banks = cells[memory].reshape(self.folds[layer].pe, self.n_folds(layer), -1)
@@ -227,7 +227,13 @@ def to_json(layout: Layout) -> dict[str, Any]:
 
 
 def from_json(values: dict[str, Any]) -> Layout:
-    """The layout that `to_json` wrote."""
+    """The layout that `to_json` wrote of a plain one; `physical.from_json` reads the others.
+
+    Raises:
+        InputError: it holds more than a plain layout has.
+    """
+    if unknown := sorted(set(values) - {"shapes", "folds"}):
+        raise InputError(f"a plain layout has shapes and folds, but no {unknown}")
     return Layout(
         tuple(Shape(**shape) for shape in values["shapes"]),
         tuple(Fold(**fold) for fold in values["folds"]),

@@ -1,0 +1,348 @@
+"""Physical memory: a layout to which check bits, copies or flags were added, or whose words were
+interleaved.
+
+A `Physical` is a `Layout` for everything that looks at banks and cells: error models sample on it,
+fault maps address it, are saved and hashed. It is a plain layout and a chain of steps; each step is
+a few integers, so the file of a fault map holds all of it. What a network's rows are is a question
+for the plain layout under it: `Protection.effective` brings faults down to that.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from math import ceil
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import memory
+from .exceptions import InputError
+from .memory import KINDS, Bank, Cell, Kind, Layout
+
+MAX_COLUMNS = 1 << 16
+MAX_CELLS = 1 << 32  # a forged file must not make memories without end
+
+
+@dataclass(frozen=True)
+class Widen:
+    """Check columns: code words over `group` words of a bank that follow each other.
+
+    Every word of a bank grows by ceil(checks / group) columns above its own; check bit m of a code
+    word stands in its word m // columns, column `width + m % columns`. A code word without a stored
+    bit has no stored check bits. The depth of a bank is rounded up to whole code words.
+
+    Attributes:
+        checks: check bits of a code word, for each bank; 0 leaves the bank as it is.
+    """
+
+    checks: tuple[int, ...]
+    group: int = 1
+    step: str = "widen"
+    name: ClassVar[str] = "widen"
+
+    def columns(self, bank: int) -> int:
+        """Columns added to a bank."""
+        return ceil(self.checks[bank] / self.group)
+
+
+@dataclass(frozen=True)
+class Interleave:
+    """Several words in one row: column b * degree + k of row r is bit b of word r * degree + k.
+
+    Neighbours in a row then belong to different words.
+
+    Attributes:
+        degrees: words in a row, for each bank.
+    """
+
+    degrees: tuple[int, ...]
+    step: str = "interleave"
+    name: ClassVar[str] = "interleave"
+
+
+@dataclass(frozen=True)
+class Copy:
+    """Copies of some words, in banks of their own after the others.
+
+    Attributes:
+        blocks: (bank, first address, words), by bank and address.
+        n_copies: banks of copies for each bank that has a block.
+    """
+
+    blocks: tuple[tuple[int, int, int], ...]
+    n_copies: int
+    step: str = "copy"
+    name: ClassVar[str] = "copy"
+
+
+@dataclass(frozen=True)
+class Flags:
+    """One more bank for each (layer, PE, stored, depth): so many one-bit words, the first stored.
+
+    They stand with the thresholds: small memories, which are victims when thresholds are.
+    """
+
+    banks: tuple[tuple[int, int, int, int], ...]
+    label: str
+    step: str = "flags"
+    name: ClassVar[str] = "flags"
+
+
+Step = Widen | Interleave | Copy | Flags
+_STEPS: dict[str, type[Step]] = {s.name: s for s in (Widen, Interleave, Copy, Flags)}
+
+
+@dataclass(frozen=True)
+class Alike:
+    """Neighbouring banks that a step treats in the same way.
+
+    Attributes:
+        first: index of the first bank.
+        n_banks: how many.
+        under, over: the first bank before and after the step.
+    """
+
+    first: int
+    n_banks: int
+    under: Bank
+    over: Bank
+
+    def old(self, cells: NDArray[Cell]) -> NDArray[Cell]:
+        """(n_banks, n_words, width) view of cells under the step."""
+        return _banks(cells, self.under, self.n_banks)
+
+    def new(self, cells: NDArray[Cell]) -> NDArray[Cell]:
+        """(n_banks, n_words, width) view of cells above the step."""
+        return _banks(cells, self.over, self.n_banks)
+
+
+def _banks(cells: NDArray[Cell], first: Bank, n_banks: int) -> NDArray[Cell]:
+    n = n_banks * first.n_words * first.width
+    return cells[first.first_cell : first.first_cell + n].reshape(
+        n_banks, first.n_words, first.width
+    )
+
+
+@dataclass(frozen=True)
+class Physical(Layout):
+    """A layout after the steps."""
+
+    steps: tuple[Step, ...]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.steps:
+            raise InputError("a physical layout needs at least one step")
+        _check(self.last, self.under)
+
+    @property
+    def last(self) -> Step:
+        """The step that makes this layout of the one under it."""
+        return self.steps[-1]
+
+    @cached_property
+    def under(self) -> Layout:
+        """The layout before the last step."""
+        plain = Layout(self.shapes, self.folds)
+        return extend(plain, *self.steps[:-1])
+
+    @cached_property
+    def banks(self) -> tuple[Bank, ...]:
+        """Every memory; those of the plain layout first, under their names."""
+        cell, found = 0, []
+        for bank in _sizes(self.last, self.under):
+            found.append(replace(bank, first_cell=cell))
+            cell += bank.n_words * bank.width
+        return tuple(found)
+
+    @cached_property
+    def is_stored(self) -> NDArray[np.bool_]:
+        """(n_cells,) True where the cell holds a stored bit: of the network, check, copy or flag."""
+        stored = self.put(self.under.is_stored)
+        match self.last:
+            case Widen(checks, group):
+                for alike in self.alike():
+                    if n := checks[alike.first]:
+                        words = alike.new(stored)
+                        width = alike.under.width
+                        codes = words.reshape(-1, group, words.shape[2])
+                        is_used = codes[:, :, :width].any(axis=(1, 2))
+                        columns = words.shape[2] - width
+                        used = np.arange(group * columns).reshape(group, columns) < n
+                        codes[:, :, width:] = is_used[:, None, None] & used
+            case Flags(banks):
+                for bank, (_, _, n_stored, _) in zip(
+                    self.banks[len(self.under.banks) :], banks, strict=True
+                ):
+                    stored[bank.first_cell : bank.first_cell + n_stored] = True
+        return stored
+
+    def alike(self) -> Iterator[Alike]:
+        """The banks of the layout under this one, in runs that the last step treats alike."""
+        match self.last:
+            case Widen(each) | Interleave(each):
+                keys: list[Any] = list(each)
+            case _:
+                keys = [0] * len(self.under.banks)
+        first = 0
+        old, new = self.under.banks, self.banks
+        shapes = [(b.n_words, b.width, key) for b, key in zip(old, keys, strict=True)]
+        for i in range(1, len(old) + 1):
+            if i == len(old) or shapes[i] != shapes[first]:
+                yield Alike(first, i - first, old[first], new[first])
+                first = i
+
+    def put(self, cells: NDArray[Cell]) -> NDArray[Cell]:
+        """(n_cells,) the cells of the layout under this one in their places and copies; else 0.
+
+        Args:
+            cells: (under.n_cells,) of any type.
+        """
+        if isinstance(self.last, Copy):
+            return np.concatenate([cells, *[cells[self.copied]] * self.last.n_copies])
+        out = np.zeros(self.n_cells, cells.dtype)
+        for alike in self.alike():
+            old, new = alike.old(cells), alike.new(out)
+            n_banks, n_words, width = old.shape
+            if isinstance(self.last, Interleave):
+                degree = self.last.degrees[alike.first]
+                rows = np.zeros((n_banks, new.shape[1], degree, width), cells.dtype)
+                rows.reshape(n_banks, -1, width)[:, :n_words] = old
+                new.reshape(n_banks, -1, width, degree)[:] = rows.transpose(0, 1, 3, 2)
+            else:
+                new[:, :n_words, :width] = old
+        return out
+
+    def get(self, cells: NDArray[Cell]) -> NDArray[Cell]:
+        """(under.n_cells,) the cells that `put` placed; checks, copies and flags are left out."""
+        n_old = self.under.n_cells
+        if isinstance(self.last, Copy | Flags):
+            return cells[:n_old]
+        out = np.empty(n_old, cells.dtype)
+        for alike in self.alike():
+            old, new = alike.old(out), alike.new(cells)
+            n_banks, n_words, width = old.shape
+            if isinstance(self.last, Interleave):
+                degree = self.last.degrees[alike.first]
+                rows = new.reshape(n_banks, -1, width, degree).transpose(0, 1, 3, 2)
+                old[:] = rows.reshape(n_banks, -1, width)[:, :n_words]
+            else:
+                old[:] = new[:, :n_words, :width]
+        return out
+
+    @cached_property
+    def copied(self) -> NDArray[np.int64]:
+        """Cells of the layout under this one that a `Copy` copies, in the order of their copies."""
+        if not isinstance(self.last, Copy):
+            raise InputError(f"a step {self.last.name!r} makes no copies")
+        spans = []
+        for i, address, words in self.last.blocks:
+            bank = self.under.banks[i]
+            start = bank.first_cell + address * bank.width
+            spans.append(np.arange(start, start + words * bank.width))
+        return np.concatenate(spans)
+
+    def _memory(self, layer: int, kind: Kind) -> tuple[slice, int]:
+        raise InputError(
+            "a physical layout has no rows of a network; take Protection.effective of its faults"
+        )
+
+    def weight_cells(self, layer: int) -> NDArray[np.int64]:
+        """Refused, as `rows`: a weight may stand in more than one cell."""
+        self._memory(layer, "weights")
+        raise AssertionError
+
+    def threshold_cells(self, layer: int) -> NDArray[np.int64]:
+        """Refused, as `rows`."""
+        self._memory(layer, "thresholds")
+        raise AssertionError
+
+
+@lru_cache(maxsize=32)
+def extend(layout: Layout, *steps: Step) -> Layout:
+    """The layout after the steps; itself without any. Equal calls share what they worked out."""
+    if not steps:
+        return layout
+    before = layout.steps if isinstance(layout, Physical) else ()
+    return Physical(layout.shapes, layout.folds, (*before, *steps))
+
+
+def from_json(values: dict[str, Any]) -> Layout:
+    """The layout, plain or physical, that `memory.to_json` wrote."""
+    plain = memory.from_json({k: v for k, v in values.items() if k != "steps"})
+    steps = []
+    for entry in values.get("steps", ()):
+        if entry["step"] not in _STEPS:
+            raise InputError(f"step {entry['step']!r} of a layout is unknown to this kit")
+        steps.append(_STEPS[entry["step"]](**{k: _tuples(v) for k, v in entry.items()}))
+    return extend(plain, *steps)
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
+
+
+def _sizes(step: Step, under: Layout) -> list[Bank]:
+    """The banks after a step; their first cells are not yet right."""
+    banks = list(under.banks)
+    match step:
+        case Widen(checks, group):
+            return [
+                replace(
+                    bank,
+                    n_words=ceil(bank.n_words / group) * group if n else bank.n_words,
+                    width=bank.width + step.columns(i),
+                )
+                for i, (bank, n) in enumerate(zip(banks, checks, strict=True))
+            ]
+        case Interleave(degrees):
+            return [
+                replace(bank, n_words=ceil(bank.n_words / d), width=bank.width * d)
+                for bank, d in zip(banks, degrees, strict=True)
+            ]
+        case Copy(blocks, n_copies):
+            words: dict[int, int] = {}
+            for i, _, n in blocks:
+                words[i] = words.get(i, 0) + n
+            return banks + [
+                replace(banks[i], name=f"{banks[i].name}.copy{c}", n_words=n)
+                for c in range(1, n_copies + 1)
+                for i, n in words.items()
+            ]
+        case Flags(flags, label):
+            return banks + [
+                Bank(f"L{layer}.P{pe:02d}.{label}", KINDS[1], layer, pe, depth, 1, 0)
+                for layer, pe, _, depth in flags
+            ]
+
+
+def _check(step: Step, under: Layout) -> None:
+    """Refuse a step that does not fit, before anything is made of it."""
+    n = len(under.banks)
+    match step:
+        case Widen(each, group):
+            is_whole = len(each) == n and all(0 <= m <= MAX_COLUMNS for m in each)
+            is_whole = is_whole and 1 <= group <= MAX_COLUMNS
+        case Interleave(each):
+            is_whole = len(each) == n and all(1 <= d <= MAX_COLUMNS for d in each)
+        case Copy(blocks, n_copies):
+            is_whole = (
+                bool(blocks)
+                and 1 <= n_copies <= MAX_COLUMNS
+                and list(blocks) == sorted(blocks)
+                and all(
+                    0 <= i < n and 0 <= a and 1 <= m and a + m <= under.banks[i].n_words
+                    for i, a, m in blocks
+                )
+            )
+        case Flags(flags):
+            is_whole = all(
+                0 <= layer < len(under.shapes) and 0 <= pe and 0 <= stored <= depth and depth >= 1
+                for layer, pe, stored, depth in flags
+            )
+    if not is_whole or sum(b.n_words * b.width for b in _sizes(step, under)) > MAX_CELLS:
+        raise InputError(f"a step {step.name!r} does not fit its layout of {n} banks")
+    names = [b.name for b in _sizes(step, under)]
+    if len(set(names)) < len(names):  # their cells would be born with the same faults
+        raise InputError(f"a step {step.name!r} was taken before and cannot be taken again")
