@@ -158,7 +158,7 @@ class Physical(Layout):
 
     @cached_property
     def is_stored(self) -> NDArray[np.bool_]:
-        """(n_cells,) True where the cell holds a stored bit: of the network, check, copy or flag."""
+        """(n_cells,) True where a bit is stored: of the network, a check, a copy or a flag."""
         stored = self.put(self.under.is_stored)
         match self.last:
             case Widen(checks, group):
@@ -167,7 +167,7 @@ class Physical(Layout):
                         words = alike.new(stored)
                         width = alike.under.width
                         codes = words.reshape(-1, group, words.shape[2])
-                        is_used = codes[:, :, :width].any(axis=(1, 2))
+                        is_used = np.asarray(codes[:, :, :width].any(axis=(1, 2)))
                         columns = words.shape[2] - width
                         used = np.arange(group * columns).reshape(group, columns) < n
                         codes[:, :, width:] = is_used[:, None, None] & used
