@@ -1,7 +1,7 @@
 """What an error model is, and what all of them share: keys of chips, maps out of planes."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, is_dataclass
+from dataclasses import fields, is_dataclass
 from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
@@ -15,6 +15,8 @@ from ..memory import KINDS, Bank, Kind, Layout
 
 Persistence = Literal["chip", "programming", "read"]
 PERSISTENCES: tuple[Persistence, ...] = ("chip", "programming", "read")
+HERE = {"here": True}
+"""Metadata of a field that is true of this machine only, a folder: no part of a description."""
 
 
 class ErrorModel(Protocol):
@@ -63,10 +65,17 @@ class ErrorModel(Protocol):
 
 
 def describe(model: ErrorModel) -> dict[str, Any]:
-    """The model as JSON values: its name, its fields and its mean rates."""
+    """The model as JSON values: its name, its fields, its mean rates and what has no source."""
     assert is_dataclass(model) and not isinstance(model, type)
+    values = {f.name: getattr(model, f.name) for f in fields(model) if f.metadata != HERE}
     p01, p10 = model.rates()
-    return {"model": model.name, **asdict(model), "p01": p01, "p10": p10}
+    unsourced = {"provisional": text} if (text := provisional(model)) else {}
+    return {"model": model.name, **values, "p01": p01, "p10": p10, **unsourced}
+
+
+def provisional(model: ErrorModel) -> str:
+    """Which constants of the model have no source; "" when all have one."""
+    return str(getattr(model, "provisional", ""))
 
 
 def provenance(

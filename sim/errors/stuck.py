@@ -35,7 +35,6 @@ class Stuck:
 
     name: ClassVar[str] = "stuck"
     needs_data: ClassVar[bool] = False
-    persistence: ClassVar[Persistence] = "chip"
 
     rate: float
     ones: float = 0.5
@@ -43,6 +42,11 @@ class Stuck:
 
     def __post_init__(self) -> None:
         check_rates(rate=self.rate, ones=self.ones)
+
+    @property
+    def persistence(self) -> Persistence:
+        """A chip keeps its faults."""
+        return "chip"
 
     def rates(self) -> tuple[float, float]:
         """(p01, p10): a stored 0 reads wrong when its cell is stuck at 1."""
