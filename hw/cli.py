@@ -61,6 +61,7 @@ COMMANDS: Commands = {
         {
             "sample": Command("hw.commands:faults_sample", "Draw the faults of one chip."),
             "show": Command("sim.commands:faults_show", "Show a fault map."),
+            "list": Command("sim.commands:faults_list", "Show the named operating points."),
         },
     ),
     "infer": Command("hw.commands:infer", "Integer scores of images on any device."),

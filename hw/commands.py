@@ -19,7 +19,7 @@ from ..sim.container import write_whole
 from ..sim.device import Device
 from ..sim.exceptions import BoardError, InputError
 from ..sim.faults import FaultMap
-from ..sim.memory import shapes_of
+from ..sim.memory import shapes_of, stored_bits
 from ..sim.network import Network
 from . import devices, inputs
 
@@ -46,11 +46,13 @@ def faults_sample(
     p01: Annotated[float | None, typer.Option(help="P(read 1 | stored 0).")] = None,
     p10: Annotated[float | None, typer.Option(help="P(read 0 | stored 1).")] = None,
     chip: Annotated[int, typer.Option(min=0, help="Number of the chip.")] = 0,
+    event: Annotated[int, typer.Option(min=0, help="Number of the programming, or image.")] = 0,
     seed: Annotated[int, typer.Option(min=0, help="Of the population of chips.")] = 0,
     where: Annotated[str, typer.Option(help="Kinds of memory, comma-separated.")] = "weights",
     board: BoardName = "",
+    data_root: DataRoot = None,
 ) -> dict[str, Any]:
-    """Draw the faults that one chip is born with, for a network's memories."""
+    """Draw the faults of one chip, for a network's memories."""
     if (errors is None) == (p01 is None and p10 is None):
         raise InputError("give either --errors NAME or --p01 and --p10")
     if errors is not None:
@@ -62,12 +64,15 @@ def faults_sample(
     net = networks.load(network)
     layout = devices.board_layout(net, board)
     kinds = [kind.strip() for kind in where.split(",")]
-    drawn = point.model(seed).sample(layout, chip, kinds)  # type: ignore[arg-type]  # checked there
+    model = point.model(seed, data_root)
+    stored = stored_bits(net, layout) if model.needs_data else None
+    drawn = model.sample(layout, chip, kinds, event=event, stored=stored)  # type: ignore[arg-type]
     fault_maps.save(drawn, output)
     return {
         "map": output,
         "errors": point.name,
         "source": point.source,
+        **({"provisional": point.provisional} if point.provisional else {}),
         **describe(drawn),
         "n_changed_bits": fault_maps.n_changed(net, drawn),
     }

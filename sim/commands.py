@@ -8,6 +8,8 @@ import typer
 
 from . import faults as fault_maps
 from . import network as networks
+from . import operating_points
+from .errors.published import SOURCES
 from .faults import PLANES, FaultMap
 from .memory import Layout
 
@@ -38,6 +40,18 @@ def faults_show(map_file: MapFile) -> dict[str, Any]:
     """Show a fault map: where it came from, and how many cells of each memory are faulty."""
     found = fault_maps.load(map_file)
     return {**describe(found), "memories": memories(found)}
+
+
+def faults_list() -> dict[str, Any]:
+    """Show the named operating points: rates, where faults are, what has no source."""
+    groups = operating_points.named()
+    rows = {group: [point.row() for point in points.values()] for group, points in groups.items()}
+    cited = {row["source"] for points in rows.values() for row in points}
+    return {
+        **rows,
+        "patterns": list(operating_points.PATTERNS),
+        "sources": {cite: text for cite, text in SOURCES.items() if cite in cited},
+    }
 
 
 def describe(faults: FaultMap) -> dict[str, Any]:

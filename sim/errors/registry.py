@@ -1,21 +1,41 @@
 """The error models by name; a new one is one line here."""
 
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 from ..exceptions import InputError
+from .bram_maps import BramReplay
+from .dram import DramLines, DramRetention
+from .fefet import FeFet
 from .iid import Iid
 from .model import ErrorModel
+from .rram import Rram, RramSet
+from .rram_radar import RramReplay
+from .rram_retention import RramRetention
+from .sram import Sram
 from .stuck import Stuck
 
 MODELS: dict[str, type[ErrorModel]] = {
     Iid.name: Iid,
     Stuck.name: Stuck,
+    Rram.name: Rram,
+    RramSet.name: RramSet,
+    RramRetention.name: RramRetention,
+    RramReplay.name: RramReplay,
+    Sram.name: Sram,
+    BramReplay.name: BramReplay,
+    DramLines.name: DramLines,
+    DramRetention.name: DramRetention,
+    FeFet.name: FeFet,
 }
 
 
-def from_json(values: dict[str, Any]) -> ErrorModel:
+def from_json(values: dict[str, Any], data_root: Path | None = None) -> ErrorModel:
     """The model that `describe` wrote down.
+
+    Args:
+        data_root: folder of measured data, for a model that replays them.
 
     Raises:
         InputError: an unknown model, or fields that are missing, unknown or out of range.
@@ -25,9 +45,10 @@ def from_json(values: dict[str, Any]) -> ErrorModel:
         raise InputError(f"errors: model must be among {sorted(MODELS)}, not {name!r}")
     known = {f.name for f in fields(MODELS[name])}  # type: ignore[arg-type]
     given = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k != "model"}
-    for mean in ("p01", "p10"):  # what `describe` adds
-        if mean not in known:
-            given.pop(mean, None)
+    for added in {"p01", "p10", "provisional"} - known:  # by `describe`
+        given.pop(added, None)
+    if "data_root" in known:
+        given["data_root"] = data_root
     if unknown := sorted(set(given) - known):
         raise InputError(f"errors: {name} takes {sorted(known)}, not {unknown}")
     try:
