@@ -7,9 +7,12 @@ the faults that a network still sees; see `protection.py`.
 from .compose import Compose
 from .interleave import Interleaved
 from .nothing import Nothing
+from .polarity import Polarity
 from .protection import Known, Protection
 from .registry import PROTECTIONS, describe, from_json, label
+from .replicate import Replicate
 from .secded import Secded
+from .thresholds import Thresholds
 
 __all__ = [
     "PROTECTIONS",
@@ -17,8 +20,11 @@ __all__ = [
     "Interleaved",
     "Known",
     "Nothing",
+    "Polarity",
     "Protection",
+    "Replicate",
     "Secded",
+    "Thresholds",
     "describe",
     "from_json",
     "label",

@@ -3,8 +3,11 @@
 from dataclasses import dataclass, replace
 from typing import ClassVar, Self
 
+import numpy as np
+
+from ..errors import Iid
 from ..exceptions import InputError
-from ..memory import Layout
+from ..memory import Layout, stored_bits
 from ..network import Network
 from .protection import Cells, Known, Protection
 
@@ -27,13 +30,20 @@ class Compose(Protection):
             raise InputError(f"a composition needs two or more protections, not {len(self.of)}")
 
     def fit(self, network: Network, base: Layout, known: Known) -> Self:
-        """Each fitted to the network that those before it adapted, on the memory they made."""
-        fitted: list[Protection] = []
+        """First what changes the memory, then what adapts the network to the errors left over."""
+        fitted = list(self.of)
         layout = base
-        for protection in self.of:
-            fitted.append(protection.fit(network, layout, known))
-            network = fitted[-1].adapt(network)
-            layout = fitted[-1].layout(network, layout)
+        for i, protection in enumerate(fitted):
+            if not protection.adapts:
+                fitted[i] = protection.fit(network, layout, known)
+                layout = fitted[i].layout(network, layout)
+        memory = tuple(p for p in fitted if not p.adapts)
+        if 0 < len(memory) < len(fitted):
+            known = _left_over(memory, network, base, known)
+        for i, protection in enumerate(fitted):
+            if protection.adapts:
+                fitted[i] = protection.fit(network, base, known)
+                network = fitted[i].adapt(network)
         return replace(self, of=tuple(fitted))
 
     def adapt(self, network: Network) -> Network:
@@ -72,3 +82,22 @@ class Compose(Protection):
         for protection in self.of:
             found.append(protection.layout(network, found[-1]))
         return found
+
+
+def _left_over(
+    memory: tuple[Protection, ...], network: Network, base: Layout, known: Known
+) -> Known:
+    """The rates at which stored bits still read wrong, measured on one calibration chip."""
+    inner = memory[0] if len(memory) == 1 else Compose(memory)
+    map_ = Iid(known.p01, known.p10, seed=known.seed).sample(inner.layout(network, base), 0)
+    stored = stored_bits(network, base)
+    read = inner.effective(network, base, map_).read(stored)
+    is_weight = np.zeros(base.n_cells, np.bool_)
+    for bank in base.banks:
+        if bank.kind == "weights":
+            is_weight[bank.first_cell : bank.first_cell + bank.n_words * bank.width] = True
+    rates = []
+    for bit in (0, 1):
+        of_bit = base.is_stored & is_weight & (stored == bit)
+        rates.append(float((read != stored)[of_bit].mean()) if of_bit.any() else 0.0)
+    return replace(known, p01=rates[0], p10=rates[1])

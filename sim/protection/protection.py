@@ -64,10 +64,12 @@ class Protection:
 
     Attributes:
         name: in the registry.
+        adapts: whether it changes the network and not the memory.
         needs: fields of `Known` that `fit` uses: "rates", "images", "labels".
     """
 
     name: ClassVar[str] = ""
+    adapts: ClassVar[bool] = False
     needs: ClassVar[frozenset[str]] = frozenset()
 
     def fit(self, network: Network, base: Layout, known: Known) -> Self:

@@ -7,11 +7,14 @@ from ..exceptions import InputError
 from .compose import Compose
 from .interleave import Interleaved
 from .nothing import Nothing
+from .polarity import Polarity
 from .protection import Protection
+from .replicate import Replicate
 from .secded import Secded
+from .thresholds import Thresholds
 
 PROTECTIONS: dict[str, type[Protection]] = {
-    p.name: p for p in (Nothing, Secded, Interleaved, Compose)
+    p.name: p for p in (Nothing, Secded, Interleaved, Replicate, Polarity, Thresholds, Compose)
 }
 
 
