@@ -7,6 +7,7 @@ import numpy as np
 
 from ..errors import Iid
 from ..exceptions import InputError
+from ..faults import FaultMap
 from ..memory import Layout, stored_bits
 from ..network import Network
 from .protection import Cells, Known, Protection
@@ -28,6 +29,8 @@ class Compose(Protection):
     def __post_init__(self) -> None:
         if len(self.of) < 2:
             raise InputError(f"a composition needs two or more protections, not {len(self.of)}")
+        if any(isinstance(p, Compose) for p in self.of):
+            raise InputError("a composition inside a composition: write all in one list")
 
     def fit(self, network: Network, base: Layout, known: Known) -> Self:
         """First what changes the memory, then what adapts the network to the errors left over."""
@@ -87,17 +90,23 @@ class Compose(Protection):
 def _left_over(
     memory: tuple[Protection, ...], network: Network, base: Layout, known: Known
 ) -> Known:
-    """The rates at which stored bits still read wrong, measured on one calibration chip."""
+    """What an adaptation may know: errors as they are left over, measured on calibration chips."""
     inner = memory[0] if len(memory) == 1 else Compose(memory)
-    map_ = Iid(known.p01, known.p10, seed=known.seed).sample(inner.layout(network, base), 0)
+    model = Iid(known.p01, known.p10, seed=known.seed)
+    physical = inner.layout(network, base)
     stored = stored_bits(network, base)
-    read = inner.effective(network, base, map_).read(stored)
+
+    def seen(chip: int) -> FaultMap:
+        return inner.effective(network, base, model.sample(physical, chip))
+
+    wrong = seen(0).read(stored) != stored
     is_weight = np.zeros(base.n_cells, np.bool_)
     for bank in base.banks:
         if bank.kind == "weights":
             is_weight[bank.first_cell : bank.first_cell + bank.n_words * bank.width] = True
-    rates = []
-    for bit in (0, 1):
-        of_bit = base.is_stored & is_weight & (stored == bit)
-        rates.append(float((read != stored)[of_bit].mean()) if of_bit.any() else 0.0)
-    return replace(known, p01=rates[0], p10=rates[1])
+    is_weight &= base.is_stored
+    ones = is_weight & (stored == 1)
+    sets = (is_weight, is_weight) if known.p01 == known.p10 else (is_weight & ~ones, ones)
+    rates = [float(wrong[cells].mean()) if cells.any() else 0.0 for cells in sets]
+    is_even = not any(p.is_by_row for p in memory)
+    return replace(known, p01=rates[0], p10=rates[1], is_even=is_even, maps=seen)

@@ -47,6 +47,7 @@ def row_harm(
     for chain in reversed(network.chains):
         first -= len(chain)
         found: list[Floats] = []
+        g = matters
         for layer, x in zip(
             reversed(chain), reversed(inputs[first : first + len(chain)]), strict=True
         ):

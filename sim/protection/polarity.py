@@ -10,7 +10,6 @@ from .. import faults as fault_maps
 from .. import golden
 from ..bits import popcount
 from ..engine import Engine
-from ..errors import Iid
 from ..exceptions import InputError
 from ..memory import Layout
 from ..network import Network
@@ -27,6 +26,10 @@ BY: dict[Per, tuple[By, ...]] = {"row": ("bits", "turns"), "layer": ("accuracy",
 @dataclass(frozen=True)
 class Polarity(Protection):
     """Some rows hold inverted weights; a flag for each row, or each layer, inverts what is read.
+
+    Measured on networks with as many ones as zeros in a row, mixing polarities within a layer does
+    harm: errors then move neighbours apart that they moved together before (docs/protection.md).
+    So layers by accuracy are the default.
 
     Flags stand in small banks beside the thresholds: they are victims when thresholds are, and a
     flag that reads wrong inverts its whole row.
@@ -45,11 +48,12 @@ class Polarity(Protection):
         inverted: rows of each layer that are stored inverted, once chosen.
     """
 
-    per: Per = "row"
-    by: By = "bits"
+    per: Per = "layer"
+    by: By = "accuracy"
     chips: int = 3
     inverted: Rows | None = field(default=None, metadata={"chosen": True})
     name: ClassVar[str] = "polarity"
+    is_by_row: ClassVar[bool] = True
     needs: ClassVar[frozenset[str]] = frozenset({"rates", "images", "labels"})
 
     def __post_init__(self) -> None:
@@ -80,12 +84,12 @@ class Polarity(Protection):
             raise InputError(f"{self.name!r} must be fitted before it is used")
         require_words(base, self.name)
         check_rows(self.inverted, base, self.name)
-        banks = tuple(
-            (layer, pe, *((1, 1) if self.per == "layer" else _n_rows(base, layer, pe)))
-            for _, layer, pe in row_banks(base)
-            if self.per == "row" or pe == 0
-        )
-        return extend(base, Flags(banks, self.name))
+        banks = []
+        for _, layer, pe in row_banks(base):
+            if self.per == "row" or pe == 0:
+                n_rows, depth = (1, 1) if self.per == "layer" else _n_rows(base, layer, pe)
+                banks.append((layer, pe, n_rows, depth))
+        return extend(base, Flags(tuple(banks), self.name))
 
     def encode(self, network: Network, base: Layout, cells: Cells) -> Cells:
         """Rows inverted, flags set."""
@@ -173,7 +177,7 @@ def _by_accuracy(
         for is_inverted in (False, True):
             p01, p10 = (known.p10, known.p01) if is_inverted else (known.p01, known.p10)
             for chip in range(chips):  # the same weak cells; swapped rates are swapped polarity
-                map_ = Iid(p01, p10, seed=known.seed).sample(Layout(base.shapes, base.folds), chip)
+                map_ = replace(known, p01=p01, p10=p10).chip(base, chip)
                 scores = Engine(network).with_faults(fault_maps.restrict(map_, layers=[i]))
                 given = golden.classify(scores.scores(images))
                 wrong[is_inverted] += int((given != labels).sum())

@@ -14,6 +14,7 @@ A protection says which physical memory a plain layout becomes (`layout`), what 
 stored bits. So every device runs a protected network without knowing of it.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
@@ -21,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..bits import n_words, pack
+from ..errors import Iid
 from ..exceptions import InputError
 from ..faults import FaultMap
 from ..memory import KINDS, Kind, Layout, stored_bits
@@ -39,6 +41,9 @@ class Known:
         images: (n, ...) integers for calibration; never those on which accuracy is measured.
         labels: (n,) their classes.
         seed: of the chips that are drawn for calibration; never that of the measured ones.
+        is_even: whether all rows see the same rates.
+        maps: fault map of a calibration chip as the network sees it; else chips are drawn from
+            independent errors of the rates.
     """
 
     p01: float = 0.0
@@ -46,6 +51,8 @@ class Known:
     images: NDArray[np.generic] | None = None
     labels: NDArray[np.generic] | None = None
     seed: int = 1 << 20
+    is_even: bool = True
+    maps: Callable[[int], FaultMap] | None = None
 
     def calibration(self, what: str) -> NDArray[np.generic]:
         """The images.
@@ -57,6 +64,13 @@ class Known:
             raise InputError(f"{what} needs images for calibration")
         return self.images
 
+    def chip(self, base: Layout, chip: int) -> FaultMap:
+        """The map of a calibration chip on the plain layout of `base`."""
+        if self.maps is not None:
+            return self.maps(chip)
+        model = Iid(self.p01, self.p10, seed=self.seed)
+        return model.sample(Layout(base.shapes, base.folds), chip)
+
 
 @dataclass(frozen=True)
 class Protection:
@@ -65,11 +79,13 @@ class Protection:
     Attributes:
         name: in the registry.
         adapts: whether it changes the network and not the memory.
+        is_by_row: whether it leaves some rows with other error rates than others.
         needs: fields of `Known` that `fit` uses: "rates", "images", "labels".
     """
 
     name: ClassVar[str] = ""
     adapts: ClassVar[bool] = False
+    is_by_row: ClassVar[bool] = False
     needs: ClassVar[frozenset[str]] = frozenset()
 
     def fit(self, network: Network, base: Layout, known: Known) -> Self:

@@ -31,6 +31,7 @@ class Replicate(Protection):
     copies: int = 3
     rows: Rows | None = field(default=None, metadata={"chosen": True})
     name: ClassVar[str] = "replicate"
+    is_by_row: ClassVar[bool] = True
     needs: ClassVar[frozenset[str]] = frozenset({"rates", "images", "labels"})
 
     def __post_init__(self) -> None:

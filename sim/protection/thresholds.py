@@ -3,8 +3,8 @@
 Closed form. At rates p01, p10 a sum s reads in the mean as (1 - p01 - p10) s + (p01 - p10) X, with
 X the sum of the inputs (+-1, or 0..255). A threshold is the middle between the greatest sum that
 does not fire and the least that may, 2 theta - n - 1 on bits and theta - 1/2 on uint8: T. It turns
-to T' = (1 - p01 - p10) T + (p01 - p10) mean(X), and the nearest integer theta' of that (a half rounds
-up), within the canonical range. All of it is in exact fractions of the rates as floats hold them.
+to T' = (1 - p01 - p10) T + (p01 - p10) mean(X), and that to the nearest integer theta' (a half
+rounds up) within the canonical range. All of it is in exact fractions of the rates as given.
 
 From data. `chips` chips are drawn at the rates, and layer after layer each neuron takes the integer
 that makes it agree most often with the network without errors, on all chips and images together;
@@ -23,7 +23,6 @@ from numpy.typing import NDArray
 
 from .. import faults as fault_maps
 from .. import golden
-from ..errors import Iid
 from ..exceptions import InputError
 from ..layers import Layer
 from ..memory import Layout, shapes_of
@@ -138,6 +137,8 @@ def agreeing(sums: NDArray[np.int64], fires: NDArray[np.bool_], old: int) -> int
 
 
 def _closed(network: Network, known: Known) -> Tables:
+    if not known.is_even:
+        raise InputError("the closed form knows one pair of rates for all rows; use by = 'data'")
     p01, p10 = Fraction(known.p01), Fraction(known.p10)
     inputs: list[NDArray[np.uint8]] | None = None
     if p01 != p10:
@@ -159,9 +160,7 @@ def _closed(network: Network, known: Known) -> Tables:
 
 def _data(network: Network, base: Layout, known: Known, chips: int) -> Tables:
     images = check_images(network, known.calibration("thresholds by data")[:MAX_IMAGES])
-    model = Iid(known.p01, known.p10, seed=known.seed)
-    plain = Layout(base.shapes, base.folds)
-    faulty = [fault_maps.apply(network, model.sample(plain, chip)) for chip in range(chips)]
+    faulty = [fault_maps.apply(network, known.chip(base, chip)) for chip in range(chips)]
     tables: list[tuple[int, ...]] = []
     encoded = golden.encode(network, images)
     for chain in network.chains:
@@ -170,7 +169,7 @@ def _data(network: Network, base: Layout, known: Known, chips: int) -> Tables:
             if layer.thresholds is None:
                 tables.append(())
                 continue
-            own = [map_.layers[len(tables)] for map_ in faulty]
+            own = [chip.layers[len(tables)] for chip in faulty]
             fires = golden.accumulate(layer, met(layer, x)) >= layer.thresholds
             sums = [golden.accumulate(la, met(la, s)) for la, s in zip(own, seen, strict=True)]
             table = _agreeing_rows(layer, np.concatenate(sums), np.concatenate([fires] * chips))
