@@ -94,11 +94,9 @@ def run_campaign(file: CampaignFile, url: Url, data_root: DataRoot = None) -> di
 
 
 def _run_campaign(plan: Campaign, file: Path, url: str, data_root: Path | None) -> dict[str, Any]:
-    plan = replace(plan, device=url)
-    found = campaign_commands.run_campaign(plan, file, data_root, is_computing=True)
-    same = campaign_commands.run_campaign(
-        replace(plan, device="golden"), file, data_root, is_computing=True
-    )
+    plan = replace(plan, devices=(url,))
+    found = campaign_commands.run_campaign(plan, file, data_root)
+    same = campaign_commands.run_campaign(replace(plan, devices=("golden",)), file, data_root)
     different = [
         row
         for row, other in zip(found["rows"], same["rows"], strict=True)

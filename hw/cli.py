@@ -78,6 +78,12 @@ COMMANDS: Commands = {
             "plot": Command(
                 "hw.campaign_commands:campaign_plot", "Draw accuracy over bit error rate."
             ),
+            "diff": Command(
+                "hw.campaign_commands:campaign_diff", "Compare two stores, or two networks."
+            ),
+            "export": Command(
+                "hw.campaign_commands:campaign_export", "Write the rows as CSV or Parquet."
+            ),
         },
     ),
     "synth": Command("hw.commands:synth", "Build a bitstream and report it."),

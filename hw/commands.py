@@ -10,8 +10,8 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from ..sim import campaign, golden, operating_points
 from ..sim import faults as fault_maps
+from ..sim import golden, operating_points, rows
 from ..sim import network as networks
 from ..sim.agreement import NONE
 from ..sim.commands import NetworkFile, describe
@@ -129,7 +129,7 @@ def infer_on(
         "n_images": len(scores),
         "faults_sha256": NONE if faults is None else faults.sha256,
         "scores": output,
-        "scores_sha256": campaign.scores_sha256(scores),
+        "scores_sha256": rows.scores_sha256(scores),
         "seconds": seconds,
     }
     if images.labels is not None:

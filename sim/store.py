@@ -1,110 +1,47 @@
 """The result store: campaign rows in one SQLite file, addressed by the hash of what decides them.
 
-A row is written in one transaction as soon as it is known, so a killed run loses the unit in flight
-and nothing else. Several processes may work on one store: one that computes a unit holds a byte
-lock in the file `<store>.lock`, which the operating system drops when the process dies.
+A row is written in one transaction as soon as it is known, so a killed run loses the units in
+flight and nothing else. Several processes may work on one store: one that computes a unit holds a
+byte lock in the file `<store>.lock`, which the operating system drops when the process dies.
 """
 
 import fcntl
-import hashlib
 import json
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import fields
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import numpy as np
-from numpy.typing import NDArray
-
 from .exceptions import ArtefactError
+from .rows import Row, Unit
 
-KIT_FORMAT = 2
-"""Format of the keys: raised whenever the same unit would give another row."""
-
-_VERSION = 1
+VERSION = 2
 _APPLICATION_ID = 0x53544F49  # "STOI"
 _BUSY_S = 60.0
 
-
-@dataclass(frozen=True)
-class Unit:
-    """Everything that decides a row: what is run, on what, with which faults.
-
-    Attributes:
-        device: name of the device; of hardware with the hash of its gates.
-        layout_sha256: of the layout whose cells the faults address.
-        errors: the error model and its parameters as JSON values, without the chip.
-        images_name: e.g. "fashion-mnist/test".
-        images_sha256: of the images and labels, see `data_sha256`.
-    """
-
-    network_sha256: str
-    device: str
-    layout_sha256: str
-    errors: dict[str, Any]
-    chip: int
-    images_name: str
-    images_sha256: str
-    n_images: int
-
-    @property
-    def key(self) -> str:
-        """Address of its row, hexadecimal."""
-        values = {**asdict(self), "kit_format": KIT_FORMAT}
-        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
-
-
-@dataclass(frozen=True)
-class Row:
-    """What came out.
-
-    Attributes:
-        confusion: [true class][given class] counts of images.
-        scores_sha256: of the int32 scores, so that rows of two devices compare exactly.
-        n_faults: cells in which something is wrong.
-        n_changed_bits: stored bits of this network that read wrong.
-        wall_time_s: injecting and inferring.
-    """
-
-    unit: Unit
-    network_name: str
-    n_correct: int
-    confusion: list[list[int]]
-    scores_sha256: str
-    faults_sha256: str
-    n_faults: int
-    n_changed_bits: int
-    wall_time_s: float
-    kit_version: str
-    computed_at_utc: str
-
-    @property
-    def accuracy(self) -> float:
-        """Share of the images that were classified correctly, 0..1."""
-        return self.n_correct / self.unit.n_images
-
-
-def data_sha256(images: NDArray[np.uint8], labels: NDArray[np.generic]) -> str:
-    """Hash of shapes and values of images and labels."""
-    digest = hashlib.sha256(f"{images.shape};{labels.shape};".encode())
-    digest.update(np.ascontiguousarray(images).data)
-    digest.update(labels.astype("<i8").tobytes())
-    return digest.hexdigest()
-
-
 _UNIT = tuple(field.name for field in fields(Unit))
 _RESULT = tuple(field.name for field in fields(Row) if field.name != "unit")
-_JSON = ("errors", "confusion")
-_INTEGER = ("chip", "n_images", "n_correct", "n_faults", "n_changed_bits")
+_JSON = ("errors", "protection", "confusion")
+_INTEGER = (
+    *("chip", "event", "n_images", "overhead_bits", "n_stored_bits"),
+    *("n_correct", "n_faults", "n_changed_bits"),
+)
+_KINDS = {
+    **dict.fromkeys(_INTEGER, "INTEGER"),
+    **dict.fromkeys(("p01", "p10", "wall_time_s"), "REAL"),
+}
+_MAY_BE_NULL = ("faults_sha256", "n_faults", "n_changed_bits")
 
 
 def _schema() -> str:
-    kinds = {**dict.fromkeys(_INTEGER, "INTEGER"), "wall_time_s": "REAL"}
-    columns = ", ".join(f"{c} {kinds.get(c, 'TEXT')} NOT NULL" for c in (*_UNIT, *_RESULT))
+    columns = ", ".join(
+        f"{c} {_KINDS.get(c, 'TEXT')}{'' if c in _MAY_BE_NULL else ' NOT NULL'}"
+        for c in (*_UNIT, *_RESULT)
+    )
     return f"CREATE TABLE rows (key TEXT PRIMARY KEY, {columns}) WITHOUT ROWID"
 
 
@@ -139,14 +76,20 @@ class Store:
             if found == 0 and not tables:
                 self._db.execute(_schema())
                 self._db.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
-                self._db.execute(f"PRAGMA user_version = {_VERSION}")
+                self._db.execute(f"PRAGMA user_version = {VERSION}")
             elif found != _APPLICATION_ID:
                 raise ArtefactError(
                     f"{self.path}: an SQLite file, but not a result store of this kit"
                 )
-            elif version != _VERSION:
+            elif version < VERSION:
                 raise ArtefactError(
-                    f"{self.path}: store version {version}, this kit reads version {_VERSION}"
+                    f"{self.path}: store version {version}, this kit reads version {VERSION}; the "
+                    "rows of that kit drew other chips: move the file away and run again"
+                )
+            elif version > VERSION:
+                raise ArtefactError(
+                    f"{self.path}: store version {version} of a newer kit, this one reads version "
+                    f"{VERSION}; use the newer kit or name another store"
                 )
         self._use_wal()
         self._db.execute("PRAGMA synchronous = NORMAL")
@@ -184,36 +127,46 @@ class Store:
             return [self._row(values) for values in self._select("ORDER BY computed_at_utc, key")]
         return [row for unit in units if (row := self.get(unit.key)) is not None]
 
-    def put(self, row: Row) -> None:
-        """Add a row; one that is there already stays as it is."""
-        values = {**asdict(row.unit), **asdict(row)}
+    def put(self, row: Row, *, replace: bool = False) -> None:
+        """Add a row; one that is there already stays as it is, unless it is to be replaced."""
+        values = {**vars(row.unit), **vars(row)}
         cells = [json.dumps(values[c]) if c in _JSON else values[c] for c in (*_UNIT, *_RESULT)]
         marks = ", ".join("?" * (1 + len(cells)))
+        how = "REPLACE" if replace else "IGNORE"
         try:
             with self._transaction():
                 self._db.execute(
-                    f"INSERT OR IGNORE INTO rows VALUES ({marks})", (row.unit.key, *cells)
+                    f"INSERT OR {how} INTO rows VALUES ({marks})", (row.unit.key, *cells)
                 )
         except sqlite3.DatabaseError as error:
             raise ArtefactError(f"{self.path}: cannot be written ({error})") from error
 
-    @contextmanager
-    def claim(self, unit: Unit, *, wait: bool) -> Iterator[bool]:
-        """Hold a unit while it is computed; gives False when another process holds it.
+    def hold(self, unit: Unit, *, wait: bool) -> bool:
+        """Keep other processes from computing a unit until `release`; False when one does already.
 
         Args:
             wait: until the other process is done with it, or dead.
         """
-        offset = int(unit.key[:15], 16)
+        how = fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB)
         try:
-            fcntl.lockf(self._lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB), 1, offset)
+            fcntl.lockf(self._lock, how, 1, _offset(unit))
         except BlockingIOError:
-            yield False
-            return
+            return False
+        return True
+
+    def release(self, unit: Unit) -> None:
+        """Give back what `hold` took."""
+        fcntl.lockf(self._lock, fcntl.LOCK_UN, 1, _offset(unit))
+
+    @contextmanager
+    def claim(self, unit: Unit, *, wait: bool) -> Iterator[bool]:
+        """`hold` as a context; gives False when another process holds the unit."""
+        is_ours = self.hold(unit, wait=wait)
         try:
-            yield True
+            yield is_ours
         finally:
-            fcntl.lockf(self._lock, fcntl.LOCK_UN, 1, offset)
+            if is_ours:
+                self.release(unit)
 
     def _select(self, clause: str, *parameters: str) -> list[tuple[Any, ...]]:
         try:
@@ -247,3 +200,8 @@ class Store:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _offset(unit: Unit) -> int:
+    """Byte of the lock file that stands for a unit; two units in 2^60 share one and take turns."""
+    return int(unit.key[:15], 16)

@@ -1,11 +1,13 @@
 """A campaign computes every row once, whatever kills it and whoever else works on its store."""
 
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -16,18 +18,16 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from stoic.sim import campaign, faults, golden, operating_points
-from stoic.sim.campaign import Campaign
-from stoic.sim.device import GoldenDevice
+from stoic.sim.campaign import Campaign, Job, sources
+from stoic.sim.device import Device, GoldenDevice
 from stoic.sim.exceptions import ArtefactError, InputError
-from stoic.sim.intervals import student_t
 from stoic.sim.memory import layout_of
 from stoic.sim.network import Network
-from stoic.sim.points import points
 from stoic.sim.random_network import random_network
-from stoic.sim.store import Row, Store, Unit
+from stoic.sim.rows import VARYING, Row, Unit, scores_sha256
+from stoic.sim.store import Store
 
 N_IMAGES = 40
-T_975_OF_4 = 2.7764451051977987  # 97.5 % quantile of Student's t, 4 degrees of freedom
 TOML = """
 [campaign]
 models = ["net.stoic"]
@@ -53,20 +53,42 @@ def data() -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     return rng.integers(0, 256, (N_IMAGES, 30)).astype(np.uint8), rng.integers(0, 7, N_IMAGES)
 
 
+def job_of(
+    plan: Campaign, open_device: Callable[[], Device] = GoldenDevice, net: Network | None = None
+) -> Job:
+    """The job of a plan of one network, in which nothing is read from files."""
+    net = net or network()
+    return campaign.make(
+        net,
+        layout_of(net),
+        "golden",
+        open_device,
+        campaign.code_sha256(),
+        "random/test",
+        *data(),
+        plan.errors,
+        plan.victims,
+        plan.protections[0],
+        plan.n_events,
+    )
+
+
 @pytest.fixture
 def plan(tmp_path: Path) -> Campaign:
     (tmp_path / "plan.toml").write_text(TOML)
     return replace(campaign.load(tmp_path / "plan.toml"), store=tmp_path / "rows.sqlite")
 
 
-def run(plan: Campaign, device: GoldenDevice) -> list[Row]:
-    net = network()
+def run(plan: Campaign, device: GoldenDevice, *, is_recomputing: bool = False) -> list[Row]:
     with Store(plan.store) as store:
-        return campaign.run(plan, device, net, layout_of(net), *data(), store)
+        jobs = [job_of(plan, lambda: device)]
+        ran = campaign.run(jobs, plan.rule, store, is_recomputing=is_recomputing)
+        return ran.agenda.rows()
 
 
 def result(row: Row) -> Row:
     """The row without what differs from run to run."""
+    assert set(VARYING) == {"wall_time_s", "computed_at_utc"}
     return replace(row, wall_time_s=0.0, computed_at_utc="")
 
 
@@ -76,14 +98,14 @@ def test_rows_are_what_golden_says_under_the_chips_own_faults(plan: Campaign) ->
     assert len(rows) == 1 + 3 * 5  # at rate 0 nothing is drawn
     changed = set()
     for row in rows:
-        e = row.unit.errors
-        model = operating_points.from_rates(e["p01"], e["p10"]).model(plan.seed)
+        model = operating_points.from_rates(row.p01, row.p10).model(plan.seed)
         drawn = model.sample(layout_of(net), row.unit.chip)
         scores = golden.scores(faults.apply(net, drawn), images)
-        assert row.scores_sha256 == campaign.scores_sha256(scores)
+        assert row.scores_sha256 == scores_sha256(scores)
         assert row.faults_sha256 == drawn.sha256
         assert row.n_correct == (scores.argmax(axis=1) == labels).sum()
         assert np.array(row.confusion).sum() == N_IMAGES
+        assert row.n_changed_bits == faults.n_changed(net, drawn) and row.n_faults == drawn.n_faults
         changed.add(row.scores_sha256)
     assert len(changed) > 10  # the faults matter, or the test proves nothing
 
@@ -93,7 +115,7 @@ def test_a_row_is_never_computed_again(plan: Campaign) -> None:
     rows = run(plan, first)
     assert run(plan, second) == rows
     assert (first.counters()["images"], second.counters()["images"]) == (16 * N_IMAGES, 0)
-    wider = replace(plan, n_chips=6)
+    wider = replace(plan, rule=campaign.fixed(6))
     assert len(run(wider, second)) == 19 and second.counters()["images"] == 3 * N_IMAGES
 
 
@@ -159,15 +181,95 @@ def test_two_processes_share_a_campaign_and_repeat_nothing(plan: Campaign) -> No
     assert len(run(plan, device)) == 16 and device.counters()["images"] == 0
 
 
+# A process that is killed in the middle of `Store.put`, at the statement that it is told.
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+import importlib.util
+spec = importlib.util.spec_from_file_location("test_campaign", sys.argv[1])
+test = importlib.util.module_from_spec(spec); spec.loader.exec_module(test)
+from dataclasses import replace
+plan = replace(test.campaign.load(Path(sys.argv[2])), store=Path(sys.argv[3]))
+seen = 0
+def trace(statement):
+    global seen
+    if statement.startswith(sys.argv[4]):
+        seen += 1
+        if seen == int(sys.argv[5]):
+            os.kill(os.getpid(), signal.SIGKILL)
+with test.Store(plan.store) as store:
+    store._db.set_trace_callback(trace)
+    test.campaign.run([test.job_of(plan)], plan.rule, store)
+"""
+
+
+@pytest.mark.parametrize(
+    ("statement", "number", "n_kept"),
+    [("BEGIN", 3, 2), ("INSERT", 3, 2), ("COMMIT", 3, 2), ("SELECT", 20, 3)],
+)
+def test_a_kill_inside_put_leaves_whole_rows(
+    plan: Campaign, statement: str, number: int, n_kept: int
+) -> None:
+    toml = plan.store.with_name("plan.toml")
+    command = [sys.executable, "-c", KILLED, __file__, str(toml), str(plan.store)]
+    process = subprocess.run([*command, statement, str(number)], timeout=60)
+    assert process.returncode == -signal.SIGKILL
+    with Store(plan.store) as store:
+        kept = store.rows()
+    assert len(kept) == n_kept
+    device = GoldenDevice()
+    rows = run(plan, device)
+    assert device.counters()["images"] == (16 - n_kept) * N_IMAGES
+    assert set(kept_times(kept)) <= set(kept_times(rows)) and len(rows) == 16
+
+
 def test_everything_that_decides_a_row_is_in_its_key() -> None:
-    unit = Unit("net", "golden", "layout", {"model": "iid", "p01": 0.1}, 0, "x/test", "data", 10)
+    model = {"model": "iid", "p01": 0.1}
+    unit = Unit("net", "golden", "layout", model, 0, 0, {"name": "none"}, "x/test", "data", 10)
     others = [replace(unit, errors={"model": "iid", "p01": 0.2})]
+    others.append(replace(unit, protection={"name": "secded"}))
     for field in fields(Unit):
         value = getattr(unit, field.name)
-        if field.name != "errors":
+        if field.name not in ("errors", "protection"):
             changed = value + (1 if isinstance(value, int) else "'")
             others.append(replace(unit, **{field.name: changed}))
     assert len({u.key for u in (unit, *others)}) == 1 + len(fields(Unit))
+
+
+def test_rows_of_other_sources_stand_until_they_are_recomputed(plan: Campaign) -> None:
+    rows = run(plan, GoldenDevice())
+    db = sqlite3.connect(plan.store)
+    stale = "UPDATE rows SET code_sha256 = 'old', scores_sha256 = 'x' WHERE chip = 1"
+    db.execute(stale)
+    db.commit()
+    db.close()
+    device = GoldenDevice()
+    old = run(plan, device)
+    assert device.counters()["images"] == 0
+    assert sum(r.code_sha256 == "old" for r in old) == 3
+    with Store(plan.store) as store:
+        jobs = [job_of(plan, lambda: device)]
+        ran = campaign.run(jobs, plan.rule, store, is_recomputing=True)
+        assert (ran.n_computed, ran.n_recomputed, ran.n_different) == (3, 3, 3)
+        assert [result(r) for r in store.rows([r.unit for r in rows])] == [result(r) for r in rows]
+
+
+def test_the_hash_of_the_sources_covers_what_a_row_comes_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = {p.relative_to(sources._KIT).as_posix() for p in sources.files()}
+    assert names >= {f"sim/{n}" for n in ("golden.py", "engine.py", "_engine.cpp", "faults.py")}
+    assert names >= {"sim/errors/iid.py", "sim/protection/secded.py", "sim/campaign/trial.py"}
+    assert not names & {"sim/points.py", "sim/store.py", "sim/campaign/agenda.py"}
+    kit = tmp_path / "kit"
+    shutil.copytree(sources._KIT / "sim", kit / "sim", ignore=shutil.ignore_patterns("*.so"))
+    monkeypatch.setattr(sources, "_KIT", kit)
+    hash_now = sources.code_sha256.__wrapped__
+    assert hash_now() == campaign.code_sha256()
+    for name, changes in (("golden.py", True), ("errors/iid.py", True), ("points.py", False)):
+        before, path = hash_now(), kit / "sim" / name
+        path.write_text(path.read_text() + "# changed\n")
+        assert (hash_now() != before) == changes
 
 
 def bad_store(path: Path, how: str) -> None:
@@ -181,6 +283,10 @@ def bad_store(path: Path, how: str) -> None:
         path.unlink()
         db = sqlite3.connect(path)
         db.execute("CREATE TABLE cats (name TEXT)")
+        db.close()
+    elif how == "older":
+        db = sqlite3.connect(path)
+        db.execute("PRAGMA user_version = 1")
         db.close()
     elif how == "newer":
         db = sqlite3.connect(path)
@@ -196,7 +302,8 @@ def bad_store(path: Path, how: str) -> None:
         ("corrupt", "not a usable result store"),
         ("text", "not a usable result store"),
         ("foreign", "not a result store of this kit"),
-        ("newer", "version 99"),
+        ("newer", "version 99 of a newer kit"),
+        ("older", "move the file away and run again"),
         ("absent", "no such result store"),
     ],
 )
@@ -235,10 +342,24 @@ def test_a_row_that_was_changed_by_hand_is_refused(plan: Campaign) -> None:
         ("rates = [0, 0.01]", "rates = [1.5]", "p01 must be 0..1"),
         ("[0.02, 0.10]", "[0.02]", "two numbers"),
         ("rram-3.3%", "rram-9%", "errors must be one of rram-3.3%"),
-        ("rates = [0, 0.01]", "rates = [0.033, 0.01]", "error rates is named twice"),
+        ("rates = [0, 0.01]", "rates = [0.033, 0.01]", "error models is named twice"),
         ('["net.stoic"]', '["net.stoic", "net.stoic"]', "models is named twice"),
         ("seed = 7", 'seed = 7\nwhere = [["weights"]]', "where must be among"),
         ("[errors]", "[faults]\n[errors]", r"unknown tables \['faults'\]"),
+        ("chips = 5", "chips = 5\nstop_half_width = 0.01", "not both"),
+        ("chips = 5", "stop_half_width = 0.01", "needs 'max_chips'"),
+        ("chips = 5", "stop_half_width = 0.01\nmax_chips = 5", "min_chips must be 2..max_chips"),
+        ("chips = 5", "chips = 0", "chips must be 1 or more"),
+        ("chips = 5", "chips = 5\nmodels = [{model = 'magic'}]", "model must be one of"),
+        ("chips = 5", "chips = 5\nmodels = [{rate = 0.1}]", "needs 'model'"),
+        ("chips = 5", "chips = 5\nmodels = [{model = 'stuck'}]", "rate"),
+        ("chips = 5", "chips = 5\nmodels = [{model = 'stuck', p = 1}]", r"'p'"),
+        ("chips = 5", "chips = 5\nmodels = [{model='stuck', sweep={rate=[0.1, 2]}}]", "0..1"),
+        ("chips = 5", "chips = 5\nmodels = [{model='stuck', sweep={rate=0.1}}]", "takes a list"),
+        ("chips = 5", "chips = 5\nlayers = ['a']", "must be a list of int"),
+        ("chips = 5", "chips = 5\nevents = 0", "n_events must be 1 or more"),
+        ("n_images = 40", "n_images = 40\nprotections = ['magic']", "must be among"),
+        ("n_images = 40", "n_images = 40\nprotections = []", "at least one of protections"),
         ("[campaign]", "[campaign", "not a readable TOML"),
     ],
 )
@@ -249,32 +370,6 @@ def test_a_wrong_campaign_file_is_named(tmp_path: Path, old: str, new: str, says
     with pytest.raises((InputError, ArtefactError), match=says) as caught:
         campaign.load(path)
     assert str(path) in str(caught.value)
-
-
-def test_points_summarise_their_chips(plan: Campaign) -> None:
-    rows = run(plan, GoldenDevice())
-    clean, *noisy = points(rows)
-    assert clean.interval.low == clean.mean == clean.interval.high and clean.n_chips == 1
-    for point in noisy:
-        accuracy = [r.n_correct / N_IMAGES for r in rows if r.unit.errors == point.errors]
-        assert len(accuracy) == point.n_chips == 5
-        mean, reach = np.mean(accuracy), T_975_OF_4 * np.std(accuracy, ddof=1) / 5**0.5
-        ends = (point.interval.low, point.interval.high)
-        assert ends == pytest.approx((mean - reach, mean + reach))
-        assert point.minimum == min(accuracy) and point.std == pytest.approx(
-            np.std(accuracy, ddof=1)
-        )
-        assert "Student t" in point.interval.method
-
-
-def test_the_interval_covers_the_mean_as_often_as_it_says() -> None:
-    rng = np.random.default_rng(5)
-    hits = [
-        i.low <= 0.5 <= i.high
-        for i in (student_t(list(rng.normal(0.5, 0.1, 5))) for _ in range(2000))
-        if i.low is not None and i.high is not None
-    ]
-    assert len(hits) == 2000 and 0.935 < np.mean(hits) < 0.965
 
 
 RATE = st.floats(0, 1, allow_nan=False)

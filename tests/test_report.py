@@ -20,7 +20,6 @@ from stoic.sim.device import GoldenDevice
 from stoic.sim.errors import Iid
 from stoic.sim.exceptions import ArtefactError
 from stoic.sim.network import Network
-from stoic.sim.operating_points import from_rates
 from stoic.sim.points import confusions, point_rows
 from stoic.sim.random_network import random_network
 from stoic.sim.report.figures import memory_figure
@@ -104,20 +103,24 @@ def run_campaign(net: Network, folder: Path) -> dict[str, Any]:
     plan = Campaign(
         name="c",
         models=("n",),
-        data="random",
+        data=("random",),
         split="test",
         n_images=20,
-        device="golden",
+        devices=("golden",),
         board="",
         store=folder / "c.sqlite",
-        points=tuple(from_rates(*p) for p in ((0.0, 0.0), (0.1, 0.1), (0.0, 0.2))),
-        n_chips=3,
+        errors=tuple(campaign.from_rates(*p, seed=1) for p in ((0.0, 0.0), (0.1, 0.1), (0.0, 0.2))),
+        rule=campaign.fixed(3),
         seed=1,
     )
     rng = np.random.default_rng(3)
     images, labels = rng.integers(0, 256, (20, 30)).astype(np.uint8), rng.integers(0, 5, 20)
     with Store(plan.store) as store:
-        rows = campaign.run(plan, GoldenDevice(), net, memory.layout_of(net), images, labels, store)
+        job = campaign.make(
+            *(net, memory.layout_of(net), "golden", GoldenDevice, campaign.code_sha256()),
+            *("random/test", images, labels, plan.errors),
+        )
+        rows = campaign.run([job], plan.rule, store).agenda.rows()
     return {
         "images": "random/test",
         "n_images": 20,

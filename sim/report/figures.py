@@ -18,6 +18,7 @@ from ..faults import FaultMap
 
 INK, LINE = "#1b2430", "#d5dbe3"
 SERIES = ("#0a66c2", "#c2500a", "#3c7d22", "#8a3fb0")
+STYLES = ("-", "--", ":", "-.")
 # In the page these colours become variables, so that the figures follow its light or dark scheme.
 VARIABLES = {INK: "currentColor", LINE: "var(--line)"} | {
     colour: f"var(--series-{i})" for i, colour in enumerate(SERIES, 1)
@@ -53,25 +54,29 @@ def _figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")
 
 
+_LINE = ("network", "device", "model", "place", "protection")
+"""What makes two points belong to two lines, where the points say it."""
+
+
 def accuracy_figure(points: Sequence[Mapping[str, Any]]) -> Figure:
-    """Mean accuracy over bit error rate, one line a network, with the interval of the mean as band.
+    """Mean accuracy over bit error rate, with the interval of the mean as band.
+
+    One line for each network, device, error model, part of the memory and protection. A line that
+    rests on numbers without a source is called provisional.
 
     Args:
-        points: as `points.point_rows` gives them; those with p01 != p10 are drawn apart.
+        points: as `points.point_rows` gives them. Independent errors with p01 != p10 are drawn
+            apart, and points without errors belong to every line of their network.
     """
     with matplotlib.rc_context(_STYLE):
         figure = _figure(7.2, 4.0)
         ax = figure.subplots()
-        names = list(dict.fromkeys((p["network"], p["device"]) for p in points))
-        has_devices = len({device for _, device in names}) > 1
-        for i, name in enumerate(names):
+        for i, (label, own) in enumerate(_lines(points)):
             colour = SERIES[i % len(SERIES)]
-            own = sorted((p for p in points if (p["network"], p["device"]) == name), key=_ber)
-            label = " on ".join(name) if has_devices else name[0]
-            even = [p for p in own if p["p01"] == p["p10"]]
-            odd = [p for p in own if p["p01"] != p["p10"]]
+            even = [p for p in own if p["p01"] == p["p10"] or p.get("model") not in (None, "iid")]
+            odd = [p for p in own if p not in even]
             if even:
-                _line(ax, even, colour, label)
+                _line(ax, even, colour, label, STYLES[i // len(SERIES) % len(STYLES)])
             if odd:
                 _dots(ax, odd, colour, f"{label}, p01 ≠ p10")
         ax.set_xlabel("bit error rate of the stored bits, (p01 + p10) / 2, %")
@@ -79,6 +84,30 @@ def accuracy_figure(points: Sequence[Mapping[str, Any]]) -> Figure:
         ax.set_xlim(left=-0.15)
         figure.legend(loc="outside upper left", ncols=2)
     return figure
+
+
+def _lines(
+    points: Sequence[Mapping[str, Any]],
+) -> list[tuple[str, list[Mapping[str, Any]]]]:
+    """(label, points in order of their rate) of each line; the label says in what lines differ."""
+    lines: dict[tuple[str, ...], list[Mapping[str, Any]]] = {}
+    for p in points:
+        if p.get("model") != "none":
+            lines.setdefault(tuple(str(p.get(k, "")) for k in _LINE), []).append(p)
+    for p in (p for p in points if p.get("model") == "none"):
+        key = tuple(str(p.get(k, "")) for k in _LINE)
+        own = [k for k in lines if (*k[:2], k[4]) == (*key[:2], key[4])]
+        for line in own or [key]:
+            lines.setdefault(line, []).append(p)
+    differ = [k for k in range(1, len(_LINE)) if len({line[k] for line in lines}) > 1]
+    found = []
+    for line, of_line in lines.items():
+        label = " on ".join(line[:2]) if 1 in differ else line[0]
+        label = ", ".join([label, *(line[k] or "all layers" for k in differ if k > 1)])
+        if any(p.get("provisional") for p in of_line):
+            label += " (provisional)"
+        found.append((label, sorted(of_line, key=_ber)))
+    return found
 
 
 def _ber(point: Mapping[str, Any]) -> float:
@@ -94,11 +123,13 @@ def _arrays(points: Sequence[Mapping[str, Any]]) -> tuple[NDArray[np.float64], .
     return tuple(100 * np.array(values, np.float64).T)
 
 
-def _line(ax: Axes, points: Sequence[Mapping[str, Any]], colour: str, label: str) -> None:
+def _line(
+    ax: Axes, points: Sequence[Mapping[str, Any]], colour: str, label: str, style: str
+) -> None:
     x, mean, low, high = _arrays(points)
     ax.fill_between(x, low, high, color=colour, alpha=0.18, linewidth=0)
     ax.errorbar(x, mean, (mean - low, high - mean), color=colour, lw=0, elinewidth=1, capsize=2)
-    ax.plot(x, mean, "o-", color=colour, label=label, linewidth=1.8, markersize=4)
+    ax.plot(x, mean, style, marker="o", color=colour, label=label, linewidth=1.8, markersize=4)
 
 
 def _dots(ax: Axes, points: Sequence[Mapping[str, Any]], colour: str, label: str) -> None:

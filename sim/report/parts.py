@@ -62,7 +62,7 @@ def what_was_run(values: Mapping[str, Any]) -> str:
     methods = sorted({p["method"] for p in values["points"]})
     return (
         f"{values['n_rows']} runs of {values['n_images']:,} images of {values['images']} on "
-        f"{values['device']}; faults in all weight memories; seeds {seeds(values['seeds'])}. The "
+        f"{values['device']}; seeds {seeds(values['seeds'])}. The "
         f"same chips are drawn at every rate, and their faults nest. "
         f"Intervals: 95 %, {'; '.join(methods)}."
     )
@@ -70,8 +70,11 @@ def what_was_run(values: Mapping[str, Any]) -> str:
 
 def point_row(point: Mapping[str, Any]) -> dict[str, Any]:
     """A point of a campaign as a row of its table."""
+    told = {"model": "errors", "place": "victims", "protection": "protection"}
     return {
         "network": point["network"],
+        **{title: point[name] or "all" for name, title in told.items() if name in point},
+        **({"provisional": point["provisional"] or "no"} if "provisional" in point else {}),
         "p01 %": f"{100 * point['p01']:g}",
         "p10 %": f"{100 * point['p10']:g}",
         "chips": point["n_chips"],

@@ -1,0 +1,87 @@
+"""A campaign to its jobs: networks, images and devices opened by name."""
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..sim import campaign
+from ..sim import network as networks
+from ..sim.campaign import Campaign, Job
+from ..sim.device import Device
+from ..sim.exceptions import InputError
+from ..sim.network import Network
+from . import devices, inputs
+from .devices import Setting
+
+N_CALIBRATION = 1000
+"""Images of the training split by which a protection may choose something."""
+_SIM, _OTHERS = ("golden", "engine"), ("rtl", "models", "export", "hw")
+
+
+def jobs(plan: Campaign, data_root: Path | None, *, threads: int | None = None) -> list[Job]:
+    """Every job of a campaign, in the order of networks, images, devices and protections.
+
+    Args:
+        threads: of each engine; None: all of this machine.
+
+    Raises:
+        InputError, ArtefactError: a network, data set, device or protection does not fit.
+    """
+    for spec in plan.devices:
+        devices.check_name(spec)
+        if threads is not None and devices.is_port(spec):
+            raise InputError(f"one board at {spec} cannot be shared by workers; run without them")
+    return list(_jobs(plan, data_root, threads))
+
+
+def _jobs(plan: Campaign, data_root: Path | None, threads: int | None) -> Iterator[Job]:
+    for model in plan.models:
+        path = inputs.network_path(model)
+        network = networks.load(path)
+        at = devices.setting(path, network, plan.board)
+        for data in plan.data:
+            images = inputs.images(network, data, plan.split, plan.n_images, None, data_root)
+            known = _calibration(plan, network, data, data_root)
+            for spec in plan.devices:
+                name = devices.row_name(spec, at)
+                for protection in plan.protections:
+                    yield campaign.make(
+                        network,
+                        at.layout,
+                        name,
+                        partial(open_device, spec, at, threads),
+                        campaign.code_sha256(() if spec in _SIM else _OTHERS),
+                        plan.images_name(data),
+                        images.values,
+                        images.labels,
+                        plan.errors,
+                        plan.victims,
+                        protection,
+                        plan.n_events,
+                        known,
+                    )
+
+
+def _calibration(
+    plan: Campaign, network: Network, data: str, data_root: Path | None
+) -> tuple[NDArray[np.generic], NDArray[np.generic]] | None:
+    """Images and labels of the training split, if a protection needs any."""
+    if not any({"images", "labels"} & p.needs for p in plan.protections):
+        return None
+    found = inputs.images(network, data, "train", N_CALIBRATION, None, data_root)
+    assert found.labels is not None, "a training split has labels"
+    return found.values, found.labels
+
+
+def open_device(spec: str, at: Setting, threads: int | None) -> Device:
+    """A device by name; with a number of threads it takes no more of the machine than that."""
+    if threads is None:
+        return devices.open_device(spec, at)
+    if spec in ("torch", "onnx"):
+        import torch
+
+        torch.set_num_threads(threads)
+    return devices.open_device(spec, devices.with_threads(at, threads))
