@@ -1,4 +1,4 @@
-"""Workers on this machine and on a Dask cluster give the rows that one process gives, killed or not."""
+"""Workers here and on a Dask cluster give the rows that one process gives, killed or not."""
 
 import os
 import signal
@@ -29,15 +29,15 @@ from stoic.sim.random_network import random_network
 from stoic.sim.rows import VARYING, Row
 from stoic.sim.store import Store
 
-N_CHIPS = 12
+N_CHIPS = 8
 Run = Callable[[list[Job], StopRule, Store], Outcome]
 
 
 class SlowDevice(GoldenDevice):
-    """Golden, but slow enough to be killed in time; must be importable by name in other processes."""
+    """Golden, but slow enough to be killed in time; other processes import it by name."""
 
     def infer(self, images: NDArray[np.generic]) -> NDArray[np.int32]:
-        time.sleep(0.05)
+        time.sleep(0.03)
         return super().infer(images)
 
 
@@ -62,7 +62,7 @@ def jobs(open_device: Callable[[], Device] = GoldenDevice) -> list[Job]:
 
 def plain(rows: list[Row]) -> list[Row]:
     """Rows without the columns that differ from run to run."""
-    return [replace(row, **{"wall_time_s": 0.0, "computed_at_utc": ""}) for row in rows]
+    return [replace(row, wall_time_s=0.0, computed_at_utc="") for row in rows]
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,7 @@ def serial(tmp_path_factory: pytest.TempPathFactory) -> list[Row]:
     with Store(tmp_path_factory.mktemp("serial") / "rows.sqlite") as store:
         rows = campaign.run(jobs(), fixed(N_CHIPS), store).agenda.rows()
     assert len(rows) == 2 * (1 + 2 * 3 * N_CHIPS)
-    assert len({row.scores_sha256 for row in rows}) > 100
+    assert len({row.scores_sha256 for row in rows}) > 90
     assert set(VARYING) == {"wall_time_s", "computed_at_utc"}
     return plain(rows)
 
@@ -103,7 +103,7 @@ def test_a_killed_worker_is_replaced_and_loses_nothing(tmp_path: Path, serial: l
 
     def kill_one(path: Path) -> None:
         with Store(path) as other:
-            for n_rows in (10, 30):
+            for n_rows in (8, 24):
                 wait_for(other, n_rows)
                 found = [p for p in psutil.Process().children() if "spawn_main" in str(p.cmdline())]
                 victim = next(p for p in found if p.pid not in killed)
@@ -240,7 +240,10 @@ def test_a_dask_cluster_gives_the_rows_of_a_serial_run_though_a_worker_is_killed
         check_once(store, ran, serial)
 
 
-def test_a_cluster_that_is_not_there_or_not_alike_is_refused_in_words(tmp_path: Path) -> None:
+def test_a_cluster_that_is_not_there_is_refused_in_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stoic.sim.campaign.cluster._CONNECT_S", 1)
     with Store(tmp_path / "rows.sqlite") as store:
         nobody = f"tcp://127.0.0.1:{free_port()}"
         with pytest.raises(ToolError, match="no Dask scheduler answers"):

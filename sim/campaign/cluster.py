@@ -120,7 +120,7 @@ class _Run:
             return
         self.client.register_plugin(_Jobs(self.name, pickle.dumps(list(self.jobs))))
         try:
-            results = as_completed(with_results=False, raise_errors=False)
+            results = as_completed(loop=self.client.loop, raise_errors=False)
             while not self.agenda.is_finished:
                 self._fill(results)
                 if self.under_way:
