@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from stoic.sim import engine, faults, golden, memory, physical
 from stoic.sim.bits import n_words, pack, unpack
 from stoic.sim.errors import Iid
-from stoic.sim.exceptions import InputError
+from stoic.sim.exceptions import ArtefactError, InputError
 from stoic.sim.faults import FaultMap
 from stoic.sim.layers import Conv, Pool
 from stoic.sim.memory import KINDS, Fold, Layout, layout_of, stored_bits, to_json
@@ -41,6 +41,9 @@ from stoic.sim.protection.importance import most_harmful, row_harm
 from stoic.sim.protection.moments import Moments, moments
 from stoic.sim.protection.thresholds import agreeing
 from stoic.sim.random_network import random_conv_network, random_network
+from stoic.sim.report.front import front
+from stoic.sim.report.front import protections as protections_section
+from stoic.sim.report.results import read
 from stoic.sim.rtl import RtlDevice
 
 FOLDS = (Fold(3, 7), Fold(2, 36), Fold(1, 64))
@@ -557,6 +560,7 @@ def test_thresholds_in_a_composition_are_for_the_errors_left_over() -> None:
     after = both.of[1]
     assert isinstance(after, Thresholds) and other.of[0] == after
     assert alone.tables is not None and after.tables is not None
+    assert both.needs == alone.needs and not Secded().needs
 
     def shift(tables: tuple[tuple[int, ...], ...]) -> int:
         pairs = zip(tables[:-1], SFC.layers[:-1], strict=True)
@@ -589,6 +593,52 @@ def test_every_world_agrees_on_a_protected_network(tmp_path: Path) -> None:
         assert (device.infer(images) == scores).all()
     assert len(different) > len(ALL) // 2
     device.close()
+
+
+# ---- the report's front ----
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=1, max_size=12))
+def test_the_front_holds_what_nothing_else_beats(values: list[tuple[int, int]]) -> None:
+    points = [{"overhead": o, "mean": m} for o, m in values]
+    found = [(p["overhead"], p["mean"]) for p in front(points)]
+    beaten = {
+        (o, m) for o, m in values for a, b in values if a <= o and b >= m and (a, b) != (o, m)
+    }
+    assert found == sorted(set(values) - beaten)
+
+
+def test_the_page_draws_the_front_and_tells_every_point(tmp_path: Path) -> None:
+    points = [
+        {
+            "network": "n",
+            "condition": condition,
+            "protection": name,
+            "overhead": overhead,
+            "p01": rate,
+            "p10": rate,
+            "method": "t",
+            **dict.fromkeys(("mean", "low", "high"), mean),
+        }
+        for condition, rate in (("clean", 0.0), ("iid-1%", 0.01), ("iid-5%", 0.05))
+        for name, overhead, mean in (("none", 0.0, 0.5), ("secded", 0.125, 0.75), ("x", 0.2, 0.7))
+    ]
+    values = {
+        "points": points,
+        "n_rows": 9,
+        "n_images": 10,
+        "images": "i",
+        "device": "engine",
+        "seeds": [1],
+    }
+    (tmp_path / "protections.json").write_text(json.dumps(values))
+    text = str(protections_section(read(tmp_path)))
+    assert text.count("<svg") == 1 and text.count(">12.50<") == 2 and "clean" not in text
+    assert text.count(">yes<") == 4
+    (tmp_path / "protections.json").write_text(json.dumps({**values, "points": [{}]}))
+    with pytest.raises(ArtefactError, match="make protections makes it again"):
+        protections_section(read(tmp_path))
 
 
 # ---- physical memories as files ----

@@ -32,6 +32,11 @@ class Compose(Protection):
         if any(isinstance(p, Compose) for p in self.of):
             raise InputError("a composition inside a composition: write all in one list")
 
+    @property
+    def needs(self) -> frozenset[str]:
+        """What any of them needs."""
+        return frozenset[str]().union(*(p.needs for p in self.of))
+
     def fit(self, network: Network, base: Layout, known: Known) -> Self:
         """First what changes the memory, then what adapts the network to the errors left over."""
         fitted = list(self.of)

@@ -54,7 +54,7 @@ class Polarity(Protection):
     inverted: Rows | None = field(default=None, metadata={"chosen": True})
     name: ClassVar[str] = "polarity"
     is_by_row: ClassVar[bool] = True
-    needs: ClassVar[frozenset[str]] = frozenset({"rates", "images", "labels"})
+    fitted_to: ClassVar[frozenset[str]] = frozenset({"rates", "images", "labels"})
 
     def __post_init__(self) -> None:
         if self.per not in BY:

@@ -80,13 +80,18 @@ class Protection:
         name: in the registry.
         adapts: whether it changes the network and not the memory.
         is_by_row: whether it leaves some rows with other error rates than others.
-        needs: fields of `Known` that `fit` uses: "rates", "images", "labels".
+        fitted_to: what `fit` uses of `Known`: "rates", "images", "labels".
     """
 
     name: ClassVar[str] = ""
     adapts: ClassVar[bool] = False
     is_by_row: ClassVar[bool] = False
-    needs: ClassVar[frozenset[str]] = frozenset()
+    fitted_to: ClassVar[frozenset[str]] = frozenset()
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """`fitted_to`, of all parts of a composition."""
+        return self.fitted_to
 
     def fit(self, network: Network, base: Layout, known: Known) -> Self:
         """The same protection with everything chosen that depends on network and condition."""

@@ -32,7 +32,7 @@ class Replicate(Protection):
     rows: Rows | None = field(default=None, metadata={"chosen": True})
     name: ClassVar[str] = "replicate"
     is_by_row: ClassVar[bool] = True
-    needs: ClassVar[frozenset[str]] = frozenset({"rates", "images", "labels"})
+    fitted_to: ClassVar[frozenset[str]] = frozenset({"rates", "images", "labels"})
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.fraction <= 1.0:

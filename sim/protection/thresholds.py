@@ -48,7 +48,7 @@ class Thresholds(Protection):
     tables: Tables | None = field(default=None, metadata={"chosen": True})
     name: ClassVar[str] = "thresholds"
     adapts: ClassVar[bool] = True
-    needs: ClassVar[frozenset[str]] = frozenset({"rates", "images"})
+    fitted_to: ClassVar[frozenset[str]] = frozenset({"rates", "images"})
 
     def __post_init__(self) -> None:
         if self.by not in ("closed", "data"):

@@ -178,6 +178,41 @@ def memory_figure(faults: FaultMap) -> Figure:
     return figure
 
 
+def front_figure(
+    groups: Mapping[str, tuple[Sequence[Mapping[str, Any]], Sequence[Mapping[str, Any]]]],
+) -> Figure:
+    """Mean accuracy over stored-bit overhead, a panel a condition; the front is drawn and named.
+
+    Args:
+        groups: condition -> all of its points, and those of its front by overhead.
+    """
+    n_columns = 3
+    n_rows = -(-len(groups) // n_columns)
+    with matplotlib.rc_context({**_STYLE, "font.size": 8, "axes.titlesize": 9}):
+        figure = _figure(8.4, 2.9 * n_rows)
+        axes = figure.subplots(n_rows, n_columns, squeeze=False).ravel()
+        for ax, (name, (points, front)) in zip(axes, groups.items(), strict=False):
+            for p in points:
+                colour, fill = (SERIES[0], SERIES[0]) if p in front else (SERIES[1], "none")
+                x, y = 100 * p["overhead"], 100 * p["mean"]
+                low, high = (100 * (p["mean"] if p[e] is None else p[e]) for e in ("low", "high"))
+                error = ([y - low], [high - y])
+                ax.errorbar(x, y, error, color=colour, fmt="o", mfc=fill, ms=4, elinewidth=1)
+            x, y = ([100 * p[key] for p in front] for key in ("overhead", "mean"))
+            ax.step(x, y, where="post", color=SERIES[0], linewidth=1.2)
+            for p, *at in zip(front, x, y, strict=True):
+                ax.annotate(
+                    p["protection"], at, (4, -9), textcoords="offset points", fontsize=6, color=INK
+                )
+            ax.set_title(name)
+            ax.margins(x=0.25, y=0.12)
+        for ax in axes[len(groups) :]:
+            ax.set_visible(False)
+        figure.supxlabel("stored bits besides the network's own, %")
+        figure.supylabel("accuracy, %")
+    return figure
+
+
 def resource_figure(shares: Mapping[str, tuple[int, int]]) -> Figure:
     """Bars of what is used against what the device has.
 

@@ -9,6 +9,7 @@ from .accuracy import accuracy, confusion
 from .agreement import agreement, memory
 from .benches import benches
 from .flow import flow_svg
+from .front import protections
 from .hardware import hardware, virtual
 from .html import Raw, element, percent, short_hash, table
 from .parts import note, section, seeds
@@ -47,6 +48,7 @@ def page(results: Results) -> str:
         _head(results),
         accuracy(results),
         confusion(results),
+        protections(results),
         memory(results),
         agreement(results),
         benches(results),

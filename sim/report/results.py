@@ -17,6 +17,7 @@ MADE_BY = {
     "synth": "make synth",
     "virtual": "make virtual",
     "campaign": "make campaign",
+    "protections": "make protections",
 }
 
 
