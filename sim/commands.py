@@ -8,7 +8,7 @@ import typer
 
 from . import faults as fault_maps
 from . import network as networks
-from . import operating_points
+from . import operating_points, spatial
 from .errors.published import SOURCES
 from .faults import PLANES, FaultMap
 from .memory import Layout
@@ -68,7 +68,7 @@ def describe(faults: FaultMap) -> dict[str, Any]:
 
 
 def memories(faults: FaultMap) -> list[dict[str, Any]]:
-    """One row per layer and kind of memory: its banks, stored bits and faults."""
+    """One row per layer and kind of memory: its banks, stored bits, faults and how they lie."""
     layout = faults.layout
     faulty = {name: faults.cells(name).astype(np.bool_) for name in PLANES}
     rows = []
@@ -86,7 +86,10 @@ def memories(faults: FaultMap) -> list[dict[str, Any]]:
                     "word_bits": banks[0].width,
                     "n_stored_bits": int(cells.size),
                     **{f"n_{name}": n for name, n in counts.items()},
+                    "n_0to1": counts["flip"] + counts["stuck1"],
+                    "n_1to0": counts["flip"] + counts["stuck0"],
                     "fault_rate": sum(counts.values()) / cells.size,
+                    **spatial.summary(faults, banks),
                 }
             )
     return rows

@@ -105,6 +105,10 @@ class OperatingPoint:
 LAWS = {
     "iid": "independent",
     "stuck": "independent",
+    "lines": "weak bit lines or word lines",
+    "clusters": "clusters",
+    "bursts": "runs along a line",
+    "data-dependent": "by stored bits and their neighbours",
     "rram": "independent, in part of the device",
     "rram-set": "independent",
     "rram-retention": "independent",

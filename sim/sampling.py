@@ -16,7 +16,7 @@ from .bits import Words, pack, unpack
 from .cell_field import Key, join
 from .exceptions import InputError
 
-__all__ = ["Key", "below", "join", "key", "plane", "planes", "uniforms"]
+__all__ = ["Key", "below", "join", "key", "plane", "planes", "uniforms", "uniforms_at"]
 
 
 def key(*parts: str | int) -> Key:
@@ -50,7 +50,12 @@ def below(key: Key, n_cells: int, limit: float) -> tuple[NDArray[np.int64], NDAr
 
 def uniforms(key: Key, n: int) -> NDArray[np.float64]:
     """(n,) independent uniform numbers, multiples of 2^-53 in [0, 1); not of any cell."""
-    words = cell_field.draw(key, cell_field.UNIFORMS, np.arange(n, dtype=np.uint64))
+    return uniforms_at(key, np.arange(n))
+
+
+def uniforms_at(key: Key, index: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The numbers of `uniforms` with these indices, in any order, whichever others are drawn."""
+    words = cell_field.draw(key, cell_field.UNIFORMS, index.astype(np.uint64))
     return np.asarray((words >> np.uint64(11)).astype(np.float64) * 2.0**-53)
 
 

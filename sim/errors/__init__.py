@@ -1,6 +1,10 @@
 """Error models, one file a technology: frozen dataclasses that sample a FaultMap per chip."""
 
+from .bursts import Bursts
+from .clusters import Clusters
+from .data_dependent import DataDependent
 from .iid import Iid
+from .lines import Lines
 from .model import ErrorModel, assemble, describe
 from .registry import MODELS, from_json
 from .stuck import Stuck
@@ -8,8 +12,12 @@ from .transient import Transient
 
 __all__ = [
     "MODELS",
+    "Bursts",
+    "Clusters",
+    "DataDependent",
     "ErrorModel",
     "Iid",
+    "Lines",
     "Stuck",
     "Transient",
     "assemble",

@@ -7,13 +7,12 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ..exceptions import InputError
 from ..faults import FaultMap
 from ..memory import Kind, Layout
 from .model import (
-    PERSISTENCES,
     Persistence,
     cell_plane,
+    check_persistence,
     check_rates,
     check_sample,
     chip_key,
@@ -49,8 +48,7 @@ class Iid:
 
     def __post_init__(self) -> None:
         check_rates(p01=self.p01, p10=self.p10)
-        if self.persistence not in PERSISTENCES:
-            raise InputError(f"persistence must be among {PERSISTENCES}, not {self.persistence!r}")
+        check_persistence(self.persistence)
 
     @property
     def ber(self) -> float:

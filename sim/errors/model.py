@@ -97,6 +97,16 @@ def check_rates(**rates: float) -> None:
             raise InputError(f"{name} must be 0..1, not {rate!r}")
 
 
+def check_persistence(persistence: str) -> None:
+    """Refuse an unknown one.
+
+    Raises:
+        InputError: it is not among `PERSISTENCES`.
+    """
+    if persistence not in PERSISTENCES:
+        raise InputError(f"persistence must be among {PERSISTENCES}, not {persistence!r}")
+
+
 def check_sample(where: Iterable[Kind], chip: int, event: int) -> tuple[Kind, ...]:
     """The kinds of memory, once they, chip and event are known to be legal.
 

@@ -6,9 +6,13 @@ from typing import Any
 
 from ..exceptions import InputError
 from .bram_maps import BramReplay
+from .bursts import Bursts
+from .clusters import Clusters
+from .data_dependent import DataDependent
 from .dram import DramLines, DramRetention
 from .fefet import FeFet
 from .iid import Iid
+from .lines import Lines
 from .model import ErrorModel
 from .rram import Rram, RramSet
 from .rram_radar import RramReplay
@@ -28,6 +32,10 @@ MODELS: dict[str, type[ErrorModel]] = {
     DramLines.name: DramLines,
     DramRetention.name: DramRetention,
     FeFet.name: FeFet,
+    Lines.name: Lines,
+    Clusters.name: Clusters,
+    Bursts.name: Bursts,
+    DataDependent.name: DataDependent,
 }
 
 
