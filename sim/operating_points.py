@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from .errors import ErrorModel, Iid, Stuck
+from .errors import Bursts, Clusters, DataDependent, ErrorModel, Iid, Lines, Stuck
 from .errors.bram_maps import FAULTS, BramReplay
 from .errors.dram import DramLines, DramRetention
 from .errors.dram_voltage import RETENTION_ERRORS, VENDOR_LINES
@@ -204,6 +204,28 @@ def _transient(percent: str) -> OperatingPoint:
     return OperatingPoint(f"transient-{percent}%", model, "given")
 
 
+def _spatial(name: str, cite: str, model: Callable[[float, float], ErrorModel]) -> Maker:
+    def make(percent: str) -> OperatingPoint:
+        p = _percent(percent)
+        return OperatingPoint(f"{name}-{percent}%", model(p, p), cite)
+
+    return make
+
+
+_SPATIAL = {
+    "bitlines": _spatial(
+        "bitlines", "Koppula 2019", lambda p01, p10: Lines(p01, p10, column_sigma=1.0)
+    ),
+    "wordlines": _spatial(
+        "wordlines", "Koppula 2019", lambda p01, p10: Lines(p01, p10, row_sigma=1.0)
+    ),
+    "data": _spatial("data", "Koppula 2019", DataDependent),
+    "clusters": _spatial("clusters", "given", Clusters),
+    "bursts": _spatial("bursts", "given", Bursts),
+}
+"""Spatial laws with their default, provisional parameters."""
+
+
 def _cycled(read: str, cycles: str) -> OperatingPoint:
     model = after_cycles(float(cycles), "1T1R" if read == "1t1r" else "2T2R")
     return OperatingPoint(f"rram-{read}-{cycles}cycles", model, "RADAR cycling")
@@ -239,6 +261,7 @@ _PATTERNS: dict[str, tuple[str, Maker]] = {
     ),
     "stuck-<percent>%": (rf"stuck-{_RATE}%", _stuck),
     "transient-<percent>%": (rf"transient-{_RATE}%", _transient),
+    **{f"{name}-<percent>%": (rf"{name}-{_RATE}%", make) for name, make in _SPATIAL.items()},
     "rram-1t1r-<1..300>cycles": (rf"rram-(1t1r|2t2r)-{_RATE}cycles", _cycled),
     "rram-<2|3>bpc-<kelvin>K-<seconds>s": (rf"rram-(\d)bpc-(\d+)K-{_RATE}s", _retained),
     "sram-<0.53..0.59>V": (rf"sram-{_RATE}V((?:-extrapolated)?)", _undervolted),

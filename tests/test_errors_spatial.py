@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from stoic.sim import faults as fault_maps
-from stoic.sim import spatial
+from stoic.sim import operating_points, spatial
 from stoic.sim.errors import (
     Bursts,
     Clusters,
@@ -443,6 +443,21 @@ def test_models_come_back_from_their_description(model: Any) -> None:
     assert from_json(describe(model)) == model
     provenance = sample(model, chip=5).provenance
     assert (provenance["model"], provenance["chip"]) == (model.name, 5)
+
+
+def test_every_law_has_a_name_for_the_command_line() -> None:
+    made: dict[str, Any] = {
+        "bitlines": Lines(0.02, 0.02, column_sigma=1.0),
+        "wordlines": Lines(0.02, 0.02, row_sigma=1.0),
+        "clusters": Clusters(0.02, 0.02),
+        "bursts": Bursts(0.02, 0.02),
+        "data": DataDependent(0.02, 0.02),
+    }
+    for name, model in made.items():
+        point = operating_points.parse(f"{name}-2%")
+        assert (point.name, point.model(0)) == (f"{name}-2%", model)
+        assert point.row()["provisional"] and point.row()["law"] != "independent"
+        assert point.model(3) == replace(model, seed=3)
 
 
 @pytest.mark.parametrize(

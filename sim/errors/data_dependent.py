@@ -122,12 +122,14 @@ class DataDependent:
         def planes_of(bank: Bank) -> tuple[Words, Words]:
             array = array_of(bank, self.words_per_row)
             part = slice(bank.first_cell, bank.first_cell + array.n_cells)
-            is_stored = layout.is_stored[part]
-            opposite = [self._classes(bank, held[part], value) for value in (0, 1)]
+            holds, pads = held[part], ~layout.is_stored[part]
+            opposite = [self._classes(bank, holds, value) for value in (0, 1)]
             scales = []
             for value, p in enumerate((self.p01, self.p10)):
-                counted = opposite[value][is_stored & (held[part] == value)]
-                scales.append(scale_of_levels(p, self.factors, np.bincount(counted, minlength=9)))
+                left_out = (pads | (holds != value)).view(np.uint8)
+                counted = opposite[value] | left_out << np.uint8(4)  # beyond the 9 classes
+                counts = [np.count_nonzero(counted == k) for k in range(9)]
+                scales.append(scale_of_levels(p, self.factors, np.array(counts)))
             highest = max(scales) * self.factors.max()
             cells, u = sampling.below(bank_key(root, bank), array.n_cells, min(1.0, highest))
             turns = (

@@ -18,6 +18,8 @@ SOURCES = {
     "NeuralFuse": "github IBM/NeuralFuse, faultmodels/randomfault.py: faulty bits over all bits at "
     "seven operating points, half of them stuck at 0",
     "Chang 2017": "Chang et al. 2017, SIGMETRICS, arXiv 1705.10292, data of DDR3L modules",
+    "Koppula 2019": "Koppula et al. 2019, MICRO, arXiv 1910.05340 (EDEN), error models 1 to 3: "
+    "their form is a reconstruction; the rate is given by the user",
     "Yayla 2022": "Yayla et al. 2022, IEEE TC 71 (7), doi 10.1109/TC.2021.3104736: asymmetric and "
     "rising with temperature (abstract); the numbers are from memory and not checked",
 }
