@@ -90,7 +90,7 @@ def infer(
 
 def run_campaign(file: CampaignFile, url: Url, data_root: DataRoot = None) -> dict[str, Any]:
     """Run a campaign on a board and compare every row with golden's, score for score."""
-    return _run_campaign(campaign.load(file), file, url, data_root)
+    return _run_campaign(campaign.load(file, data_root), file, url, data_root)
 
 
 def _run_campaign(plan: Campaign, file: Path, url: str, data_root: Path | None) -> dict[str, Any]:
@@ -156,7 +156,7 @@ def selftest(
     failure = agree_commands.agree_failure(comparisons, trials)
     ran = None
     if campaign_file is not None:
-        plan = replace(campaign.load(campaign_file), models=(str(network),), board=board)
+        plan = replace(campaign.load(campaign_file, data_root), models=(str(network),), board=board)
         ran = _run_campaign(plan, campaign_file, url, data_root)
     return {
         "url": url,

@@ -39,7 +39,7 @@ def campaign_run(
     data_root: DataRoot = None,
 ) -> dict[str, Any]:
     """Compute the rows of a campaign that its store lacks, then show all of its points."""
-    plan = campaign.load(file)
+    plan = campaign.load(file, data_root)
     if cluster and workers > 1:
         raise InputError("give --workers or --cluster, not both")
     return run_campaign(
@@ -56,7 +56,7 @@ def campaign_show(
     data_root: DataRoot = None,
 ) -> dict[str, Any]:
     """Show the points of the rows that the store has; a run that is still going may be watched."""
-    plan = campaign.load(file)
+    plan = campaign.load(file, data_root)
     jobs = jobs_of(plan, data_root)
     start, first = time.monotonic(), -1
     while True:
@@ -100,7 +100,7 @@ def campaign_export(
     """Write the rows of a campaign that the store has, one line each."""
     from ..sim.campaign.export import export
 
-    plan = campaign.load(file)
+    plan = campaign.load(file, data_root)
     jobs = jobs_of(plan, data_root)
     with Store(plan.store, create=False) as store:
         rows = Agenda(jobs, plan.rule, store).rows()
@@ -128,7 +128,7 @@ def campaign_diff(
         if any(len({row.unit.device for row in rows}) > 1 for rows in (first, second)):
             without = ()
     else:
-        plan = campaign.load(of)
+        plan = campaign.load(of, data_root)
         jobs = jobs_of(plan, data_root)
         with Store(plan.store, create=False) as store:
             rows = Agenda(jobs, plan.rule, store).rows()

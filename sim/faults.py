@@ -69,7 +69,7 @@ class FaultMap:
         """Hash of layout and planes; the provenance does not count."""
         digest = hashlib.sha256(self.layout.sha256.encode())
         for name in PLANES:
-            digest.update(getattr(self, name).astype("<u8").tobytes())
+            digest.update(np.ascontiguousarray(getattr(self, name), "<u8").data)
         return digest.hexdigest()
 
     def cells(self, plane: str) -> NDArray[np.uint8]:

@@ -342,7 +342,7 @@ def test_a_row_that_was_changed_by_hand_is_refused(plan: Campaign) -> None:
         ("rates = [0, 0.01]", "rates = [1.5]", "p01 must be 0..1"),
         ("[0.02, 0.10]", "[0.02]", "two numbers"),
         ("rram-3.3%", "rram-9%", "errors must be one of rram-3.3%"),
-        ("rates = [0, 0.01]", "rates = [0.033, 0.01]", "error models is named twice"),
+        ("rates = [0, 0.01]", "rates = [0.01, 0.01]", "error models is named twice"),
         ('["net.stoic"]', '["net.stoic", "net.stoic"]', "models is named twice"),
         ("seed = 7", 'seed = 7\nwhere = [["weights"]]', "where must be among"),
         ("[errors]", "[faults]\n[errors]", r"unknown tables \['faults'\]"),

@@ -2,10 +2,12 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields, is_dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from .. import errors, operating_points
 from ..errors import ErrorModel
+from ..errors.model import provisional
 from ..exceptions import InputError
 from ..memory import KINDS, Kind, Layout
 
@@ -183,24 +185,29 @@ def from_rates(p01: float, p10: float, seed: int) -> Errors:
     return _of(operating_points.from_rates(p01, p10), seed)
 
 
-def from_name(name: str, seed: int) -> Errors:
+def from_name(name: str, seed: int, data_root: Path | None = None) -> Errors:
     """A named operating point.
+
+    Args:
+        data_root: folder of measured data, for models that replay them.
 
     Raises:
         InputError: there is none of that name.
     """
-    return _of(operating_points.parse(name), seed)
+    return _of(operating_points.parse(name), seed, data_root)
 
 
-def _of(point: operating_points.OperatingPoint, seed: int) -> Errors:
-    return Errors(point.name, point.model(seed), point.source, _provisional(point))
+def _of(point: operating_points.OperatingPoint, seed: int, data_root: Path | None = None) -> Errors:
+    return Errors(point.name, point.model(seed, data_root), point.source, point.provisional)
 
 
-def _provisional(of: object) -> str:
-    return str(getattr(of, "provisional", ""))
-
-
-def from_fields(name: str, values: dict[str, Any], seed: int, label: str = "") -> Errors:
+def from_fields(
+    name: str,
+    values: dict[str, Any],
+    seed: int,
+    label: str = "",
+    data_root: Path | None = None,
+) -> Errors:
     """Any error model of the registry by the values of its fields.
 
     Args:
@@ -213,12 +220,12 @@ def from_fields(name: str, values: dict[str, Any], seed: int, label: str = "") -
     """
     if name not in errors.MODELS:
         raise InputError(f"model must be one of {', '.join(errors.MODELS)}, not {name!r}")
-    model = errors.from_json({"model": name, "seed": seed, **values})
+    model = errors.from_json({"model": name, "seed": seed, **values}, data_root)
     if unknown := sorted(set(values) - set(field_names(model))):
         raise InputError(f"error model {name!r} has no field {unknown}")
     shown = ", ".join(f"{k}={v}" for k, v in values.items() if k != "seed")
     return Errors(
         label or (f"{name}({shown})" if shown else name),
         model,
-        provisional=_provisional(model),
+        provisional=provisional(model),
     )

@@ -72,8 +72,11 @@ class Campaign:
         return f"{data}/{self.split}"
 
 
-def load(path: Path) -> Campaign:
+def load(path: Path, data_root: Path | None = None) -> Campaign:
     """Read a campaign.
+
+    Args:
+        data_root: folder of measured data, for error models that replay them.
 
     Raises:
         ArtefactError: no such file, or not TOML.
@@ -90,7 +93,7 @@ def load(path: Path) -> Campaign:
     head = Table(path, "campaign", values.get("campaign"))
     errors = Table(path, "errors", values.get("errors"))
     try:
-        campaign = _campaign(path, head, errors)
+        campaign = _campaign(path, head, errors, data_root)
     except InputError as error:
         raise InputError(str(error) if str(path) in str(error) else f"{path}: {error}") from error
     head.finish()
@@ -98,7 +101,7 @@ def load(path: Path) -> Campaign:
     return campaign
 
 
-def _campaign(path: Path, head: Table, errors: Table) -> Campaign:
+def _campaign(path: Path, head: Table, errors: Table, data_root: Path | None) -> Campaign:
     seed = errors.take("seed", int, 0)
     layers = errors.take_all("layers", int, None)
     banks = errors.take_all("banks", str, None)
@@ -111,7 +114,7 @@ def _campaign(path: Path, head: Table, errors: Table) -> Campaign:
         devices=head.take_names("device", ("engine",)),
         board=head.take("board", str, ""),
         store=Path(head.take("store", str, "build/results/campaign.sqlite")),
-        errors=tuple(_errors(path, errors, seed)),
+        errors=tuple(_errors(path, errors, seed, data_root)),
         rule=_rule(errors),
         seed=seed,
         victims=VictimSets(
@@ -133,24 +136,24 @@ def _rule(errors: Table) -> StopRule:
     return StopRule(errors.take("min_chips", int, 10), errors.take("max_chips", int), half_width)
 
 
-def _errors(path: Path, table: Table, seed: int) -> Iterator[Errors]:
+def _errors(path: Path, table: Table, seed: int, data_root: Path | None) -> Iterator[Errors]:
     for rate in table.take("rates", list, []):
         yield conditions.from_rates(*_rates([rate, rate]), seed)
     for pair in table.take("pairs", list, []):
         yield conditions.from_rates(*_rates(pair), seed)
     for name in table.take_all("names", str, ()):
-        yield conditions.from_name(name, seed)
+        yield conditions.from_name(name, seed, data_root)
     for values in table.take("models", list, []):
-        yield from _models(Table(path, "errors.models", values), seed)
+        yield from _models(Table(path, "errors.models", values), seed, data_root)
 
 
-def _models(table: Table, seed: int) -> Iterator[Errors]:
+def _models(table: Table, seed: int, data_root: Path | None) -> Iterator[Errors]:
     """One table of [[errors.models]]: a model, or several along its `sweep`."""
     model, label = table.take("model", str), table.take("label", str, "")
     sweep: dict[str, Any] = table.take("sweep", dict, {})
     values = table.rest()
     if not sweep:
-        yield conditions.from_fields(model, values, seed, label)
+        yield conditions.from_fields(model, values, seed, label, data_root)
         return
     if not all(isinstance(v, list) and v for v in sweep.values()):
         raise InputError(f"sweep of model {model!r}: every field takes a list, not {sweep}")
@@ -162,7 +165,7 @@ def _models(table: Table, seed: int) -> Iterator[Errors]:
         along = dict(zip(sweep, step, strict=True))
         shown = ", ".join(f"{k}={v}" for k, v in along.items())
         name = f"{label} {shown}" if label else ""
-        yield conditions.from_fields(model, {**values, **along}, seed, name)
+        yield conditions.from_fields(model, {**values, **along}, seed, name, data_root)
 
 
 def _rates(pair: Any) -> tuple[float, float]:
