@@ -176,7 +176,7 @@ def _two_of(
     networks |= {job.network.name: job.network.sha256 for job in jobs}
     if a in networks and b in networks:
         pair = [[r for r in rows if r.unit.network_sha256 == networks[x]] for x in (a, b)]
-        return pair[0], pair[1], ("network_sha256",)
+        return pair[0], pair[1], ("network_sha256", "layout_sha256", "images_sha256")
     names = _names(jobs)
     pair = [[r for r in rows if _name(r, names) == x] for x in (a, b)]
     if not all(pair):
