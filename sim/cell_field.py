@@ -5,21 +5,21 @@ serves every error model. It must be lazy, or a rate of 1e-6 would cost as much 
 u is put together from what is rare and what is common:
 
     below 2^-13     hits at rate 2^-13, each with a mark uniform in [0, 2^-13)
-    octave k        [b, a) = [2^-(k+1), 2^-k) for k = 6 .. 12: hits at rate q = (a - b) / (1 - b),
-                    each with a mark uniform in [b, a)
-    above 2^-6      2^-6 + (1 - 2^-6) u', and u' is read from random bit planes, MSB first
+    levels [b, a)   [2^-13, 2^-12) .. [2^-8, 2^-7) and [2^-7, 1.5 2^-7): hits at the rate
+                    q = (a - b) / (1 - b), each with a mark uniform in [b, a)
+    above C         C = 1.5 2^-7:  C + (1 - C) u', and u' is read from random bit planes, MSB first
 
 u is the least mark of a cell, and the last line in a cell without one. All hits are independent, so
 u < p, for b <= p < a and f = (p - b) / (a - b), has the chance
 
     1 - (1 - q f) (1 - b)  =  p
 
-since 1 - q = (1 - a) / (1 - b) telescopes over the octaves below to 1 - b. This holds for all p
-at once, so u is uniform; and for u < p nothing of the octaves above p is ever drawn.
+since 1 - q = (1 - a) / (1 - b) telescopes over the levels below to 1 - b. This holds for all p
+at once, so u is uniform; and for u < p nothing of the levels above p is ever drawn.
 
 Hits are found by geometric skips: floor(log(U) / log(1 - q)) cells are passed over. The logarithm
 is made of IEEE additions, multiplications and one division in a fixed order, each rounded to
-double, so the field is the same on every machine. Its relative error is below 1e-13, U is an odd
+double, so the field is the same on every machine. Its relative error is below 2e-13, U is an odd
 multiple of 2^-53, and q > 2^-14: no chance is off by more than 1e-11 of itself. A mark has 52 or 53
 significant bits, u' has 53.
 
@@ -40,10 +40,10 @@ from .bits import n_words, unpack
 U64 = NDArray[np.uint64]
 F64 = NDArray[np.float64]
 
-OCTAVES = (12, 11, 10, 9, 8, 7, 6)
-"""k of [2^-(k+1), 2^-k), the rarest first."""
 RARE = 2.0**-13
-COMMON = 2.0**-6
+COMMON = 1.5 * 2.0**-7
+LEVELS = (*((2.0**-k, 2.0 ** (1 - k)) for k in range(13, 7, -1)), (2.0**-7, COMMON))
+"""(b, a) of the levels between RARE and COMMON, the rarest first."""
 SKIPS = (
     8190.499989825611,
     4094.4999796474945,
@@ -51,14 +51,21 @@ SKIPS = (
     1022.4999185004023,
     510.49983676130336,
     254.49967256023928,
-    126.4993412357272,
+    253.499671268561,
 )
-"""-1 / log(1 - q) of the octaves; tests/test_sampling.py computes them again."""
+"""-1 / log(1 - q) of the levels; tests/test_sampling.py computes them again."""
 RARE_SKIP = 8191.499989826853
 """-1 / log(1 - RARE)."""
 
 _LN2 = 0.6931471805599453
-_SERIES = tuple(1 / k for k in range(15, 0, -2))  # atanh(s) / s = 1 + s^2/3 + ... + s^14/15
+_SERIES = (  # atanh(s) / s in powers of s^2, interpolated over |s| < 0.1716 at Chebyshev's points
+    0.0968132779733789,
+    0.11095700366762518,
+    0.1428587726871944,
+    0.1999999939866506,
+    0.3333333333368755,
+    1.0,
+)
 _SQRT_HALF = np.uint64(0x3FE6A09E00000000)  # the bits of a double just below sqrt(1/2)
 _ONE = np.uint64(0x3FF0000000000000)
 _MANTISSA = np.uint64(0x000FFFFFFFFFFFFF)
@@ -69,7 +76,7 @@ _SECOND = np.uint64(0x1C69B3F74AC4AE35)
 
 _STREAM_BITS = 56  # the counter below the number of the stream
 GAPS, MARKS, PLANES, UNIFORMS = 0, 16, 32, 33
-"""Streams: gaps and marks of the hits below RARE (+ 0), of the octaves (+ 1 ..), and the rest."""
+"""Streams: gaps and marks of the hits below RARE (+ 0), of the levels (+ 1 ..), and the rest."""
 PLANE_BITS = 53
 
 
@@ -89,8 +96,8 @@ def draw(key: Key, stream: int, index: U64) -> U64:
     """
     x = index | np.uint64(stream << _STREAM_BITS)
     x = x * _WEYL + np.uint64(key.first)
-    x = (x ^ (x >> np.uint64(27))) * _FIRST ^ np.uint64(key.second)
-    x = (x ^ (x >> np.uint64(33))) * _SECOND
+    x = (x ^ (x >> np.uint64(27))) * _FIRST
+    x = (x ^ (x >> np.uint64(33)) ^ np.uint64(key.second)) * _SECOND
     return np.asarray(x ^ (x >> np.uint64(27)), np.uint64)
 
 
@@ -147,12 +154,13 @@ def field(key: Key, n_cells: int, limit: float = 1.0) -> F64:
         for plane in planes:
             whole = whole << np.uint64(1) | unpack(plane, n_cells)
         u = COMMON + (1.0 - COMMON) * (whole.astype(np.float64) * 2.0**-PLANE_BITS)
-    for stream, (k, skip) in reversed(list(enumerate(zip(OCTAVES, SKIPS, strict=True), start=1))):
-        if limit > 2.0 ** -(k + 1):
-            cells = hits(key, stream, skip, n_cells)
-            words = draw(key, MARKS + stream, np.arange(len(cells), dtype=np.uint64))
-            mark = ((words >> np.uint64(12)) | _ONE).view(np.float64)  # 1 .. 2
-            u[cells] = mark * 2.0 ** -(k + 1)
+    for i in reversed(range(len(LEVELS))):
+        low, high = LEVELS[i]
+        if limit > low:
+            cells = hits(key, i + 1, SKIPS[i], n_cells)
+            words = draw(key, MARKS + i + 1, np.arange(len(cells), dtype=np.uint64))
+            shift = np.uint64(12 if high == 2 * low else 13)  # low .. 2 low, or low .. 1.5 low
+            u[cells] = ((words >> shift) | _ONE).view(np.float64) * low
     if limit > 0.0:
         cells = hits(key, 0, RARE_SKIP, n_cells)
         words = draw(key, MARKS, np.arange(len(cells), dtype=np.uint64))

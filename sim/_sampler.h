@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The cell field in C: faults of many banks in one call. What it computes is stated in cell_field.py.
+
+#pragma once
+#include <cstdint>
+
+extern "C" {
+
+struct StoicKey {  // mirrored by `_Key` in sampling.py
+    uint64_t first, second;
+};
+
+struct StoicBank {  // mirrored by `_BANK` in sampling.py
+    StoicKey name;
+    int64_t first_cell, n_cells;
+};
+
+// Paths as in the engine: 0 portable, 1 AVX2, 2 AVX-512. Every path gives the same bits.
+int stoic_sampler_supports(int path);
+int stoic_sampler_best();
+
+// The key of the part `name` under `root`.
+StoicKey stoic_join(StoicKey root, StoicKey name);
+
+// Sets bit (first_cell + c) of `out` where u < p for cell c of a bank, and clears all others.
+//   root   joined with the name of each bank gives its key; null: the name is the key
+//   p      0..1
+//   mask   n_words words, or null: bits that are 0 in it stay 0
+//   out    n_words words; no bank reaches past them, and no two banks overlap
+void stoic_sample_planes(int path, const StoicKey *root, const StoicBank *banks, int64_t n_banks, double p,
+                         const uint64_t *mask, uint64_t *out, int64_t n_words);
+
+// The cells with u < limit, ascending, and their u. Returns how many there are, and writes them only when
+// that is at most `room`; -1: no memory.
+int64_t stoic_sample_below(int path, StoicKey key, int64_t n_cells, double limit, int64_t *cells, double *u,
+                           int64_t room);
+}
