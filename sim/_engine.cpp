@@ -504,7 +504,7 @@ double limit_per_second(int64_t rounds) {
 
 extern "C" {
 
-int stoic_engine_abi() { return 2; }
+int stoic_engine_abi() { return 3; }
 
 // 1 where this CPU and its system can run the path.
 int stoic_engine_supports(int path) {

@@ -236,8 +236,6 @@ std::vector<Cell> sample_below(const Path &path, StoicKey key, int64_t n_cells, 
 
 extern "C" {
 
-int stoic_sampler_abi() { return 1; }
-
 int stoic_sampler_supports(int path) {
     switch (path) {
         case 0:

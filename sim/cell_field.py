@@ -74,6 +74,8 @@ _WEYL = np.uint64(0x9E3779B97F4A7C15)
 _FIRST = np.uint64(0x3C79AC492BA7B653)
 _SECOND = np.uint64(0x1C69B3F74AC4AE35)
 
+_WORD = (1 << 64) - 1
+
 _STREAM_BITS = 56  # the counter below the number of the stream
 GAPS, MARKS, PLANES, UNIFORMS = 0, 16, 32, 33
 """Streams: gaps and marks of the hits below RARE (+ 0), of the levels (+ 1 ..), and the rest."""
@@ -102,14 +104,18 @@ def draw(key: Key, stream: int, index: U64) -> U64:
 
 
 def join(key: Key, other: Key) -> Key:
-    """The key of a part, e.g. of a bank: `other` chained through `draw` under `key`."""
+    """The key of a part, e.g. of a bank: the words of `other`, chained by `draw` under `key`."""
+    x = _draw_one(key, other.first)
+    y = _draw_one(key, other.second ^ x)
+    return Key(y, _draw_one(key, x ^ y))
 
-    def step(word: int) -> int:
-        return int(draw(key, 0, np.array([word], np.uint64))[0])
 
-    x = step(other.first)
-    y = step(other.second ^ x)
-    return Key(y, step(x ^ y))
+def _draw_one(key: Key, index: int) -> int:
+    """`draw` of one word, in whole numbers of Python, which are faster for a single one."""
+    x = (index * int(_WEYL) + key.first) & _WORD
+    x = ((x ^ (x >> 27)) * int(_FIRST)) & _WORD
+    x = ((x ^ (x >> 33) ^ key.second) * int(_SECOND)) & _WORD
+    return x ^ (x >> 27)
 
 
 def minus_log(u: F64) -> F64:

@@ -71,11 +71,16 @@ def write_whole(path: Path, data: bytes) -> None:
     part.replace(path)
 
 
-def read(path: Path, form: str, version: int) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+def read(
+    path: Path, form: str, version: int, remedy: str = ""
+) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     """Header and arrays of a file of the wanted format.
 
+    Args:
+        remedy: what to do with a file of another version, said in the error.
+
     Raises:
-        ArtefactError: no such file, corrupt, truncated, of another format or of a newer version.
+        ArtefactError: no such file, corrupt, truncated, of another format or of another version.
     """
     if not path.is_file():
         raise ArtefactError(f"{path}: no such file")
@@ -88,7 +93,7 @@ def read(path: Path, form: str, version: int) -> tuple[dict[str, Any], dict[str,
             if stamp.get("version") != str(version):
                 raise ArtefactError(
                     f"{path}: format version {stamp.get('version')}, this kit reads version "
-                    f"{version}"
+                    f"{version}{remedy and '; '}{remedy}"
                 )
             arrays = {name: file.get_tensor(name) for name in file.keys()}
     except (SafetensorError, OSError, ValueError, TypeError) as error:

@@ -9,17 +9,16 @@ shapes, ranges) is checked by `Layer`, `Network` and `check_images` before it is
 import ctypes
 from dataclasses import dataclass
 from functools import cache
-from importlib.machinery import EXTENSION_SUFFIXES
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import faults as fault_maps
+from . import native
 from .bits import unpack
 from .device import SoftwareDevice
-from .exceptions import InputError, ToolError
+from .exceptions import InputError
 from .faults import FaultMap
 from .layers import Layer
 from .network import Network, check_images, require_plain
@@ -27,8 +26,7 @@ from .network import Network, check_images, require_plain
 EnginePath = Literal["auto", "avx512", "avx2", "portable"]
 PATHS: tuple[EnginePath, ...] = ("avx512", "avx2", "portable")  # best first
 
-_ABI = 2
-_NUMBERS = {"portable": 0, "avx2": 1, "avx512": 2}
+_NUMBERS = native.NUMBERS
 _BITS_PANEL, _BYTES_PANEL = 16, 32  # neurons computed together, see _engine.cpp
 _ALIGNMENT = 64
 
@@ -47,14 +45,7 @@ class _Layer(ctypes.Structure):
 
 @cache
 def _library() -> ctypes.CDLL:
-    folder = Path(__file__).parent
-    candidates = [folder / f"_engine{suffix}" for suffix in EXTENSION_SUFFIXES]
-    built = [path for path in candidates if path.exists()]
-    if not built:
-        raise ToolError(f"{folder}: engine not built; install the package with a C++17 compiler")
-    library = ctypes.CDLL(str(built[0]))
-    if library.stoic_engine_abi() != _ABI:
-        raise ToolError(f"{built[0]}: of another version of the kit; install the package again")
+    library = native.library()
     library.stoic_engine_limit.restype = ctypes.c_double
     return library
 

@@ -1,22 +1,50 @@
 """Random numbers of chips: the cell field, sampled lazily, and plain uniforms.
 
-Every cell of a chip is born with one uniform number u (see `cell_field`, which defines it). Cells
+Every cell of a chip is born with one uniform number u. `cell_field` says which, plainly and slowly;
+here `_sampler.cpp` draws the same field, bit for bit, at the cost of the cells that are hit. Cells
 are numbered within a bank, and a key names the bank of a chip: `join(key("...", seed, chip, event),
-key(bank.name))`. Everything here is a pure function of the key and the number of the cell.
+key(bank.name))`, so that a chip costs one SHA-256 and a bank of it three multiplications of words.
+Everything is a pure function of the key and the number of the cell, whatever else is drawn.
 """
 
+import ctypes
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import cell_field
-from .bits import Words, pack, unpack
+from .bits import Words, n_words
 from .cell_field import Key, join
 from .exceptions import InputError
+from .native import NUMBERS, library
 
-__all__ = ["Key", "below", "join", "key", "plane", "planes", "uniforms", "uniforms_at"]
+__all__ = [
+    "Banks",
+    "Key",
+    "available_paths",
+    "bank_table",
+    "below",
+    "join",
+    "key",
+    "plane",
+    "planes",
+    "uniforms",
+    "uniforms_at",
+]
+
+Banks = NDArray[np.void]
+_BANK = np.dtype([("name", np.uint64, 2), ("first_cell", np.int64), ("n_cells", np.int64)])
+"""Mirror of `StoicBank` in _sampler.h."""
+
+
+class _Key(ctypes.Structure):
+    """Mirror of `StoicKey` in _sampler.h."""
+
+    _fields_ = (("first", ctypes.c_uint64), ("second", ctypes.c_uint64))
 
 
 def key(*parts: str | int) -> Key:
@@ -26,26 +54,79 @@ def key(*parts: str | int) -> Key:
     return Key(int.from_bytes(digest[:8], "little"), int.from_bytes(digest[8:16], "little"))
 
 
-def plane(key: Key, n_cells: int, p: float) -> Words:
+def plane(key: Key, n_cells: int, p: float, *, path: str = "auto") -> Words:
     """(n_words(n_cells),) uint64: bit c is u_c < p; pads 0.
 
+    Args:
+        path: "avx512", "avx2", "portable" or "auto" for the best; they give the same bits.
+
     Raises:
-        InputError: p is not 0..1, or a negative number of cells.
+        InputError: p is not 0..1, a negative number of cells, or no such path here.
     """
     _check(n_cells, p)
-    return pack(cell_field.field(key, n_cells, p) < p)
+    table = np.array([(key, 0, n_cells)], _BANK)
+    return _planes(None, table, p, n_cells, None, path)
 
 
-def below(key: Key, n_cells: int, limit: float) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+def planes(
+    root: Key,
+    banks: Banks,
+    p: float,
+    n_cells: int,
+    mask: Words | None = None,
+    *,
+    path: str = "auto",
+) -> Words:
+    """(n_words(n_cells),) the planes of many banks in one call, each from its first cell on.
+
+    Args:
+        root: of the chip; each bank has the key `join(root, its name)`.
+        banks: of `bank_table`.
+        n_cells: of all banks.
+        mask: (n_words(n_cells),) bits that are 0 in it are 0 in the result, e.g. pads.
+
+    Raises:
+        InputError: as `plane`.
+    """
+    _check(n_cells, p)
+    return _planes(root, banks, p, n_cells, mask, path)
+
+
+def bank_table(banks: Iterable[tuple[str, int, int]]) -> Banks:
+    """Banks as `planes` takes them: of each its name, its first cell and its number of cells.
+
+    Raises:
+        InputError: two banks overlap, or one starts below cell 0.
+    """
+    table = np.array([(key(name), first, n) for name, first, n in banks], _BANK)
+    ordered = table[np.argsort(table["first_cell"], kind="stable")]
+    ends = ordered["first_cell"] + ordered["n_cells"]
+    if (table["first_cell"] < 0).any() or (ordered["first_cell"][1:] < ends[:-1]).any():
+        raise InputError("banks must not overlap, nor start below cell 0")
+    return table
+
+
+def below(
+    key: Key, n_cells: int, limit: float, *, path: str = "auto"
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """(cells, u) of all cells with u < limit, the cells ascending; of the field of `plane`.
 
     Raises:
-        InputError: limit is not 0..1, or a negative number of cells.
+        InputError: limit is not 0..1, a negative number of cells, or no such path here.
     """
     _check(n_cells, limit)
-    u = cell_field.field(key, n_cells, limit)
-    cells = np.flatnonzero(u < limit)
-    return cells, u[cells]
+    mean = n_cells * limit
+    room = min(n_cells, int(mean + 6 * mean**0.5) + 16)
+    while True:
+        cells, u = np.empty(room, np.int64), np.empty(room, np.float64)
+        found = _library().stoic_sample_below(
+            _number(path), _Key(*key), n_cells, limit, cells.ctypes.data, u.ctypes.data, room
+        )
+        if found < 0:
+            raise MemoryError(f"no memory for the faults of {n_cells} cells")
+        if found <= room:
+            return cells[:found], u[:found]
+        room = found
 
 
 def uniforms(key: Key, n: int) -> NDArray[np.float64]:
@@ -59,22 +140,64 @@ def uniforms_at(key: Key, index: NDArray[np.int64]) -> NDArray[np.float64]:
     return np.asarray((words >> np.uint64(11)).astype(np.float64) * 2.0**-53)
 
 
-def planes(
-    root: Key,
-    names: Sequence[Key],
-    first_cells: Iterable[int],
-    n_cells: Iterable[int],
-    p: float,
-    n_total: int,
-) -> Words:
-    """(n_words(n_total),) the planes of many banks, each at its first cell; 0 between them.
+def available_paths() -> tuple[str, ...]:
+    """Paths that this processor can run; "portable" is always among them."""
+    return tuple(p for p, number in NUMBERS.items() if _library().stoic_sampler_supports(number))
 
-    Bank b has the key `join(root, names[b])`.
-    """
-    cells = np.zeros(n_total, np.uint8)
-    for name, first, n in zip(names, first_cells, n_cells, strict=True):
-        cells[first : first + n] = unpack(plane(join(root, name), n, p), n)
-    return pack(cells)
+
+def _planes(
+    root: Key | None, banks: Banks, p: float, n_cells: int, mask: Words | None, path: str
+) -> Words:
+    out = np.empty(n_words(n_cells), np.uint64)
+    last = int((banks["first_cell"] + banks["n_cells"]).max(initial=0))
+    assert last <= n_cells and (mask is None or mask.shape == out.shape)
+    _library().stoic_sample_planes(
+        _number(path),
+        None if root is None else _Key(*root),
+        banks.ctypes.data,
+        len(banks),
+        p,
+        None if mask is None else mask.ctypes.data,
+        out.ctypes.data,
+        len(out),
+    )
+    return out
+
+
+def _number(path: str) -> int:
+    if path == "auto":
+        return int(_library().stoic_sampler_best())
+    if path not in available_paths():
+        raise InputError(f"no path {path!r} here; use one of {('auto', *available_paths())}")
+    return NUMBERS[path]
+
+
+@cache
+def _library() -> Any:
+    found = library()
+    pointer, whole = ctypes.c_void_p, ctypes.c_int64
+    found.stoic_sample_planes.argtypes = (
+        ctypes.c_int,
+        ctypes.POINTER(_Key),
+        pointer,
+        whole,
+        ctypes.c_double,
+        pointer,
+        pointer,
+        whole,
+    )
+    found.stoic_sample_planes.restype = None
+    found.stoic_sample_below.argtypes = (
+        ctypes.c_int,
+        _Key,
+        whole,
+        ctypes.c_double,
+        pointer,
+        pointer,
+        whole,
+    )
+    found.stoic_sample_below.restype = whole
+    return found
 
 
 def _check(n_cells: int, p: float) -> None:

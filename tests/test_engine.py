@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from stoic.models import bench_engine
-from stoic.sim import engine, faults, golden
+from stoic.sim import engine, faults, golden, native
 from stoic.sim.bits import pack
 from stoic.sim.engine import Engine, EngineDevice
 from stoic.sim.errors import Iid
@@ -193,11 +193,11 @@ def test_paths_and_threads_that_cannot_be_are_refused(monkeypatch: pytest.Monkey
 def test_a_library_of_another_version_or_none_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    load = engine._library.__wrapped__
-    monkeypatch.setattr(engine, "_ABI", -1)
+    load = native.library.__wrapped__
+    monkeypatch.setattr(native, "_ABI", -1)
     with pytest.raises(ToolError, match="another version of the kit"):
         load()
-    monkeypatch.setattr(engine, "__file__", str(tmp_path / "engine.py"))
+    monkeypatch.setattr(native, "__file__", str(tmp_path / "native.py"))
     with pytest.raises(ToolError, match="not built"):
         load()
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import fields, is_dataclass
+from functools import lru_cache
 from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from .. import sampling
 from ..bits import Words, n_words
 from ..exceptions import InputError
-from ..faults import FaultMap
+from ..faults import FaultMap, trusted
 from ..memory import KINDS, Bank, Kind, Layout
 
 Persistence = Literal["chip", "programming", "read"]
@@ -131,22 +132,28 @@ def chip_key(model: ErrorModel, purpose: str, chip: int, event: int) -> sampling
     return sampling.key(purpose, model.seed, chip, 0 if model.persistence == "chip" else event)
 
 
+@lru_cache(maxsize=1 << 16)
+def _name_key(name: str) -> sampling.Key:
+    return sampling.key(name)
+
+
 def bank_key(root: sampling.Key, bank: Bank) -> sampling.Key:
     """The key of one bank under that of a chip."""
-    return sampling.join(root, sampling.key(bank.name))
+    return sampling.join(root, _name_key(bank.name))
+
+
+@lru_cache(maxsize=32)
+def _table(layout: Layout, kinds: tuple[Kind, ...]) -> sampling.Banks:
+    return sampling.bank_table(
+        (bank.name, bank.first_cell, bank.n_words * bank.width)
+        for bank in layout.banks
+        if bank.kind in kinds
+    )
 
 
 def cell_plane(root: sampling.Key, layout: Layout, kinds: tuple[Kind, ...], p: float) -> Words:
-    """(n_words(n_cells),) cells with u < p of all banks of these kinds; pads may be set."""
-    banks = [bank for bank in layout.banks if bank.kind in kinds]
-    return sampling.planes(
-        root,
-        [sampling.key(bank.name) for bank in banks],
-        [bank.first_cell for bank in banks],
-        [bank.n_words * bank.width for bank in banks],
-        p,
-        layout.n_cells,
-    )
+    """(n_words(n_cells),) stored cells with u < p of all banks of these kinds."""
+    return sampling.planes(root, _table(layout, kinds), p, layout.n_cells, mask=layout.stored_mask)
 
 
 def from_turns(
@@ -155,17 +162,13 @@ def from_turns(
     """The map of cells that read 1 when 0 is stored, and of those that read 0 when 1 is stored.
 
     Args:
-        turns1, turns0: (n_words(n_cells),) planes of a layout; both set is a flip, one only is
-            stuck. Pads are cleared.
+        turns1, turns0: (n_words(n_cells),) planes of a layout, clear in pads, as `cell_plane` gives
+            them; both set is a flip, one only is stuck.
     """
-    turns1, turns0 = turns1 & layout.stored_mask, turns0 & layout.stored_mask
-    return FaultMap(
-        layout,
-        flip=turns1 & turns0,
-        stuck0=turns0 & ~turns1,
-        stuck1=turns1 & ~turns0,
-        provenance=provenance,
-    )
+    if turns1 is turns0:
+        return trusted(layout, provenance, flip=turns1)
+    flip = turns1 & turns0
+    return trusted(layout, provenance, flip=flip, stuck0=turns0 ^ flip, stuck1=turns1 ^ flip)
 
 
 def assemble(
@@ -189,4 +192,5 @@ def assemble(
                 out[word : word + len(part)] |= part << np.uint64(shift)
                 if shift:
                     out[word + 1 : word + 1 + len(part)] |= part >> np.uint64(64 - shift)
-    return from_turns(layout, whole[0, :-1], whole[1, :-1], provenance)
+    turns1, turns0 = whole[:, :-1] & layout.stored_mask
+    return from_turns(layout, turns1, turns0, provenance)
