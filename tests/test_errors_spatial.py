@@ -431,10 +431,10 @@ def test_every_draw_is_a_pure_function_of_model_seed_chip_and_cell() -> None:
 
 
 HASHES = {
-    "lines": "6319cb06e692bb4480d8a2225b36f180ee195227d318be4f3ffec84697302b30",
-    "clusters": "e6e4647c1057c87ed90edd5078be24662887dc46e4806b72daf08395e40299da",
-    "bursts": "0ec79de2983b960994d9342c1bb8567401686b41930016c1497b5f1715df4361",
-    "data-dependent": "a3e2a97be85ac8837fe4d958e85cf0f91d68a02f6fd521698593d12d5ab64629",
+    "lines": "afae52ba05df30cbf971e2ddded1d2c928779ed217d916beb5b32bc47cc13b81",
+    "clusters": "6229c4f266939410115dafb866e9f6993f912a198c47275ad734ee8a9ae1f4f5",
+    "bursts": "c5876139cac0801226f9b51d3bdef95ff7baaee07958fc9d50ab9a88d1290604",
+    "data-dependent": "686066408a21ce0cb633a32abcaecf658f9a640634d3afba4f259f3a40ec66b6",
 }
 
 
