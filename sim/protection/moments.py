@@ -19,6 +19,7 @@ from ..network import Network, check_images
 
 Floats = NDArray[np.float64]
 MAX_IMAGES = 256
+MAX_IMAGES_CONV = 64  # each shows a row many windows
 MAX_INPUTS_SEEN = 1024  # windows of a convolution are far more than images
 
 
@@ -88,10 +89,16 @@ def met(layer: Layer, x: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return seen[:: max(1, len(seen) // MAX_INPUTS_SEEN)]
 
 
+def few(network: Network, images: NDArray[np.generic]) -> NDArray[np.uint8]:
+    """(n, n_inputs) as many of the first images as an estimate needs."""
+    is_conv = any(isinstance(layer, Conv) for layer in network.layers)
+    return check_images(network, images[: MAX_IMAGES_CONV if is_conv else MAX_IMAGES])
+
+
 def layer_inputs(network: Network, images: NDArray[np.generic]) -> list[NDArray[np.uint8]]:
-    """For every layer (n, n_elements_in) what it is given for the first MAX_IMAGES images."""
+    """For every layer (n, n_elements_in) what it is given for the first `few` images."""
     found: list[NDArray[np.uint8]] = []
-    encoded = golden.encode(network, check_images(network, images[:MAX_IMAGES]))
+    encoded = golden.encode(network, few(network, images))
     for chain in network.chains:
         x = encoded
         for layer in chain:

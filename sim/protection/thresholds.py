@@ -26,8 +26,8 @@ from .. import golden
 from ..exceptions import InputError
 from ..layers import Layer
 from ..memory import Layout, shapes_of
-from ..network import Network, check_images
-from .moments import MAX_IMAGES, layer_inputs, met
+from ..network import Network
+from .moments import few, layer_inputs, met
 from .protection import Known, Protection
 
 Tables = tuple[tuple[int, ...], ...]
@@ -159,7 +159,7 @@ def _closed(network: Network, known: Known) -> Tables:
 
 
 def _data(network: Network, base: Layout, known: Known, chips: int) -> Tables:
-    images = check_images(network, known.calibration("thresholds by data")[:MAX_IMAGES])
+    images = few(network, known.calibration("thresholds by data"))
     faulty = [fault_maps.apply(network, known.chip(base, chip)) for chip in range(chips)]
     tables: list[tuple[int, ...]] = []
     encoded = golden.encode(network, images)
