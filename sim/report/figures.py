@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from ..exceptions import InputError
@@ -181,35 +182,63 @@ def memory_figure(faults: FaultMap) -> Figure:
 def front_figure(
     groups: Mapping[str, tuple[Sequence[Mapping[str, Any]], Sequence[Mapping[str, Any]]]],
 ) -> Figure:
-    """Mean accuracy over stored-bit overhead, a panel a condition; the front is drawn and named.
+    """Mean accuracy over stored-bit overhead, a panel a condition, protections by number.
+
+    Those of the front are filled and joined; those far below it lie on the edge as triangles.
 
     Args:
         groups: condition -> all of its points, and those of its front by overhead.
     """
     n_columns = 3
     n_rows = -(-len(groups) // n_columns)
-    with matplotlib.rc_context({**_STYLE, "font.size": 8, "axes.titlesize": 9}):
-        figure = _figure(8.4, 2.9 * n_rows)
+    every = [p["protection"] for points, _ in groups.values() for p in points]
+    numbers = {name: i for i, name in enumerate(dict.fromkeys(every), 1)}
+    n_lines = -(-len(numbers) // 2)
+    with matplotlib.rc_context({**_STYLE, "font.size": 8, "axes.titlesize": 8.5}):
+        figure = _figure(8.4, 2.5 * n_rows + 0.17 * n_lines)
         axes = figure.subplots(n_rows, n_columns, squeeze=False).ravel()
         for ax, (name, (points, front)) in zip(axes, groups.items(), strict=False):
-            for p in points:
-                colour, fill = (SERIES[0], SERIES[0]) if p in front else (SERIES[1], "none")
-                x, y = 100 * p["overhead"], 100 * p["mean"]
-                low, high = (100 * (p["mean"] if p[e] is None else p[e]) for e in ("low", "high"))
-                error = ([y - low], [high - y])
-                ax.errorbar(x, y, error, color=colour, fmt="o", mfc=fill, ms=4, elinewidth=1)
-            x, y = ([100 * p[key] for p in front] for key in ("overhead", "mean"))
-            ax.step(x, y, where="post", color=SERIES[0], linewidth=1.2)
-            for p, *at in zip(front, x, y, strict=True):
-                ax.annotate(
-                    p["protection"], at, (4, -9), textcoords="offset points", fontsize=6, color=INK
+            means = [100 * p["mean"] for p in front]
+            floor = min(means) - max(1.0, 0.6 * (max(means) - min(means)))
+            for p in sorted(points, key=lambda p: p in front):  # the front on top
+                is_best = p in front
+                x, y, low, high = (
+                    100 * (p["mean"] if p[e] is None else p[e])
+                    for e in ("overhead", "mean", "low", "high")
                 )
+                style = {"color": SERIES[not is_best], "mfc": SERIES[0] if is_best else "none"}
+                if y < floor:
+                    ax.plot(x, floor, "v", ms=4, **style)
+                else:
+                    error = ([y - max(low, floor)], [high - y])
+                    ax.errorbar(x, y, error, fmt="o", ms=4, elinewidth=1, **style)
+                number = ax.annotate(
+                    str(numbers[p["protection"]]),
+                    (x, max(y, floor)),
+                    (4, 3),
+                    textcoords="offset points",
+                    fontsize=6.5,
+                    color=style["color"],
+                    weight="bold" if is_best else "normal",
+                )
+                number.set_in_layout(False)
+            x = [100 * p["overhead"] for p in front]
+            ax.step(x, means, where="post", color=SERIES[0], linewidth=1.2)
             ax.set_title(name)
-            ax.margins(x=0.25, y=0.12)
+            ax.margins(x=0.08, y=0.1)
         for ax in axes[len(groups) :]:
             ax.set_visible(False)
-        figure.supxlabel("stored bits besides the network's own, %")
         figure.supylabel("accuracy, %")
+        handles = [Line2D([], [], lw=0, label=f"{i}  {name}") for name, i in numbers.items()]
+        figure.legend(
+            handles=handles,
+            loc="outside lower left",
+            ncols=2,
+            fontsize=7.5,
+            handlelength=0,
+            handletextpad=0,
+            title="stored bits besides the network's own, %",
+        )
     return figure
 
 
