@@ -43,8 +43,8 @@ class DataDependent:
     errors. Pads hold 0 and count as neighbours; beyond the edge there is nothing. Both couplings 1
     is `Iid`, cell for cell.
 
-    The map is of the data it was drawn for, whose hash its provenance carries. It says of every
-    cell how it would read either value while its neighbours hold what they hold.
+    The map is of the data it was drawn for, whose hash its provenance carries: its cells are those
+    that read wrong, stuck at the opposite of what they hold.
 
     Source: EDEN error model 3, Koppula et al. 2019, MICRO, arXiv 1910.05340: failures depend on the
     stored value; the coupling to neighbours is known of DRAM (data pattern dependence, Liu et al.
@@ -122,36 +122,37 @@ class DataDependent:
         def planes_of(bank: Bank) -> tuple[Words, Words]:
             array = array_of(bank, self.words_per_row)
             part = slice(bank.first_cell, bank.first_cell + array.n_cells)
-            holds, pads = held[part], ~layout.is_stored[part]
-            opposite = [self._classes(bank, holds, value) for value in (0, 1)]
-            scales = []
-            for value, p in enumerate((self.p01, self.p10)):
-                left_out = (pads | (holds != value)).view(np.uint8)
-                counted = opposite[value] | left_out << np.uint8(4)  # beyond the 9 classes
-                counts = [np.count_nonzero(counted == k) for k in range(9)]
-                scales.append(scale_of_levels(p, self.factors, np.array(counts)))
-            highest = max(scales) * self.factors.max()
-            cells, u = sampling.below(bank_key(root, bank), array.n_cells, min(1.0, highest))
-            turns = (
-                plane_of(cells[u < (t * self.factors)[of_value[cells]]], array.n_cells)
-                for t, of_value in zip(scales, opposite, strict=True)
-            )
-            return next(turns), next(turns)
+            holds = held[part]
+            kinds_of = self._classes(bank, holds) | holds << np.uint8(4)
+            counted = kinds_of | (~layout.is_stored[part]).view(np.uint8) << np.uint8(5)
+            counts = np.array([np.count_nonzero(counted == k) for k in range(32)])
+            f = self.factors
+            rate = np.zeros(32)  # of a cell of this class (4 bits) that holds this value (1 bit)
+            for first, p in ((0, self.p01), (16, self.p10)):
+                t = scale_of_levels(p, f, counts[first : first + 9])
+                rate[first : first + 9] = np.minimum(1.0, t * f)
+            cells, u = sampling.below(bank_key(root, bank), array.n_cells, rate.max())
+            wrong = cells[u < rate[kinds_of[cells]]]
+            ones = holds[wrong] == 1
+            return plane_of(wrong[~ones], array.n_cells), plane_of(wrong[ones], array.n_cells)
 
         where_from = provenance(self, chip, kinds, event)
         where_from["stored_sha256"] = hashlib.sha256(held.tobytes()).hexdigest()
         return assemble(layout, kinds, planes_of, where_from)
 
-    def _classes(self, bank: Bank, held: NDArray[np.uint8], value: int) -> NDArray[np.uint8]:
-        """(n_cells,) 3 i + j of every cell if it held `value`."""
+    def _classes(self, bank: Bank, held: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """(n_cells,) 3 i + j of every cell."""
         array = array_of(bank, self.words_per_row)
-        differs = array.as_rows(held ^ np.uint8(value))
-        if array.n_cells < array.n_rows * array.n_columns:
-            differs = differs & array.as_rows(np.ones(array.n_cells, np.uint8))
-        classes = np.zeros_like(differs)
-        classes[:, 1:] += differs[:, :-1]
-        classes[:, :-1] += differs[:, 1:]
+        rows = array.as_rows(held)
+        across, along = rows[:, 1:] ^ rows[:, :-1], rows[1:] ^ rows[:-1]
+        if array.n_cells < rows.size:  # the last row lacks words
+            exists = array.as_rows(np.ones(array.n_cells, np.uint8))
+            across &= exists[:, 1:] & exists[:, :-1]
+            along &= exists[1:] & exists[:-1]
+        classes = np.zeros_like(rows)
+        classes[:, 1:] += across
+        classes[:, :-1] += across
         classes *= np.uint8(3)
-        classes[1:] += differs[:-1]
-        classes[:-1] += differs[1:]
+        classes[1:] += along
+        classes[:-1] += along
         return array.as_cells(classes)
