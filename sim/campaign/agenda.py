@@ -115,9 +115,10 @@ class Agenda:
             self._waiting.append((task, unit))
         self._asking.setdefault(unit.key, []).append((series, task))
 
-    def missing(self) -> list[Unit]:
+    @property
+    def n_waiting(self) -> int:
         """Units that nobody was given yet."""
-        return [unit for _, unit in self._waiting]
+        return len(self._waiting)
 
     def take(self) -> tuple[Task, Unit] | None:
         """A unit that nobody was given; None while there is none, for now or for good."""

@@ -2,7 +2,9 @@
 
 The jobs, with networks and images, go to the scheduler once, as a worker plugin: it hands them to
 every worker, also to those that join later or come back after a crash. A task is then four numbers
-one way and a row the other. This process claims the units, and it alone writes the store.
+one way and a row the other, sent in batches of about half a second of work, since a scheduler
+handles hundreds of messages a second and not thousands. This process claims the units, and it alone
+writes the store; a worker that dies costs the batches that it had, which others compute.
 """
 
 import asyncio
@@ -33,7 +35,9 @@ except ImportError as error:
 
 log = logging.getLogger(__name__)
 _CONNECT_S = 10
-_PER_THREAD = 3  # units on their way to each thread, so that none waits for this process
+_PER_THREAD = 2  # batches on their way to each thread, so that none waits for this process
+_BATCH_S = 0.5
+_MAX_BATCH = 64
 
 
 class _Jobs(WorkerPlugin):  # type: ignore[misc]  # untyped
@@ -70,10 +74,14 @@ class _Jobs(WorkerPlugin):  # type: ignore[misc]  # untyped
         return row
 
 
-def _row(name: str, numbers: tuple[int, int, int, int]) -> Row:
+_Work = tuple[Task, Unit, Row | None]
+"""A claimed unit, with the row of other sources that is to be replaced."""
+
+
+def _rows(name: str, batch: list[tuple[int, int, int, int]]) -> list[Row]:
     """What a worker computes."""
     plugin: _Jobs = get_worker().plugins[name]
-    return plugin.row(Task(*numbers))
+    return [plugin.row(Task(*numbers)) for numbers in batch]
 
 
 def run_cluster(
@@ -112,7 +120,8 @@ class _Run:
     ) -> None:
         self.client, self.name = client, name
         self.jobs, self.agenda, self.store, self.watcher = jobs, agenda, store, watcher
-        self.under_way: dict[str, tuple[Future, Task, Unit, Row | None]] = {}  # by Future.key
+        self.under_way: dict[str, tuple[Future, list[_Work]]] = {}  # by Future.key
+        self.trial_s = _BATCH_S  # of the last row; a batch of one until there is one
 
     def run(self) -> None:
         """Until nothing is wanted any more."""
@@ -126,21 +135,33 @@ class _Run:
                 if self.under_way:
                     self._take(next(results))
         finally:
-            for _, _, unit, _ in self.under_way.values():
-                self.store.release(unit)
+            for _, batch in self.under_way.values():
+                for _, unit, _ in batch:
+                    self.store.release(unit)
             if self.client.status == "running":
-                self.client.cancel([f for f, *_ in self.under_way.values()])
+                self.client.cancel([future for future, _ in self.under_way.values()])
                 self.client.unregister_worker_plugin(self.name)
 
     def _fill(self, results: as_completed) -> None:
         """Claim units and send them, as many as keep the cluster busy."""
-        room = _PER_THREAD * max(1, sum(self.client.nthreads().values()))
-        while len(self.under_way) < room:
+        n_threads = max(1, sum(self.client.nthreads().values()))
+        while len(self.under_way) < _PER_THREAD * n_threads and (batch := self._batch(n_threads)):
+            numbers = [(t.job, t.condition, t.chip, t.event) for t, _, _ in batch]
+            future = self.client.submit(_rows, self.name, numbers, pure=False)
+            self.under_way[future.key] = (future, batch)
+            results.add(future)
+
+    def _batch(self, n_threads: int) -> list[_Work]:
+        """Claimed units for one thread; fewer at the end, so that all threads end together."""
+        share = self.agenda.n_waiting // (2 * n_threads)
+        n = max(1, min(_MAX_BATCH, share, int(_BATCH_S / max(self.trial_s, 1e-3))))
+        batch: list[_Work] = []
+        while len(batch) < n:
             found, must_wait = self.agenda.take(), False
-            if found is None and not self.under_way:  # the rest is with another process
+            if found is None and not self.under_way and not batch:  # another process has the rest
                 found, must_wait = self.agenda.take_elsewhere(), True
             if found is None:
-                return
+                break
             task, unit = found
             if not self.store.hold(unit, wait=must_wait):
                 self.agenda.put_elsewhere(task, unit)
@@ -149,27 +170,26 @@ class _Run:
             if before is not None and self.agenda.is_current(before):
                 self.store.release(unit)
                 self.watcher.done(before, None, is_ours=False)
-                continue
-            numbers = (task.job, task.condition, task.chip, task.event)
-            future = self.client.submit(_row, self.name, numbers, pure=False)
-            self.under_way[future.key] = (future, task, unit, before)
-            results.add(future)
+            else:
+                batch.append((task, unit, before))
+        return batch
 
     def _take(self, future: Future) -> None:
-        """Write the row of a unit that came back."""
-        _, _, unit, before = self.under_way.pop(future.key)
-        try:
-            if future.status != "finished":
-                raise _refusal(future, unit, self.client)
-            row: Row = future.result()
+        """Write the rows of a batch that came back."""
+        batch = self.under_way[future.key][1]
+        if future.status != "finished":
+            raise _refusal(future, batch[0][1], self.client)
+        rows: list[Row] = future.result()
+        for (_, unit, before), row in zip(batch, rows, strict=True):
             if row.unit != unit:
                 raise ToolError(
                     f"a worker answered for another unit than chip {unit.chip} of {unit.errors}"
                 )
             self.store.put(row, replace=before is not None)
-        finally:
             self.store.release(unit)
-        self.watcher.done(row, before, is_ours=True)
+            self.trial_s = row.wall_time_s
+            self.watcher.done(row, before, is_ours=True)
+        del self.under_way[future.key]
 
 
 def _refusal(future: Future, unit: Unit, client: Client) -> StoicError:

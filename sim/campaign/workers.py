@@ -61,7 +61,7 @@ def run_workers(
         return _start(jobs, store.path, is_recomputing)
 
     try:
-        workers += [start() for _ in range(min(n_workers, len(agenda.missing())))]
+        workers += [start() for _ in range(min(n_workers, agenda.n_waiting))]
         while not agenda.is_finished:
             for worker in workers:
                 _give(worker, agenda, is_last=all(w.work is None for w in workers))

@@ -70,9 +70,10 @@ def accuracy_figure(points: Sequence[Mapping[str, Any]]) -> Figure:
             apart, and points without errors belong to every line of their network.
     """
     with matplotlib.rc_context(_STYLE):
-        figure = _figure(7.2, 4.0)
+        lines = _lines(points)
+        figure = _figure(7.2, 3.8 + 0.11 * len(lines))  # the legend has two columns
         ax = figure.subplots()
-        for i, (label, own) in enumerate(_lines(points)):
+        for i, (label, own) in enumerate(lines):
             colour = SERIES[i % len(SERIES)]
             even = [p for p in own if p["p01"] == p["p10"] or p.get("model") not in (None, "iid")]
             odd = [p for p in own if p not in even]
