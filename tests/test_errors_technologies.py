@@ -203,11 +203,18 @@ def test_rram_replay_has_every_measured_read_once() -> None:
         pairs += int(table.sum() - np.trace(table))
     assert (pairs, pairs) == rram_radar.WRONG["2T2R"]
     assert RramReplay("2T2R").rates()[0] == pairs / (300 * 256 * 255)
-    map_ = RramReplay("2T2R", 0, ROOT).sample(layout, 0, event=299)
     first, second = np.arange(0, 512, 2) % 256, np.arange(1, 512, 2) % 256
-    turns1, turns0 = (map_.cells("flip") | map_.cells(s) for s in ("stuck1", "stuck0"))
-    assert (turns1 == (hrs[first, 299] <= lrs[second, 299])).all()
-    assert (turns0 == (lrs[first, 299] >= hrs[second, 299])).all()
+    n_found = 0
+    for e in range(0, 300, 3):
+        map_ = RramReplay("2T2R", 0, ROOT).sample(layout, 0, event=e)
+        turns1, turns0 = (map_.cells("flip") | map_.cells(s) for s in ("stuck1", "stuck0"))
+        assert (turns1 == (hrs[first, e] <= lrs[second, e])).all()
+        assert (turns0 == (lrs[first, e] >= hrs[second, e])).all()
+        n_found += map_.n_faults
+    assert n_found > 20
+    for chip in (0, 1):
+        one, other = RramReplay("2T2R", 3).devices(layout.banks[1], chip)
+        assert (one != other).all() and one.max() < 256 and other.max() < 256
 
     for read in rram_radar.READS:  # other chips draw devices: the rate of the cycle
         model = RramReplay(read, 4, ROOT)
@@ -312,6 +319,22 @@ def test_banks_lie_over_as_many_block_rams_as_they_need() -> None:
     assert sorted(bram_maps.tile_order(3, 1, 2000)[:890]) == list(range(890))
 
 
+@measured_data
+def test_faults_of_sram_sit_on_as_few_bit_lines_as_measured() -> None:
+    counts = bram_maps.faulty(0.53, ROOT)[:, :, :8].sum(1).ravel()  # the bytes are equal
+    assert (counts > 0).sum() == 306 and counts.sum() == 1137
+    z = np.linspace(-9, 9, 2001)
+    weight = np.exp(-(z**2) / 2)
+    factor = np.exp(sram.COLUMN_SIGMA * z - sram.COLUMN_SIGMA**2 / 2)
+    hit = weight @ (1 - np.exp(-counts.mean() * factor)) / weight.sum()
+    assert hit * counts.size == pytest.approx(306, rel=0.01)
+    worse = replace(Sram(0.53), column_sigma=0.0)
+    lined, even = (
+        wrong(m.sample(BOARD, 1)).reshape(890, 1024, 16).any(1).sum() for m in (Sram(0.53), worse)
+    )
+    assert lined < 0.5 * even
+
+
 def test_the_sram_law_passes_through_the_published_points() -> None:
     for voltage, n in bram_maps.FAULTS.items():
         assert Sram(voltage).rates() == (0.0, n / 14_581_760)
@@ -404,7 +427,13 @@ def test_what_has_no_source_says_so_wherever_it_is_told() -> None:
         ("transient-0.1%", 0.001, 0.001, "iid"),
         ("sram-0.53V", 0.0, 2274 / 14_581_760, "sram"),
         ("bram-0.59V", 0.0, 2 / 14_581_760, "bram-replay"),
-        ("stutz-chip2-1.01%", 0.0082, 0.0019, "iid"),
+        ("stutz-chip1-0.866%", 0.0038, 0.0049, "iid"),
+        ("stutz-chip2-1.01%", 0.0082, 0.0019, "lines"),
+        ("bitline-1%", 0.01, 0.01, "lines"),
+        ("wordline-1%", 0.01, 0.01, "lines"),
+        ("cluster-0.1%", 0.001, 0.001, "clusters"),
+        ("burst-0.1%", 0.001, 0.001, "bursts"),
+        ("data-2%", 0.02, 0.02, "data-dependent"),
         ("neuralfuse-1.21%", 0.01212883 / 2, 0.01212883 / 2, "stuck"),
         ("rram-3bpc-373K-1e6s", 0.0382294, 0.0382294, "rram-retention"),
         ("fefet-85C", 0.02, 0.01, "fefet"),

@@ -62,9 +62,17 @@ def faulty(voltage: float, data_root: Path | None) -> NDArray[np.bool_]:
     file = measured.File(
         "bram-undervolting", name, "KC705B-raw.tar.xz", SHA256[voltage], f"{ORIGIN}, RawData"
     )
-    words = np.frombuffer(bytes.fromhex(measured.read(file, data_root).decode()), ">u2")
-    bits = (words[:, None] >> np.arange(WIDTH, dtype=np.uint16)) & 1
-    return np.asarray(bits == 0).reshape(N_BRAMS, N_WORDS, WIDTH)
+    return zeros_of(measured.read(file, data_root).decode()).reshape(N_BRAMS, N_WORDS, WIDTH)
+
+
+def zeros_of(text: str) -> NDArray[np.bool_]:
+    """(n, 16) True where a bit of the authors' text, four hex digits a word, is 0; LSB first.
+
+    >>> zeros_of("FFFE").nonzero()[1].tolist(), zeros_of("7FFF").nonzero()[1].tolist()
+    ([0], [15])
+    """
+    words = np.frombuffer(bytes.fromhex(text), ">u2")
+    return np.asarray((words[:, None] >> np.arange(WIDTH, dtype=np.uint16)) & 1 == 0)
 
 
 @dataclass(frozen=True)

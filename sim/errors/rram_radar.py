@@ -165,14 +165,14 @@ class RramReplay:
         high, low = hrs[:, event], lrs[:, event]
 
         def planes_of(bank: Bank) -> tuple[Words, Words]:
-            one, other = self._devices(bank, chip)
+            one, other = self.devices(bank, chip)
             if self.read == "1T1R":
                 return pack(high[one] < limit), pack(low[one] >= limit)
             return pack(high[one] <= low[other]), pack(low[one] >= high[other])
 
         return assemble(layout, kinds, planes_of, provenance(self, chip, kinds, event))
 
-    def _devices(self, bank: Bank, chip: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def devices(self, bank: Bank, chip: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """The device of every cell of the bank, and its partner in a 2T2R cell."""
         n = bank.n_words * bank.width
         if chip == 0:
