@@ -448,10 +448,10 @@ def test_models_come_back_from_their_description(model: Any) -> None:
 
 def test_every_law_has_a_name_for_the_command_line() -> None:
     made: dict[str, Any] = {
-        "bitlines": Lines(0.02, 0.02, column_sigma=1.0),
-        "wordlines": Lines(0.02, 0.02, row_sigma=1.0),
-        "clusters": Clusters(0.02, 0.02),
-        "bursts": Bursts(0.02, 0.02),
+        "bitline": Lines(0.02, 0.02, column_sigma=1.0),
+        "wordline": Lines(0.02, 0.02, row_sigma=1.0),
+        "cluster": Clusters(0.02, 0.02),
+        "burst": Bursts(0.02, 0.02),
         "data": DataDependent(0.02, 0.02),
     }
     for name, model in made.items():
