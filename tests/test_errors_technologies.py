@@ -213,7 +213,7 @@ def test_rram_replay_has_every_measured_read_once() -> None:
         n_found += map_.n_faults
     assert n_found > 20
     for chip in (0, 1):
-        one, other = RramReplay("2T2R", 3).devices(layout.banks[1], chip)
+        one, other = RramReplay("2T2R", 3).devices(LAYOUT.banks[1], chip)
         assert (one != other).all() and one.max() < 256 and other.max() < 256
 
     for read in rram_radar.READS:  # other chips draw devices: the rate of the cycle
