@@ -320,6 +320,9 @@ def test_overhead_counts_stored_cells_only() -> None:
     checks = 2048 * 16 * 7 + (2048 + 10) * 32 * 8
     assert Secded().overhead(SFC, SFC_BASE) == checks
     assert Compose((Secded(), Interleaved(4))).overhead(SFC, SFC_BASE) == checks
+    # 10 rows on 3 PEs, the last slots empty: 10 words of 7 bits each; then 12 of 36, 3 of 64 bits
+    assert Secded().overhead(NETWORK, BASE) == 10 * 10 * 5 + 12 * 7 + 3 * 8
+    assert Secded(words=2).overhead(NETWORK, BASE) == 10 * 5 * 6 + 6 * 8 + 2 * 9
     rows = ((0, 5, 2047), (), (9,))
     bits = 3 * 784 + 2048
     replicate = Replicate(rows=rows)
