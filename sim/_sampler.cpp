@@ -46,7 +46,7 @@ constexpr int BLOCK = 512;                          // words compared with plane
 constexpr int FIRST_PLANES = 8, MORE_PLANES = 3;    // planes compared before words are sorted out
 
 struct Stream {
-    uint64_t start, second;  // word i is finish(start + i * WEYL, second)
+    uint64_t start, second;  // word i is finish(start + i * WEYL, second); a xorshift is linear
 };
 
 struct Cell {
@@ -55,13 +55,13 @@ struct Cell {
 };
 
 inline Stream stream(StoicKey key, int number) {
-    return {key.first + (static_cast<uint64_t>(number) << STREAM_BITS) * WEYL, key.second};
+    return {key.first + (static_cast<uint64_t>(number) << STREAM_BITS) * WEYL, key.second ^ (key.second >> 27)};
 }
 
 inline uint64_t draw(StoicKey key, uint64_t index) {
-    uint64_t x = index * WEYL + key.first;
+    uint64_t x = (index * WEYL + key.first) ^ key.second;
     x = (x ^ (x >> 27)) * FIRST;
-    x = (x ^ (x >> 33) ^ key.second) * SECOND;
+    x = (x ^ (x >> 33)) * SECOND;
     return x ^ (x >> 27);
 }
 

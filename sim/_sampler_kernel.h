@@ -22,9 +22,10 @@ TARGET static inline U ramp(uint64_t stride) {
     return steps;
 }
 
+// x ^ second through the finaliser, of which `second` has its first shift behind it: see `stream`.
 TARGET static inline U finish(U x, U second) {
-    x = (x ^ (x >> 27)) * FIRST;
-    x = (x ^ (x >> 33) ^ second) * SECOND;
+    x = (x ^ (x >> 27) ^ second) * FIRST;
+    x = (x ^ (x >> 33)) * SECOND;
     return x ^ (x >> 27);
 }
 

@@ -23,9 +23,12 @@ double, so the field is the same on every machine. Its relative error is below 2
 multiple of 2^-53, and q > 2^-14: no chance is off by more than 1e-11 of itself. A mark has 52 or 53
 significant bits, u' has 53.
 
-Random bits are counter-based: `draw` is a Weyl sequence through a finaliser of two multiplications;
-the second word of the key enters between them, so that two keys never walk one sequence. Streams
-(gaps and marks of each kind of hits, planes, plain uniforms) are disjoint ranges of the counter.
+Random bits are counter-based: `draw` is a Weyl sequence through a finaliser of two multiplications.
+The second word of the key is XORed into the sequence: under one word all keys would walk the same
+cycle from different places, and long streams would meet; of two words, both have to agree. Every
+bit of counter and key turns every bit of the word with a chance of one half (tests). Streams (gaps
+and marks of each level, planes, plain uniforms) are disjoint ranges of the counter. A key should
+come from `sampling.key` or `join`, which make both words random.
 
 This module is slow; `sampling` is the same field in C++, and the tests hold it to this one.
 """
@@ -94,12 +97,12 @@ def draw(key: Key, stream: int, index: U64) -> U64:
 
     Source: shifts and multipliers of the finaliser: P. Evensen 2019, "moremur"; the Weyl step:
     G. Steele et al. 2014, OOPSLA, "Fast splittable pseudorandom number generators". Both use one
-    key word; the second one, entering in the middle, is ours.
+    key word; the second one is ours.
     """
     x = index | np.uint64(stream << _STREAM_BITS)
-    x = x * _WEYL + np.uint64(key.first)
+    x = (x * _WEYL + np.uint64(key.first)) ^ np.uint64(key.second)
     x = (x ^ (x >> np.uint64(27))) * _FIRST
-    x = (x ^ (x >> np.uint64(33)) ^ np.uint64(key.second)) * _SECOND
+    x = (x ^ (x >> np.uint64(33))) * _SECOND
     return np.asarray(x ^ (x >> np.uint64(27)), np.uint64)
 
 
@@ -112,9 +115,9 @@ def join(key: Key, other: Key) -> Key:
 
 def _draw_one(key: Key, index: int) -> int:
     """`draw` of one word, in whole numbers of Python, which are faster for a single one."""
-    x = (index * int(_WEYL) + key.first) & _WORD
+    x = (index * int(_WEYL) + key.first) & _WORD ^ key.second
     x = ((x ^ (x >> 27)) * int(_FIRST)) & _WORD
-    x = ((x ^ (x >> 33) ^ key.second) * int(_SECOND)) & _WORD
+    x = ((x ^ (x >> 33)) * int(_SECOND)) & _WORD
     return x ^ (x >> 27)
 
 

@@ -432,10 +432,10 @@ def test_every_draw_is_a_pure_function_of_model_seed_chip_and_cell() -> None:
 
 
 HASHES = {
-    "lines": "afae52ba05df30cbf971e2ddded1d2c928779ed217d916beb5b32bc47cc13b81",
-    "clusters": "6229c4f266939410115dafb866e9f6993f912a198c47275ad734ee8a9ae1f4f5",
-    "bursts": "c5876139cac0801226f9b51d3bdef95ff7baaee07958fc9d50ab9a88d1290604",
-    "data-dependent": "a47bd999bad954e6a80314f4e09ba32a8e3a5c07d23dc9cb45f1a874e954fccf",
+    "lines": "d6ad3c7495286ff249d0e2900287e550df16a8bdb55d44733fe67460e5bbc2fb",
+    "clusters": "5d94e2ad9d158bccde8e9f0568a0c59aa5f7c21650a2fd5545325d6a9fdb1279",
+    "bursts": "c09592feb010af14f40515f9b1bbe0f257984009cff2a0e85d77b782362cacae",
+    "data-dependent": "67655b7b3cee0bb93e9aa14760d5caaf54ae49cff3a5379c2bd061a3c9a9473f",
 }
 
 
