@@ -435,7 +435,7 @@ HASHES = {
     "lines": "d6ad3c7495286ff249d0e2900287e550df16a8bdb55d44733fe67460e5bbc2fb",
     "clusters": "5d94e2ad9d158bccde8e9f0568a0c59aa5f7c21650a2fd5545325d6a9fdb1279",
     "bursts": "c09592feb010af14f40515f9b1bbe0f257984009cff2a0e85d77b782362cacae",
-    "data-dependent": "67655b7b3cee0bb93e9aa14760d5caaf54ae49cff3a5379c2bd061a3c9a9473f",
+    "data-dependent": "69897fedabb022c87e14d8cd8a03162b9f48d3d1a85a524c30fae471a3f4072d",
 }
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from stoic.sim import cell_field, faults, sampling
 from stoic.sim.bits import Words, n_words, pack, unpack
 from stoic.sim.cell_field import LEVELS, RARE, RARE_SKIP, SKIPS, Key
-from stoic.sim.errors import Iid, Stuck
+from stoic.sim.errors import ErrorModel, Iid, Stuck
 from stoic.sim.exceptions import InputError
 from stoic.sim.faults import FaultMap
 from stoic.sim.memory import KINDS, Fold, layout_of
@@ -234,7 +234,7 @@ def streams_are_independent() -> bool:
         (cell_field.draw(key, s, index) >> np.uint64(11)).astype(np.float64)
         for s in (*range(8), *range(cell_field.MARKS, cell_field.MARKS + 8), cell_field.UNIFORMS)
     ]
-    correlations = np.corrcoef(draws)[np.triu_indices(len(draws), 1)]
+    correlations = np.asarray(np.corrcoef(draws))[np.triu_indices(len(draws), 1)]
     return bool((np.abs(correlations) < 4.5 / n**0.5).all())
 
 
@@ -281,7 +281,7 @@ def test_every_bit_of_a_word_is_even_and_follows_every_bit_of_index_and_key() ->
 NETWORK = random_network((784, 256, 256, 10), "bits", np.random.default_rng(0))
 LAYOUT = layout_of(NETWORK, (Fold(4, 36), Fold(4, 32), Fold(1, 32)))
 RATES = (1e-4, 1.3e-4, 3e-4, 1e-3, 2e-3, 5e-3, 7.8125e-3, 0.01, 0.0118, 0.033, 0.1, 0.3, 0.9)
-MODELS = [
+MODELS: list[ErrorModel] = [
     *(Iid(p, p, seed=3) for p in RATES),
     *(Iid(p, 1.7 * p, seed=4) for p in RATES[:-1]),
     *(Iid(1.1 * p, p, seed=5, persistence="programming") for p in RATES),
@@ -290,7 +290,7 @@ MODELS = [
 
 
 def turns(map_: FaultMap, stored: int) -> NDArray[np.bool_]:
-    return map_.read(np.full(map_.layout.n_cells, stored, np.uint8)) != stored
+    return np.asarray(map_.read(np.full(map_.layout.n_cells, stored, np.uint8)) != stored)
 
 
 @pytest.mark.parametrize("chips", [range(6)])
@@ -301,7 +301,7 @@ def test_rates_hold_in_each_bank_and_polarity(chips: range) -> None:
     for model in MODELS:
         maps = [model.sample(LAYOUT, chip, event=chip) for chip in chips]
         for value, rate in enumerate(model.rates()):
-            wrong = sum(turns(m, value).astype(np.int64) for m in maps)
+            wrong = np.sum([turns(m, value) for m in maps], axis=0)
             n_all = n_wrong = 0
             for bank in LAYOUT.banks:
                 cells = slice(bank.first_cell, bank.first_cell + bank.n_words * bank.width)
