@@ -11,10 +11,13 @@ from typing import Any, Protocol, cast
 import torch
 import torch.nn.functional as F
 from brevitas.nn.quant_activation import QuantIdentity
+from brevitas.nn.quant_conv import QuantConv2d
 from brevitas.nn.quant_linear import QuantLinear
 from brevitas.quant import SignedBinaryActPerTensorConst, SignedBinaryWeightPerTensorConst
 from brevitas.quant_tensor import QuantTensor
 from torch import Tensor, nn
+
+from ..sim.layers import Input, Window
 
 MIN_SCALE = 0.01
 """Least batch-norm scale, kept by projection after every step. Ours; any positive value does."""
@@ -65,6 +68,15 @@ class BinaryLinear(QuantLinear):
         self.memory: Memory | None = None
         self.matmul_dtype = torch.float32
 
+    def rows(self) -> Tensor:
+        """(n_outputs, n_inputs) latent weights, lanes as memory stores them."""
+        return self.weight.detach()
+
+    @torch.no_grad()
+    def set_rows(self, rows: Tensor) -> None:
+        """Take latent weights that `rows` would give."""
+        self.weight.copy_(rows)
+
     def inner_forward_impl(
         self, x: Tensor, quant_weight: Tensor | QuantTensor, quant_bias: Tensor | None
     ) -> Tensor:
@@ -80,6 +92,75 @@ class BinaryLinear(QuantLinear):
         return F.linear(x, weights)
 
 
+def to_rows(kernels: Tensor) -> Tensor:
+    """(n_outputs, n_inputs) rows as memory stores them of (n_outputs, channels, ky, kx) kernels."""
+    return kernels.permute(0, 2, 3, 1).flatten(1)
+
+
+def to_kernels(rows: Tensor, window: Window) -> Tensor:
+    """What `to_rows` makes rows of."""
+    k = window.kernel
+    return rows.reshape(len(rows), k, k, window.channels).permute(0, 3, 1, 2)
+
+
+class BinaryConv2d(QuantConv2d):
+    """A convolution without bias, padded with what hardware pads: -1 on bits, 0 on pixels.
+
+    Attributes:
+        window: where its rows look.
+        memory: what the rows are read through, (n_outputs, n_inputs) with lanes (ky, kx, channel)
+            as memory stores them; None is a memory that tells the truth.
+        matmul_dtype: as of BinaryLinear.
+    """
+
+    def __init__(self, window: Window, n_outputs: int, input: Input) -> None:
+        super().__init__(
+            window.channels,
+            n_outputs,
+            window.kernel,
+            window.stride,
+            bias=False,
+            weight_quant=_UnitWeight,
+        )
+        self.window = window
+        self.pad_value = 0.0 if input == "uint8" else -1.0
+        self.memory: Memory | None = None
+        self.matmul_dtype = torch.float32
+
+    def rows(self) -> Tensor:
+        """(n_outputs, n_inputs) latent weights, lanes as memory stores them."""
+        return to_rows(self.weight.detach())
+
+    @torch.no_grad()
+    def set_rows(self, rows: Tensor) -> None:
+        """Take latent weights that `rows` would give."""
+        self.weight.copy_(to_kernels(rows, self.window))
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Sums (batch, n_outputs, rows, columns) of (batch, channels, height, width) maps."""
+        if self.window.pad:
+            input = F.pad(input, [self.window.pad] * 4, value=self.pad_value)
+        return cast(Tensor, super().forward(input))
+
+    def inner_forward_impl(
+        self, x: Tensor, quant_weight: Tensor | QuantTensor, quant_bias: Tensor | None
+    ) -> Tensor:
+        """Sums of products with the weights as read."""
+        weights = cast(Tensor, getattr(quant_weight, "value", quant_weight))
+        if self.memory is not None:
+            with torch.no_grad():
+                read = to_kernels(self.memory.read(to_rows(weights)), self.window)
+            weights = read_through(weights, read)
+        if self.training and self.matmul_dtype != torch.float32:
+            low = self.matmul_dtype
+            return F.conv2d(x.to(low), weights.to(low), stride=self.window.stride).float()
+        return F.conv2d(x, weights, stride=self.window.stride)
+
+
+Binary = BinaryLinear | BinaryConv2d
+"""A layer whose weights are bits in a memory."""
+
+
 class PositiveBatchNorm(nn.BatchNorm1d):
     """Batch norm that can train on its running statistics, as hardware will use them.
 
@@ -93,20 +174,24 @@ class PositiveBatchNorm(nn.BatchNorm1d):
         self.on_running = False
 
     def forward(self, input: Tensor) -> Tensor:
-        """(batch, n_features) float."""
+        """(batch, n_features[, height, width]) float."""
         if not (self.training and self.on_running):
             return super().forward(input)
         mean, var = cast(Tensor, self.running_mean), cast(Tensor, self.running_var)
         with torch.no_grad():
-            batch_mean = input.mean(0)
+            sums = input.movedim(1, -1).flatten(0, -2)  # (n, n_features)
+            batch_mean = sums.mean(0)
             # torch.var takes twenty times as long over the first axis
-            batch_var = (input - batch_mean).square_().sum(0) / (len(input) - 1)
+            batch_var = (sums - batch_mean).square_().sum(0) / (len(sums) - 1)
             mean.lerp_(batch_mean, cast(float, self.momentum))
             var.lerp_(batch_var, cast(float, self.momentum))
         # clones: autograd keeps them, and the next step changes the originals
         return F.batch_norm(
             input, mean.clone(), var.clone(), self.weight, self.bias, False, 0.0, self.eps
         )
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        """Vectors and maps alike, which `BatchNorm1d` tells apart without need."""
 
     @torch.no_grad()
     def project(self) -> None:

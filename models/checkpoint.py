@@ -5,7 +5,8 @@ and seed that remake it. numpy only, so that a reader needs no torch.
 """
 
 import hashlib
-from dataclasses import dataclass, field, fields
+import math
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from numpy.typing import NDArray
 from ..sim import container
 from ..sim.bits import Words, n_words
 from ..sim.exceptions import ArtefactError, InputError
-from ..sim.layers import INPUTS, Input
+from ..sim.layers import INPUTS, Input, Pool, Window
+from .topology import LayerShape
 
 FORMAT = "stoic-checkpoint"
 VERSION = 1
@@ -41,17 +43,23 @@ class BatchNorm:
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """A dense layer without bias; a hidden one ends in batch norm and sign.
+    """A layer without bias; a hidden one ends in batch norm and sign.
 
     Attributes:
-        weights: (n_outputs, n_words(n_inputs)) uint64, bit 1 is +1, pad bits 0.
+        n_inputs: fan-in of a row.
+        weights: (n_outputs, n_words(n_inputs)) uint64, bit 1 is +1, pad bits 0; lanes in the order
+            of the integer network, maps channel-last.
         norm: None for the layer of scores.
+        window: of a convolution; None is a dense layer.
+        pool: of its signs, or None.
     """
 
     name: str
     n_inputs: int
     weights: Words
     norm: BatchNorm | None
+    window: Window | None = None
+    pool: Pool | None = None
 
     def __post_init__(self) -> None:
         width = n_words(self.n_inputs)
@@ -60,6 +68,9 @@ class Layer:
                 f"layer {self.name!r}: weights must be uint64 (n_outputs, {width}), "
                 f"not {self.weights.dtype} {self.weights.shape}"
             )
+        if self.window is not None and self.norm is None:
+            raise InputError(f"layer {self.name!r}: a convolution cannot give the scores")
+        LayerShape(self.n_inputs, self.n_outputs, self.window, self.pool)  # refuses what misfits
         for name in NORM_ARRAYS if self.norm else ():
             values = getattr(self.norm, name)
             if values.dtype != np.float32 or values.shape != (len(self.weights),):
@@ -70,8 +81,13 @@ class Layer:
 
     @property
     def n_outputs(self) -> int:
-        """Neurons of the layer."""
+        """Neurons of the layer, or channels."""
         return len(self.weights)
+
+    @property
+    def shape(self) -> LayerShape:
+        """Fan-in, rows and where they look."""
+        return LayerShape(self.n_inputs, self.n_outputs, self.window, self.pool)
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,28 +116,41 @@ class Checkpoint:
         if not has_norm or has_norm != [True] * (len(has_norm) - 1) + [False]:
             raise InputError("every layer but the last must have a batch norm, and only those")
         for before, layer in zip(self.layers, self.layers[1:], strict=False):
-            if layer.n_inputs != before.n_outputs:
+            given, made = layer.shape.given, before.shape.made
+            if given != (made if layer.window else (math.prod(made),)):
                 raise InputError(
-                    f"layer {layer.name!r} takes {layer.n_inputs} inputs, "
-                    f"but {before.name!r} gives {before.n_outputs}"
+                    f"layer {layer.name!r} takes {_sizes(given)} inputs, "
+                    f"but {before.name!r} gives {_sizes(made)}"
                 )
 
     @property
+    def shapes(self) -> tuple[LayerShape, ...]:
+        """Of the layers."""
+        return tuple(layer.shape for layer in self.layers)
+
+    @property
     def sizes(self) -> tuple[int, ...]:
-        """Inputs, then outputs of every layer."""
-        return (self.layers[0].n_inputs, *(layer.n_outputs for layer in self.layers))
+        """Elements of an image, then neurons or channels of every layer."""
+        first = math.prod(self.layers[0].shape.given)
+        return (first, *(layer.n_outputs for layer in self.layers))
 
     @property
     def sha256(self) -> str:
         """Hash of input kind, shapes, weight bits and batch norms."""
         digest = hashlib.sha256(f"{self.input};{self.sizes};".encode())
         for layer in self.layers:
+            if layer.window is not None:
+                digest.update(f"{layer.window},{layer.pool};".encode())
             digest.update(layer.weights.astype("<u8").tobytes())
             if layer.norm is not None:
                 digest.update(f"{layer.norm.eps!r};".encode())
                 for name in NORM_ARRAYS:
                     digest.update(getattr(layer.norm, name).astype("<f4").tobytes())
         return digest.hexdigest()
+
+
+def _sizes(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape))
 
 
 def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
@@ -134,17 +163,35 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
     header = {
         **{f.name: getattr(checkpoint, f.name) for f in fields(checkpoint) if f.name != "layers"},
         "stored_sha256": checkpoint.sha256,
-        "layers": [
-            {
-                "name": layer.name,
-                "n_inputs": layer.n_inputs,
-                "n_outputs": layer.n_outputs,
-                "eps": None if layer.norm is None else layer.norm.eps,
-            }
-            for layer in checkpoint.layers
-        ],
+        "layers": [_entry(layer) for layer in checkpoint.layers],
     }
     container.write(path, FORMAT, VERSION, header, arrays)
+
+
+def _entry(layer: Layer) -> dict[str, Any]:
+    entry = {
+        "name": layer.name,
+        "n_inputs": layer.n_inputs,
+        "n_outputs": layer.n_outputs,
+        "eps": None if layer.norm is None else layer.norm.eps,
+    }
+    if layer.window is not None:
+        entry["window"] = asdict(layer.window)
+        entry["pool"] = layer.pool and asdict(layer.pool)
+    return entry
+
+
+def _layer(entry: dict[str, Any], i: int, arrays: dict[str, NDArray[Any]]) -> Layer:
+    norm = window = pool = None
+    if entry["eps"] is not None:
+        norm = BatchNorm(**{n: arrays[f"{i}.{n}"] for n in NORM_ARRAYS}, eps=entry["eps"])
+    if "window" in entry:
+        sizes = [*entry["window"].values(), *(entry["pool"] or {}).values()]
+        if not all(type(size) is int for size in sizes):
+            raise InputError(f"sizes of a convolution must be integers, not {sizes}")
+        window = Window(**entry["window"])
+        pool = Pool(**entry["pool"]) if entry["pool"] else None
+    return Layer(entry["name"], entry["n_inputs"], arrays[f"{i}.weights"], norm, window, pool)
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
@@ -155,19 +202,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     """
     header, arrays = container.read(path, FORMAT, VERSION)
     try:
-        layers = tuple(
-            Layer(
-                entry["name"],
-                entry["n_inputs"],
-                arrays[f"{i}.weights"],
-                None
-                if entry["eps"] is None
-                else BatchNorm(
-                    **{name: arrays[f"{i}.{name}"] for name in NORM_ARRAYS}, eps=entry["eps"]
-                ),
-            )
-            for i, entry in enumerate(header["layers"])
-        )
+        layers = tuple(_layer(entry, i, arrays) for i, entry in enumerate(header["layers"]))
         checkpoint = Checkpoint(
             header["name"],
             header["input"],

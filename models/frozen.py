@@ -11,22 +11,24 @@ from typing import cast
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..sim.bits import lane_mask, unpack
 from ..sim.exceptions import InputError
 from ..sim.faults import FaultMap, check_for
-from ..sim.layers import Dense, Layer
+from ..sim.layers import Conv, Dense, Layer, Window
 from ..sim.memory import shapes_of
-from ..sim.network import Network, check_images, require_plain
+from ..sim.network import Network, check_images, require_one_chain
 from ..sim.thresholds import from_batch_norm
 from .checkpoint import Checkpoint, load_checkpoint
 from .nets import build_model, encode
 from .noise import weight_cells
 
 _EXACT_IN_FLOAT32 = 1 << 24
-_CHUNK = 4096
+_CHUNK = 4096  # images
+_MAX_LANES = 1 << 26  # of all windows of the images that are evaluated at once
 
 
 def integers(checkpoint: Checkpoint) -> Network:
@@ -34,7 +36,8 @@ def integers(checkpoint: Checkpoint) -> Network:
 
     What is deployed is lowered from the exported file and nothing else; the two must be equal.
     """
-    layers, tied = [], []
+    layers: list[Layer] = []
+    tied = []
     for i, layer in enumerate(checkpoint.layers):
         domain = checkpoint.input if i == 0 else "bits"
         weights, negated = layer.weights, np.zeros(layer.n_outputs, np.bool_)
@@ -46,11 +49,15 @@ def integers(checkpoint: Checkpoint) -> Network:
             values, negated = found.values, found.negated
             tied.append(int(found.is_tie.sum()))
             weights = np.where(negated[:, None], ~weights & lane_mask(layer.n_inputs), weights)
-        layers.append(Dense(layer.name, layer.n_inputs, weights, values, negated, domain))
+        rows = Dense(layer.name, layer.n_inputs, weights, values, negated, domain)
+        if layer.window is None:
+            layers.append(rows)
+        else:
+            layers.append(Conv(**vars(rows), window=layer.window, pool=layer.pool))
     return Network(checkpoint.name, tuple(layers), notes={"n_tied_neurons": tied})
 
 
-class FrozenMlp(nn.Module):
+class FrozenNet(nn.Module):
     """An integer network in torch.
 
     Args:
@@ -62,7 +69,7 @@ class FrozenMlp(nn.Module):
 
     def __init__(self, network: Network) -> None:
         super().__init__()
-        require_plain(network, "torch")
+        require_one_chain(network, "torch")
         for layer in network.layers:
             if max(abs(v) for v in layer.threshold_range) >= _EXACT_IN_FLOAT32:
                 raise InputError(
@@ -97,18 +104,54 @@ class FrozenMlp(nn.Module):
             self.limits.append(sums.to(torch.float32))  # (n_outputs,) least sum that fires
 
     def hidden(self, x: Tensor) -> list[Tensor]:
-        """Sums of every layer, first to last, each (batch, n_outputs) float32 of integer value."""
+        """Sums of every layer, first to last, float32 of integer value.
+
+        Returns:
+            each (batch, n_outputs), or (batch, rows, columns, n_outputs) of a convolution.
+        """
         sums = []
-        for i, weights in enumerate(self.weights):
+        for i, (layer, weights) in enumerate(zip(self.network.layers, self.weights, strict=True)):
+            if isinstance(layer, Conv):
+                x = _windows(x, layer.window, -1.0 if layer.input == "bits" else 0.0)
             sums.append(x @ weights.T)
             if i < len(self.limits):
                 x = torch.where(sums[-1] >= self.limits[i], 1.0, -1.0)
+            if isinstance(layer, Conv):
+                if layer.pool is not None:
+                    maps = x.permute(0, 3, 1, 2)
+                    x = F.max_pool2d(maps, layer.pool.kernel, layer.pool.stride)
+                    x = x.permute(0, 2, 3, 1)  # (batch, rows, columns, channels)
+                x = x.flatten(1)
         return sums
 
     @torch.no_grad()
     def forward(self, x: Tensor) -> Tensor:
-        """(batch, n_classes) int32 scores of inputs encoded by `nets.encode`."""
+        """(batch, n_classes) int32 scores of (batch, n_inputs) lanes."""
         return self.hidden(x)[-1].to(torch.int32)
+
+    @property
+    def chunk(self) -> int:
+        """Images that are best evaluated at once."""
+        lanes = max(layer.n_inputs * layer.n_windows for layer in self.network.layers)
+        return min(_CHUNK, max(1, _MAX_LANES // lanes))
+
+
+def lanes_of(images: Tensor, network: Network) -> Tensor:
+    """(n, n_inputs) float32 lanes of a `FrozenNet`: pixels as they are, bits as -1 and +1."""
+    x = images.flatten(1).to(torch.float32)
+    return x if network.layers[0].input == "uint8" else 2 * x - 1
+
+
+def _windows(x: Tensor, window: Window, pad: float) -> Tensor:
+    """(batch, rows, columns, fan-in) what every window sees of (batch, n_elements) maps.
+
+    Written out and multiplied as a matrix, as no library promises how it computes a convolution.
+    """
+    maps = x.reshape(len(x), window.height, window.width, window.channels)
+    padded = F.pad(maps, [0, 0, *[window.pad] * 4], value=pad)
+    k, stride = window.kernel, window.stride
+    seen = padded.unfold(1, k, stride).unfold(2, k, stride)  # (batch, rows, columns, c, ky, kx)
+    return seen.permute(0, 1, 2, 4, 5, 3).flatten(3)
 
 
 def _read_thresholds(values: Tensor, layer: Layer, i: int, faults: FaultMap) -> Tensor:
@@ -125,9 +168,9 @@ def _read_thresholds(values: Tensor, layer: Layer, i: int, faults: FaultMap) -> 
     return read.clamp(*layer.threshold_range)
 
 
-def freeze(checkpoint: Checkpoint) -> FrozenMlp:
+def freeze(checkpoint: Checkpoint) -> FrozenNet:
     """The checkpoint with exact integer thresholds in place of its batch norms."""
-    return FrozenMlp(integers(checkpoint))
+    return FrozenNet(integers(checkpoint))
 
 
 class TorchDevice:
@@ -142,7 +185,7 @@ class TorchDevice:
 
     def __init__(self, checkpoint_path: Path | None = None) -> None:
         self._own = None if checkpoint_path is None else integers(load_checkpoint(checkpoint_path))
-        self._model: FrozenMlp | None = None
+        self._model: FrozenNet | None = None
         self._n_images = 0
 
     def load(self, network: Network) -> None:
@@ -156,7 +199,7 @@ class TorchDevice:
                 f"the torch device holds checkpoint {self._own.name!r}, whose layer shapes are not "
                 f"those of network {network.name!r}"
             )
-        self._model = FrozenMlp(self._own or network)
+        self._model = FrozenNet(self._own or network)
 
     def inject(self, faults: FaultMap | None) -> None:
         """Read through the map; None reads the truth."""
@@ -166,9 +209,8 @@ class TorchDevice:
         """(n_images, n_classes) int32 scores."""
         model = self._loaded()
         u8 = torch.from_numpy(check_images(model.network, images))
-        domain = model.network.layers[0].input
         self._n_images += len(u8)
-        parts = [model(encode(x, domain)) for x in torch.split(u8, _CHUNK)]
+        parts = [model(lanes_of(x, model.network)) for x in torch.split(u8, model.chunk)]
         return cast(NDArray[np.int32], torch.cat(parts).numpy())
 
     def counters(self) -> dict[str, int]:
@@ -178,7 +220,7 @@ class TorchDevice:
     def close(self) -> None:
         """Nothing to release."""
 
-    def _loaded(self) -> FrozenMlp:
+    def _loaded(self) -> FrozenNet:
         if self._model is None:
             raise InputError("load a network into the torch device first")
         return self._model
@@ -189,7 +231,7 @@ class LayerDisagreement:
     """Decisions of one hidden layer on its exact inputs.
 
     Attributes:
-        n_decisions: images x neurons.
+        n_decisions: images x windows x neurons.
         n_different: torch's float batch norm and sign decided otherwise than the exact integers.
         n_tied_neurons: neurons whose batch norm is exactly 0 at a reachable sum.
     """
@@ -229,19 +271,19 @@ def float_disagreements(checkpoint: Checkpoint, images: NDArray[np.generic]) -> 
     ]
     different = [0] * len(model.norms)
     n_scores = n_classes = 0
-    for u8 in torch.split(torch.from_numpy(check_images(frozen.network, images)), _CHUNK):
-        x = encode(u8, checkpoint.input)
-        sums = frozen.hidden(x)
+    for u8 in torch.split(torch.from_numpy(check_images(frozen.network, images)), frozen.chunk):
+        sums = frozen.hidden(lanes_of(u8, frozen.network))
         for i, norm in enumerate(model.norm_layers):
-            exact = sums[i] >= frozen.limits[i]
-            floating = norm(sums[i] * flipped_rows[i]) >= 0  # the model's rows are not negated
+            exact = (sums[i] >= frozen.limits[i]).flatten(0, -2)
+            # the model's rows are not negated
+            floating = norm((sums[i] * flipped_rows[i]).flatten(0, -2)) >= 0
             different[i] += int((exact != floating).sum())
-        floating, exact = model(x), sums[-1]
+        floating, exact = model(encode(u8, checkpoint.input, model.shapes[0])), sums[-1]
         n_scores += int((floating != exact).any(1).sum())
         n_classes += int((floating.argmax(1) != exact.argmax(1)).sum())
     tied = frozen.network.notes["n_tied_neurons"]
     layers = tuple(
-        LayerDisagreement(layer.name, len(images) * layer.n_outputs, n, n_tied)
-        for layer, n, n_tied in zip(checkpoint.layers, different, tied, strict=False)
+        LayerDisagreement(layer.name, len(images) * layer.n_windows * layer.n_outputs, n, n_tied)
+        for layer, n, n_tied in zip(frozen.network.layers, different, tied, strict=False)
     )
     return Disagreements(len(images), layers, n_scores, n_classes)

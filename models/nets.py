@@ -1,52 +1,72 @@
-"""The binarized multilayer perceptron: made from sizes or a checkpoint, and saved to one."""
+"""The binarized network: made from layer shapes or a checkpoint, and saved to one."""
 
 from typing import Any, cast
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..sim.bits import pack, unpack
 from ..sim.exceptions import InputError
-from ..sim.layers import Input
-from .binary import BinaryLinear, PositiveBatchNorm, binary_sign
+from ..sim.layers import Input, Pool
+from .binary import Binary, BinaryConv2d, BinaryLinear, PositiveBatchNorm, binary_sign
 from .checkpoint import BatchNorm, Checkpoint, Layer
+from .topology import LayerShape
 
 
-class Mlp(nn.Module):
-    """Binary dense layers, each but the last followed by batch norm and sign.
+class BinaryNet(nn.Module):
+    """Binary layers, each but the last followed by batch norm and sign, and maybe by pooling.
 
-    The input is taken as it is: pixels as floats 0..255 (`uint8`), or -1 and +1 (`bits`). The
+    The input is what `encode` makes: pixels as floats 0..255 (`uint8`), or -1 and +1 (`bits`). The
     output is the last layer's integer sums, as floats.
 
+    Sign is monotone, so pooling before or after it gives the same bits. Pooling what is compared is
+    faster, and its gradient finds the lane that won.
+
     Attributes:
-        denses, norms: in order; one norm fewer than denses.
+        shapes: of the layers.
+        layers, norms: in order; one norm fewer than layers.
+        pools_signs: pool after the sign, as hardware does and as files have it.
     """
 
-    def __init__(self, sizes: tuple[int, ...], input: Input = "uint8") -> None:
+    def __init__(self, shapes: tuple[LayerShape, ...], input: Input = "uint8") -> None:
         super().__init__()
-        if len(sizes) < 2 or min(sizes) < 1:
-            raise InputError(f"sizes must be two or more positive integers, not {sizes}")
-        self.sizes = sizes
+        if not shapes or any(min(s.n_inputs, s.n_outputs) < 1 for s in shapes):
+            raise InputError(f"a network needs layers of positive sizes, not {shapes}")
+        self.shapes = shapes
         self.input: Input = input
-        self.denses = nn.ModuleList(
-            BinaryLinear(i, o) for i, o in zip(sizes, sizes[1:], strict=False)
+        self.pools_signs = False
+        self.layers = nn.ModuleList(
+            _binary(shape, input if i == 0 else "bits") for i, shape in enumerate(shapes)
         )
-        self.norms = nn.ModuleList(PositiveBatchNorm(o) for o in sizes[1:-1])
-        self.signs = nn.ModuleList(binary_sign() for _ in sizes[1:-1])
+        self.norms = nn.ModuleList(PositiveBatchNorm(s.n_outputs) for s in shapes[:-1])
+        self.signs = nn.ModuleList(binary_sign() for _ in shapes[:-1])
 
     def forward(self, x: Tensor) -> Tensor:
-        """(batch, n_classes) sums of (batch, ...) inputs."""
-        x = x.flatten(1)  # (batch, n_inputs)
-        for dense, norm, sign in zip(self.denses, self.norms, self.signs, strict=False):
-            x = sign(norm(dense(x)))  # (batch, n_outputs)
-        return cast(Tensor, self.denses[-1](x))
+        """(batch, n_classes) sums of (batch, n) inputs or (batch, channels, height, width) maps."""
+        for i in range(len(self.shapes) - 1):
+            x = self.fired(i, self.sums(i, x))
+        return self.sums(len(self.shapes) - 1, x)
+
+    def sums(self, i: int, x: Tensor) -> Tensor:
+        """(batch, n_outputs[, rows, columns]) what layer number `i` makes of its input."""
+        if self.shapes[i].window is None and x.ndim > 2:
+            x = x.permute(0, 2, 3, 1).flatten(1)  # (batch, n_inputs), channel-last as in memory
+        return cast(Tensor, self.layers[i](x))
+
+    def fired(self, i: int, sums: Tensor) -> Tensor:
+        """(batch, n_outputs[, rows, columns]) of +-1, pooled: what layer number `i` hands on."""
+        z, pool = self.norms[i](sums), self.shapes[i].pool
+        if self.pools_signs:
+            return _pooled(self.signs[i](z), pool)
+        return cast(Tensor, self.signs[i](_pooled(z, pool)))
 
     @property
-    def dense_layers(self) -> list[BinaryLinear]:
-        """`denses`, typed."""
-        return [cast(BinaryLinear, d) for d in self.denses]
+    def binary_layers(self) -> list[Binary]:
+        """`layers`, typed."""
+        return [cast(Binary, layer) for layer in self.layers]
 
     @property
     def norm_layers(self) -> list[PositiveBatchNorm]:
@@ -54,19 +74,40 @@ class Mlp(nn.Module):
         return [cast(PositiveBatchNorm, n) for n in self.norms]
 
 
-def encode(images: Tensor, input: Input) -> Tensor:
-    """(n, n_inputs) float32 as an `Mlp` takes it: 0..255 as they are, bits 0 and 1 as -1 and +1."""
-    x = images.flatten(1).to(torch.float32)
+def _binary(shape: LayerShape, input: Input) -> Binary:
+    if shape.window is None:
+        return BinaryLinear(shape.n_inputs, shape.n_outputs)
+    return BinaryConv2d(shape.window, shape.n_outputs, input)
+
+
+def _pooled(x: Tensor, pool: Pool | None) -> Tensor:
+    return x if pool is None else F.max_pool2d(x, pool.kernel, pool.stride)
+
+
+def encode(images: Tensor, input: Input, first: LayerShape) -> Tensor:
+    """Images as the first layer of a `BinaryNet` takes them, float32.
+
+    0..255 stay what they are, bits 0 and 1 become -1 and +1.
+
+    Args:
+        images: (n, ...) integers, channel-last.
+
+    Returns:
+        (n, n_inputs), or (n, channels, height, width) for a convolution.
+    """
+    x = images.reshape(len(images), *first.given).to(torch.float32)
+    if first.window is not None:
+        x = x.permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
     return x if input == "uint8" else 2 * x - 1
 
 
-def build_model(checkpoint: Checkpoint) -> Mlp:
+def build_model(checkpoint: Checkpoint) -> BinaryNet:
     """The Brevitas network of a checkpoint: weights +-1, float batch norms, eval mode."""
-    model = Mlp(checkpoint.sizes, checkpoint.input)
+    model = BinaryNet(checkpoint.shapes, checkpoint.input)
+    for binary, layer in zip(model.binary_layers, checkpoint.layers, strict=True):
+        bits = unpack(layer.weights, layer.n_inputs)
+        binary.set_rows(torch.from_numpy(2.0 * bits - 1.0))
     with torch.no_grad():
-        for dense, layer in zip(model.dense_layers, checkpoint.layers, strict=True):
-            bits = unpack(layer.weights, layer.n_inputs)
-            dense.weight.copy_(torch.from_numpy(2.0 * bits - 1.0))
         for norm, layer in zip(model.norm_layers, checkpoint.layers, strict=False):
             values = layer.norm
             assert values is not None
@@ -78,7 +119,7 @@ def build_model(checkpoint: Checkpoint) -> Mlp:
 
 
 def to_checkpoint(
-    model: Mlp, name: str, recipe: dict[str, Any], seed: int, results: dict[str, Any]
+    model: BinaryNet, name: str, recipe: dict[str, Any], seed: int, results: dict[str, Any]
 ) -> Checkpoint:
     """What is kept of a trained network: signs of the latent weights and the batch norms.
 
@@ -98,7 +139,16 @@ def to_checkpoint(
         for n in model.norm_layers
     ]
     layers = tuple(
-        Layer(f"dense{i}", dense.in_features, pack((dense.weight.detach() >= 0).numpy()), norm)
-        for i, (dense, norm) in enumerate(zip(model.dense_layers, [*norms, None], strict=True))
+        Layer(
+            f"{'conv' if shape.window else 'dense'}{i}",
+            shape.n_inputs,
+            pack((binary.rows() >= 0).numpy()),
+            norm,
+            shape.window,
+            shape.pool,
+        )
+        for i, (binary, shape, norm) in enumerate(
+            zip(model.binary_layers, model.shapes, [*norms, None], strict=True)
+        )
     )
     return Checkpoint(name, model.input, layers, recipe, seed, results)

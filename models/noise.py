@@ -10,7 +10,7 @@ from torch import Tensor
 from ..sim.exceptions import InputError
 from ..sim.faults import FaultMap, restrict
 from ..sim.memory import Shape
-from .nets import Mlp
+from .nets import BinaryNet
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def weight_cells(faults: FaultMap, layer: int) -> FaultyCells:
     return FaultyCells(torch.from_numpy(gain), torch.from_numpy(stuck1 - stuck0))
 
 
-def apply_faults(model: Mlp, faults: FaultMap | None) -> None:
+def apply_faults(model: BinaryNet, faults: FaultMap | None) -> None:
     """Put a fault map under the weights of a float model, in place; None removes what was there.
 
     Raises:
@@ -88,25 +88,26 @@ def apply_faults(model: Mlp, faults: FaultMap | None) -> None:
             stored row is not the model's row.
     """
     if faults is None:
-        for dense in model.dense_layers:
-            dense.memory = None
+        for layer in model.binary_layers:
+            layer.memory = None
         return
     if faults.layout.shapes != shapes_of_model(model):
-        raise InputError(f"the fault map is not for the layer shapes of a {model.sizes} network")
+        rows = [(s.n_outputs, s.n_inputs) for s in model.shapes]
+        raise InputError(f"the fault map is not for the layer shapes of a network of rows {rows}")
     if restrict(faults, where=["thresholds"]).n_faults:
         raise InputError("the fault map has faults in thresholds: freeze the network first")
     if any(bool((norm.weight < 0).any()) for norm in model.norm_layers):
         raise InputError(
             "a negative batch-norm scale stores its row negated: freeze the network first"
         )
-    for i, dense in enumerate(model.dense_layers):
-        dense.memory = weight_cells(faults, i)
+    for i, layer in enumerate(model.binary_layers):
+        layer.memory = weight_cells(faults, i)
 
 
-def shapes_of_model(model: Mlp) -> tuple[Shape, ...]:
+def shapes_of_model(model: BinaryNet) -> tuple[Shape, ...]:
     """What of a model decides the layout of the network that it becomes."""
-    last = len(model.denses) - 1
+    last = len(model.shapes) - 1
     return tuple(
-        Shape(d.in_features, d.out_features, model.input if i == 0 else "bits", i < last)
-        for i, d in enumerate(model.dense_layers)
+        Shape(s.n_inputs, s.n_outputs, model.input if i == 0 else "bits", i < last)
+        for i, s in enumerate(model.shapes)
     )

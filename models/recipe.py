@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 from ..sim.exceptions import InputError
 from ..sim.layers import INPUTS, Input
 from .data import SOURCES
+from .topology import ConvSize
 
 RECIPES = Path(__file__).parent / "recipes"
 
@@ -22,7 +23,7 @@ class Recipe:
     Attributes:
         name: of the model, and of its files.
         data: name of the data set.
-        hidden: neurons of each hidden layer.
+        hidden: neurons of each hidden dense layer.
         input: what the first layer takes.
         epochs: passes over the training images.
         batch: images of a step; a last smaller one is left out.
@@ -39,6 +40,7 @@ class Recipe:
             the validation split, is best.
         n_calibrations: sets of flipped weights under which the batch norms are measured at the end.
         matmul: precision of the training's matrix products; evaluation is exact in any case.
+        convs: convolutions before the dense layers, tables in TOML, see `topology.ConvSize`.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Recipe:
     select_rates: tuple[float, ...] = (0.0,)
     n_calibrations: int = 16
     matmul: Matmul = "bfloat16"
+    convs: tuple[ConvSize, ...] = ()
 
     def __post_init__(self) -> None:
         for name, legal in (
@@ -69,7 +72,11 @@ class Recipe:
         ):
             self._check(name, getattr(self, name) in legal, f"one of {', '.join(legal)}")
         self._check("name", bool(self.name) and "/" not in self.name, "a file name")
-        self._check("hidden", bool(self.hidden) and min(self.hidden) > 0, "positive integers")
+        self._check(
+            "hidden",
+            bool(self.hidden or self.convs) and min(self.hidden, default=1) > 0,
+            "positive integers",
+        )
         for name in ("epochs", "batch", "n_calibrations"):
             self._check(name, getattr(self, name) >= 1, "1 or more")
         for name in ("learning_rate", "margin", "temperature"):
@@ -109,7 +116,10 @@ def from_values(values: dict[str, Any]) -> Recipe:
 
 def to_values(recipe: Recipe) -> dict[str, Any]:
     """JSON values from which `from_values` makes the same recipe."""
-    return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(recipe).items()}
+    values = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(recipe).items()}
+    if not recipe.convs:  # so that dense checkpoints stay the files that they were
+        del values["convs"]
+    return values
 
 
 def load_recipe(name_or_path: str) -> Recipe:
@@ -139,7 +149,15 @@ def recipe_names() -> tuple[str, ...]:
 
 def _typed(name: str, kind: Any, value: Any) -> Any:
     """`value` as the type of its field: integers pass as floats, lists as tuples, nothing else."""
-    if kind in (tuple[int, ...], tuple[float, ...]):
+    if kind is ConvSize:
+        sizes = {f.name for f in fields(ConvSize)}
+        if not isinstance(value, dict) or not {"channels"} <= set(value) <= sizes:
+            raise InputError(
+                f"recipe: {name} must be tables of channels and any of {sorted(sizes)}, "
+                f"not {value!r}"
+            )
+        return ConvSize(**{k: _typed(f"{name}.{k}", int, v) for k, v in value.items()})
+    if kind in (tuple[int, ...], tuple[float, ...], tuple[ConvSize, ...]):
         if not isinstance(value, list | tuple):
             raise InputError(f"recipe: {name} must be a list, not {value!r}")
         return tuple(_typed(name, get_args(kind)[0], item) for item in value)

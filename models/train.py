@@ -26,9 +26,10 @@ from ..sim.memory import Fold, Layout
 from . import losses
 from .checkpoint import Checkpoint, save_checkpoint
 from .data import CACHE, Images, load
-from .nets import Mlp, encode, to_checkpoint
+from .nets import BinaryNet, encode, to_checkpoint
 from .noise import FreshFlips, apply_faults, shapes_of_model
 from .recipe import Recipe, to_values
+from .topology import layer_shapes
 
 log = logging.getLogger(__name__)
 
@@ -37,13 +38,15 @@ _N_VALIDATION_CHIPS = 2
 _VALIDATION_SEED = 1 << 32
 """Population of the chips that validation uses; campaigns count their seeds from 0."""
 _N_CALIBRATION_IMAGES = 20_000
+_MAX_CALIBRATION_BYTES = 1 << 28  # of the widest map of all those images
+_MAX_MAP_BYTES = 1 << 24  # of the widest map of the images that are evaluated at once
 
 
 @dataclass
 class _Run:
     """What a resumed run needs; it changes with every epoch."""
 
-    model: Mlp
+    model: BinaryNet
     optimizer: torch.optim.Adam
     order: torch.Generator
     rng: np.random.Generator
@@ -126,7 +129,7 @@ def fit(
     return checkpoint
 
 
-def validation_maps(model: Mlp, recipe: Recipe) -> dict[float, list[FaultMap | None]]:
+def validation_maps(model: BinaryNet, recipe: Recipe) -> dict[float, list[FaultMap | None]]:
     """Chips to validate on: BER 0, the highest trained rate, those that the recipe selects on."""
     shapes = shapes_of_model(model)
     layout = Layout(shapes, tuple(Fold(1, 64) for _ in shapes))
@@ -141,66 +144,98 @@ def validation_maps(model: Mlp, recipe: Recipe) -> dict[float, list[FaultMap | N
 
 @torch.no_grad()
 def accuracies(
-    model: Mlp, data: Images, maps: dict[float, list[FaultMap | None]]
+    model: BinaryNet, data: Images, maps: dict[float, list[FaultMap | None]]
 ) -> dict[str, float]:
     """{bit error rate as text: accuracy on `data`, 0..1, mean over the chips of that rate}."""
     model.eval()
-    x = encode(torch.from_numpy(data.images), model.input)
     labels = torch.from_numpy(data.labels)
+    # in parts, as the maps of a convolution are large; a float sum of integers does not mind
+    parts = torch.from_numpy(data.images).split(max(1, _MAX_MAP_BYTES // (4 * _widest(model))))
     found = {}
     for rate, chips in maps.items():
         hits = []
         for faults in chips:
             apply_faults(model, faults)
-            hits.append(float((model(x).argmax(1) == labels).float().mean()))
+            classes = [model(encode(x, model.input, model.shapes[0])).argmax(1) for x in parts]
+            hits.append(float((torch.cat(classes) == labels).float().mean()))
         found[f"{rate:g}"] = round(sum(hits) / len(hits), 6)
     apply_faults(model, None)
     return found
 
 
+def _widest(model: BinaryNet) -> int:
+    """Sums of an image in the layer that makes most of them."""
+    return max(
+        s.n_outputs * (s.window.rows * s.window.columns if s.window else 1) for s in model.shapes
+    )
+
+
 @torch.no_grad()
-def calibrate(model: Mlp, recipe: Recipe, images: Tensor, rng: np.random.Generator) -> None:
+def calibrate(model: BinaryNet, recipe: Recipe, images: Tensor, rng: np.random.Generator) -> None:
     """Measure the batch norms anew, on training images under the flips of training.
 
     One table of statistics has to serve every rate, so it is the mean over sets of fresh flips
     whose rates cover the trained range evenly. A layer is measured behind layers that are final.
 
     Args:
-        images: (n, n_inputs) uint8, of which the first 20,000 are used.
+        images: (n, n_inputs) uint8, of which the first are used: at most
+            20,000, fewer where maps are large.
     """
     model.eval()
     n = recipe.n_calibrations
-    hidden = list(encode(images[:_N_CALIBRATION_IMAGES], recipe.input).chunk(n))
-    shares = [(k + 0.5) / n for k in range(len(hidden))]
-    for dense, norm, sign in zip(model.dense_layers, model.norm_layers, model.signs, strict=False):
-        sums = []
-        for x, share in zip(hidden, shares, strict=True):
-            dense.memory = FreshFlips(share * recipe.p01_max, share * recipe.p10_max, rng)
-            sums.append(dense(x))
-        dense.memory = None
-        var, mean = (torch.stack(t).mean(0) for t in zip(*map(_var_mean, sums), strict=True))
+    n_images = min(_N_CALIBRATION_IMAGES, max(n, _MAX_CALIBRATION_BYTES // _widest(model)))
+    given = [encode(part, recipe.input, model.shapes[0]) for part in images[:n_images].chunk(n)]
+    shares = [(k + 0.5) / n for k in range(len(given))]
+    for i, norm in enumerate(model.norm_layers):
+        layer = model.binary_layers[i]
+        flips = [FreshFlips(s * recipe.p01_max, s * recipe.p10_max, rng) for s in shares]
+        read = [_Held(memory.read(_signs(layer.rows()))) for memory in flips]
+        found = []
+        for x, held in zip(given, read, strict=True):
+            layer.memory = held
+            found.append(_var_mean(model.sums(i, x.float())))
+        var, mean = (torch.stack(t).mean(0) for t in zip(*found, strict=True))
         cast(Tensor, norm.running_mean).copy_(mean)
         cast(Tensor, norm.running_var).copy_(var)
-        hidden = [sign(norm(s)) for s in sums]
+        for k, held in enumerate(read):  # once more: all sums at once would be too many
+            layer.memory = held
+            given[k] = model.fired(i, model.sums(i, given[k].float())).to(torch.int8)
+        layer.memory = None
+
+
+@dataclass(frozen=True, eq=False)
+class _Held:
+    """A memory that returns the same weights at every read."""
+
+    weights: Tensor
+
+    def read(self, weights: Tensor) -> Tensor:
+        return self.weights
+
+
+def _signs(latent: Tensor) -> Tensor:
+    return torch.where(latent >= 0, 1.0, -1.0)
 
 
 def _var_mean(sums: Tensor) -> tuple[Tensor, Tensor]:
-    return torch.var_mean(sums, 0, correction=0)
+    return torch.var_mean(sums.movedim(1, -1).flatten(0, -2), 0, correction=0)
 
 
 def _start(recipe: Recipe, seed: int, training: Images) -> _Run:
-    n_inputs, n_classes = training.images[0].size, int(training.labels.max()) + 1
-    model = Mlp((n_inputs, *recipe.hidden, n_classes), recipe.input)
+    n_classes = int(training.labels.max()) + 1
+    shapes = layer_shapes(training.images.shape[1:], recipe.convs, (*recipe.hidden, n_classes))
+    model = BinaryNet(shapes, recipe.input)
     streams = np.random.SeedSequence(seed).spawn(3)
     weights, order = (
         torch.Generator().manual_seed(int(s.generate_state(1, np.uint64)[0] >> 1))
         for s in streams[:2]
     )
     with torch.no_grad():
-        for dense in model.dense_layers:
-            bound = math.sqrt(6 / (dense.in_features + dense.out_features))  # Glorot
-            dense.weight.uniform_(-bound, bound, generator=weights)
-            dense.matmul_dtype = getattr(torch, recipe.matmul)
+        for layer, shape in zip(model.binary_layers, shapes, strict=True):
+            fan_out = shape.n_outputs * (shape.window.kernel**2 if shape.window else 1)
+            bound = math.sqrt(6 / (shape.n_inputs + fan_out))  # Glorot
+            layer.weight.uniform_(-bound, bound, generator=weights)
+            layer.matmul_dtype = getattr(torch, recipe.matmul)
     optimizer = torch.optim.Adam(model.parameters(), lr=recipe.learning_rate, fused=True)
     return _Run(model, optimizer, order, np.random.Generator(np.random.SFC64(streams[2])))
 
@@ -223,12 +258,13 @@ def _epoch(run: _Run, recipe: Recipe, images: Tensor, labels: Tensor) -> float:
         if recipe.p01_max or recipe.p10_max:
             share = run.rng.random()
             flips = FreshFlips(share * recipe.p01_max, share * recipe.p10_max, run.rng)
-            for dense in run.model.dense_layers:
-                dense.memory = flips
+            for layer in run.model.binary_layers:
+                layer.memory = flips
         batch = perm[k * recipe.batch : (k + 1) * recipe.batch]
-        total += _step(run, recipe, encode(images[batch], recipe.input), labels[batch])
-    for dense in run.model.dense_layers:
-        dense.memory = None
+        x = encode(images[batch], recipe.input, run.model.shapes[0])
+        total += _step(run, recipe, x, labels[batch])
+    for layer in run.model.binary_layers:
+        layer.memory = None
     run.epoch += 1
     return round(total / n_steps, 6)
 
@@ -243,8 +279,8 @@ def _step(run: _Run, recipe: Recipe, x: Tensor, target: Tensor) -> float:
     loss.backward()  # type: ignore[no-untyped-call]
     run.optimizer.step()
     with torch.no_grad():
-        for dense in run.model.dense_layers:
-            dense.weight.clamp_(-1, 1)
+        for layer in run.model.binary_layers:
+            layer.weight.clamp_(-1, 1)
     for norm in run.model.norm_layers:
         norm.project()
     return float(loss.detach())

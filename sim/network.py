@@ -155,6 +155,18 @@ def require_plain(network: Network, who: str) -> None:
     for layer in network.layers:
         if not isinstance(layer, Dense):
             raise InputError(f"{who} takes dense layers only; {layer.name!r} is a convolution")
+    require_one_chain(network, who)
+
+
+def require_one_chain(network: Network, who: str) -> None:
+    """Refuse thermometer input and ensembles.
+
+    Args:
+        who: cannot run it, for the message.
+
+    Raises:
+        InputError: the network is not one chain of layers on bits or uint8.
+    """
     if network.thermometer or len(network.members) > 1:
         what = "a thermometer input" if network.thermometer else f"{len(network.members)} members"
         raise InputError(f"{who} takes one chain on bits or uint8; {network.name!r} has {what}")

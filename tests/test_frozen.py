@@ -22,7 +22,14 @@ from stoic.models.checkpoint import (
 )
 from stoic.models.data import Images, load
 from stoic.models.evaluate import accuracy_table
-from stoic.models.frozen import FrozenMlp, TorchDevice, float_disagreements, freeze, integers
+from stoic.models.frozen import (
+    FrozenNet,
+    TorchDevice,
+    float_disagreements,
+    freeze,
+    integers,
+    lanes_of,
+)
 from stoic.models.nets import build_model, encode
 from stoic.models.recipe import load_recipe, to_values
 from stoic.sim import faults as fault_maps
@@ -125,7 +132,8 @@ def test_frozen_decides_as_exact_batch_norm_and_sign(domain: Input, seed: int, t
                 ]
                 for row in s
             ]
-    got = freeze(checkpoint)(encode(torch.from_numpy(images), domain))
+    frozen = freeze(checkpoint)
+    got = frozen(lanes_of(torch.from_numpy(images), frozen.network))
     assert got.tolist() == s
 
 
@@ -142,9 +150,9 @@ def test_float_disagreements_are_counted_and_occur_only_at_ties() -> None:
 
     # the same count, made another way: by the float model's own activations of the first layer
     model, frozen = build_model(tied), freeze(tied)
-    x = encode(torch.from_numpy(images), "bits")
+    x = encode(torch.from_numpy(images), "bits", model.shapes[0])
     with torch.no_grad():
-        own = model.signs[0](model.norms[0](model.denses[0](x))) > 0
+        own = model.signs[0](model.norms[0](model.layers[0](x))) > 0
     first = frozen.network.layers[0]
     fires = torch.from_numpy(golden.fire(first, images)).bool()
     assert int((own != fires).sum()) == lively.layers[0].n_different
@@ -153,7 +161,7 @@ def test_float_disagreements_are_counted_and_occur_only_at_ties() -> None:
 def test_sums_beyond_float32_are_refused() -> None:
     network = integers(_random_checkpoint((70_000, 1, 2), "uint8", 0))
     with pytest.raises(InputError, match=r"70000 inputs exceed 2\^24"):
-        FrozenMlp(network)
+        FrozenNet(network)
 
 
 # ---- the zoo ----

@@ -19,9 +19,10 @@ from stoic.models.binary import MIN_SCALE, BinaryLinear, PositiveBatchNorm, bina
 from stoic.models.checkpoint import Checkpoint
 from stoic.models.data import Images, load
 from stoic.models.frozen import integers
-from stoic.models.nets import Mlp, build_model, encode, to_checkpoint
+from stoic.models.nets import BinaryNet, build_model, encode, to_checkpoint
 from stoic.models.noise import FreshFlips, apply_faults
 from stoic.models.recipe import Recipe, from_values, load_recipe, recipe_names, to_values
+from stoic.models.topology import layer_shapes
 from stoic.models.train import calibrate, fit
 from stoic.sim import faults as fault_maps
 from stoic.sim.bits import unpack
@@ -155,20 +156,20 @@ def _stuck_and_flipped(network: Network) -> FaultMap:
 def test_a_fault_map_does_to_the_model_what_it_does_to_the_integer_network(
     images: tuple[Images, Images],
 ) -> None:
-    model = Mlp((784, 23, 17, 10)).eval()
+    model = BinaryNet(layer_shapes((784,), (), (23, 17, 10))).eval()
     network = integers(to_checkpoint(model, "random", {}, 0, {}))
     faults = _stuck_and_flipped(network)
     assert all(np.any(getattr(faults, plane)) for plane in fault_maps.PLANES)
     apply_faults(model, faults)
     faulty = fault_maps.apply(network, faults)
-    for dense, layer in zip(model.dense_layers, faulty.layers, strict=True):
+    for dense, layer in zip(model.binary_layers, faulty.layers, strict=True):
         read = dense(torch.eye(layer.n_inputs)).T  # the weights, one input at a time
         assert torch.equal(read, torch.from_numpy(2.0 * unpack(layer.weights, layer.n_inputs) - 1))
     apply_faults(model, None)
-    assert all(dense.memory is None for dense in model.dense_layers)
+    assert all(dense.memory is None for dense in model.binary_layers)
 
     with pytest.raises(InputError, match="layer shapes"):
-        apply_faults(Mlp((784, 23, 18, 10)), faults)
+        apply_faults(BinaryNet(layer_shapes((784,), (), (23, 18, 10))), faults)
     with pytest.raises(InputError, match="thresholds"):
         apply_faults(model, Iid(0.1, 0.1).sample(faults.layout, 0, ["thresholds"]))
     with torch.no_grad():
@@ -296,12 +297,12 @@ def test_a_state_of_another_run_or_half_a_state_is_not_taken_up(
 
 
 def test_calibration_measures_the_exact_sums_it_normalises(images: tuple[Images, Images]) -> None:
-    model = Mlp((784, 12, 10))
+    model = BinaryNet(layer_shapes((784,), (), (12, 10)))
     plain = replace(TINY, p01_max=0.0, p10_max=0.0, n_calibrations=1)
     pixels = torch.from_numpy(images[0].images).flatten(1)
     calibrate(model, plain, pixels, np.random.Generator(np.random.SFC64(0)))
-    weights = torch.where(model.dense_layers[0].weight >= 0, 1, -1)
-    sums = (encode(pixels, "uint8").long() @ weights.T).double()
+    weights = torch.where(model.binary_layers[0].weight >= 0, 1, -1)
+    sums = (encode(pixels, "uint8", model.shapes[0]).long() @ weights.T).double()
     norm = model.norm_layers[0]
     assert norm.running_mean is not None and norm.running_var is not None
     assert torch.allclose(norm.running_mean.double(), sums.mean(0), rtol=1e-4, atol=0.5)
@@ -310,10 +311,10 @@ def test_calibration_measures_the_exact_sums_it_normalises(images: tuple[Images,
 
 def test_a_checkpoint_rebuilds_the_model_it_was_made_from(images: tuple[Images, Images]) -> None:
     torch.manual_seed(3)
-    model = Mlp((784, 30, 20, 10)).train()
-    x = encode(torch.from_numpy(images[1].images), "uint8")
+    model = BinaryNet(layer_shapes((784,), (), (30, 20, 10))).train()
+    x = encode(torch.from_numpy(images[1].images), "uint8", model.shapes[0])
     model(x)  # moves the running statistics
     checkpoint: Checkpoint = to_checkpoint(model, "random", {"a": [1]}, 3, {})
-    assert checkpoint.sizes == model.sizes
+    assert checkpoint.shapes == model.shapes
     with torch.no_grad():
         assert torch.equal(build_model(checkpoint)(x), model.eval()(x))
