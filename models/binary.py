@@ -136,16 +136,12 @@ class BinaryConv2d(QuantConv2d):
         """Take latent weights that `rows` would give."""
         self.weight.copy_(to_kernels(rows, self.window))
 
-    def forward(self, input: Tensor) -> Tensor:
-        """Sums (batch, n_outputs, rows, columns) of (batch, channels, height, width) maps."""
-        if self.window.pad:
-            input = F.pad(input, [self.window.pad] * 4, value=self.pad_value)
-        return cast(Tensor, super().forward(input))
-
     def inner_forward_impl(
         self, x: Tensor, quant_weight: Tensor | QuantTensor, quant_bias: Tensor | None
     ) -> Tensor:
-        """Sums of products with the weights as read."""
+        """Sums (batch, n_outputs, rows, columns) of (batch, channels, height, width) maps."""
+        if self.window.pad:
+            x = F.pad(x, [self.window.pad] * 4, value=self.pad_value)
         weights = cast(Tensor, getattr(quant_weight, "value", quant_weight))
         if self.memory is not None:
             with torch.no_grad():

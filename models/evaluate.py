@@ -12,7 +12,7 @@ from ..sim import golden
 from ..sim.device import Device
 from ..sim.errors import Iid
 from ..sim.exceptions import InputError
-from ..sim.intervals import student_t
+from ..sim.intervals import over_chips
 from ..sim.memory import layout_of
 from .checkpoint import Checkpoint
 from .data import Images
@@ -62,14 +62,14 @@ def accuracy_table(
             for chip in range(n_chips if ber else 1):
                 device.inject(Iid(ber, ber, seed).sample(layout, chip) if ber else None)
                 hits = golden.classify(device.infer(test.images)) == test.labels
-                chips.append(100 * float(hits.mean()))
-            interval = student_t(chips) if ber else None
+                chips.append(float(hits.mean()))
+            interval = over_chips(chips, len(test.images)) if ber else None
             point = {
                 "model": checkpoint.name,
                 "ber": ber,
-                "accuracy_percent": round(float(np.mean(chips)), 3),
-                "interval_percent": interval and [_rounded(interval.low), _rounded(interval.high)],
-                "chips_percent": [_rounded(c) for c in chips],
+                "accuracy_percent": _percent(float(np.mean(chips))),
+                "interval_percent": interval and [_percent(interval.low), _percent(interval.high)],
+                "chips_percent": [_percent(c) for c in chips],
             }
             report(point)
             points.append(point)
@@ -106,5 +106,5 @@ def training_cost(log_path: Path) -> dict[str, float] | None:
     }
 
 
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, 3)
+def _percent(value: float | None) -> float | None:
+    return None if value is None else round(100 * value, 3)

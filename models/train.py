@@ -150,7 +150,8 @@ def accuracies(
     model.eval()
     labels = torch.from_numpy(data.labels)
     # in parts, as the maps of a convolution are large; a float sum of integers does not mind
-    parts = torch.from_numpy(data.images).split(max(1, _MAX_MAP_BYTES // (4 * _widest(model))))
+    n = max(1, _MAX_MAP_BYTES // (4 * _widest(model)))
+    parts = torch.split(torch.from_numpy(data.images), n)
     found = {}
     for rate, chips in maps.items():
         hits = []

@@ -18,6 +18,7 @@ from .bits import pack, unpack
 from .device import Device
 from .exceptions import InputError
 from .faults import PLANES, FaultMap
+from .layers import Conv
 from .memory import Layout, stored_bits
 from .network import Network, check_images
 
@@ -211,21 +212,34 @@ def _first(
 
 
 def _wrong_thresholds(network: Network, images: NDArray[np.generic]) -> Iterator[_Candidate]:
-    x = check_images(network, images)
-    for i, layer in enumerate(network.layers[:-1]):
-        sums = golden.accumulate(layer, x)
-        assert layer.thresholds is not None
-        for neuron in range(layer.n_outputs):
-            old = int(layer.thresholds[neuron])
-            # One up matters where a sum stands on the threshold, one down where it stands below it.
-            for new, edge in ((old + 1, old), (old - 1, old - 1)):
-                low, high = layer.threshold_range
-                if low <= new <= high and (sums[:, neuron] == edge).any():
-                    thresholds = layer.thresholds.copy()
-                    thresholds[neuron] = new
-                    where = f"layer {i} neuron {neuron}: threshold {old} -> {new}"
-                    yield where, _with_layer(network, i, thresholds=thresholds), None
-        x = golden.fire(layer, x)
+    encoded = golden.encode(network, check_images(network, images))
+    i = 0
+    for chain in network.chains:
+        x = encoded
+        for layer in chain[:-1]:
+            yield from _wrong_threshold_of(network, i, x)
+            x = golden.fire(layer, x)
+            i += 1
+        i += 1
+
+
+def _wrong_threshold_of(network: Network, i: int, x: NDArray[np.uint8]) -> Iterator[_Candidate]:
+    """Candidates in layer number `i`, which is given `x`."""
+    layer = network.layers[i]
+    if isinstance(layer, Conv):
+        x = golden.windows(layer.window, x).reshape(-1, layer.n_inputs)
+    sums = golden.accumulate(layer, x)
+    assert layer.thresholds is not None
+    for neuron in range(layer.n_outputs):
+        old = int(layer.thresholds[neuron])
+        # One up matters where a sum stands on the threshold, one down where it stands below it.
+        for new, edge in ((old + 1, old), (old - 1, old - 1)):
+            low, high = layer.threshold_range
+            if low <= new <= high and (sums[:, neuron] == edge).any():
+                thresholds = layer.thresholds.copy()
+                thresholds[neuron] = new
+                where = f"layer {i} neuron {neuron}: threshold {old} -> {new}"
+                yield where, _with_layer(network, i, thresholds=thresholds), None
 
 
 def _wrong_weights(network: Network) -> Iterator[_Candidate]:
