@@ -1,0 +1,1 @@
+"""`make bench-campaign`: the kit beside torch, PyTorchFI and MRFI on the same networks."""

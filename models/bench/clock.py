@@ -1,0 +1,65 @@
+"""Seconds of several jobs that take turns, so that a slow moment of the machine hits all alike."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from statistics import median
+
+Job = Callable[[], object]
+
+
+@dataclass(frozen=True)
+class Timing:
+    """One job over all rounds.
+
+    Attributes:
+        cpu_s: CPU seconds of the calling thread, one a round.
+        process_s: CPU seconds of all threads of this process; more than `cpu_s` where a job has
+            threads of its own.
+        wall_s: seconds of the clock on the wall.
+    """
+
+    cpu_s: tuple[float, ...]
+    process_s: tuple[float, ...]
+    wall_s: tuple[float, ...]
+
+    @property
+    def cpu(self) -> float:
+        """Median of the CPU seconds."""
+        return median(self.cpu_s)
+
+    @property
+    def wall(self) -> float:
+        """Median of the wall seconds."""
+        return median(self.wall_s)
+
+
+def seconds(job: Job) -> tuple[float, float, float]:
+    """(thread CPU, process CPU, wall) seconds of one run."""
+    wall, process, thread = time.perf_counter(), time.process_time(), time.thread_time()
+    job()
+    return (
+        time.thread_time() - thread,
+        time.process_time() - process,
+        time.perf_counter() - wall,
+    )
+
+
+def interleave(jobs: Mapping[str, Job], n_rounds: int) -> dict[str, Timing]:
+    """Every job once in each round; what must be warm was run before.
+
+    Args:
+        n_rounds: 1 or more.
+    """
+    found: dict[str, list[tuple[float, float, float]]] = {name: [] for name in jobs}
+    for _ in range(n_rounds):
+        for name, job in jobs.items():
+            found[name].append(seconds(job))
+    return {name: Timing(*zip(*taken, strict=True)) for name, taken in found.items()}
+
+
+def other_threads(timings: Mapping[str, Timing]) -> float:
+    """CPU seconds of other threads than the calling one over all seconds, 0 on one core."""
+    process = sum(sum(t.process_s) for t in timings.values())
+    thread = sum(sum(t.cpu_s) for t in timings.values())
+    return max(0.0, 1 - thread / process) if process else 0.0
