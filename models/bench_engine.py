@@ -186,7 +186,7 @@ def run(n_images: int, n_rounds: int, path: str, seed: int) -> EngineBench:
         torch_batch=batches[fastest],
         path=engine.path,
         threads=1,
-        processor=_processor(),
+        processor=processor(),
         command=" ".join(["python -m stoic.models.bench_engine", *sys.argv[1:]]),
         kit_version=kit_version(),
         seeds=[seed],
@@ -241,7 +241,8 @@ def _seconds(job: Callable[[], object]) -> float:
     return time.process_time() - begin
 
 
-def _processor() -> str:
+def processor() -> str:
+    """Name of the processor."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.is_file() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]

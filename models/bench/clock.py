@@ -1,11 +1,13 @@
 """Seconds of several jobs that take turns, so that a slow moment of the machine hits all alike."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from statistics import median
+from typing import TypeVar
 
 Job = Callable[[], object]
+Name = TypeVar("Name", bound=Hashable)
 
 
 @dataclass(frozen=True)
@@ -45,21 +47,21 @@ def seconds(job: Job) -> tuple[float, float, float]:
     )
 
 
-def interleave(jobs: Mapping[str, Job], n_rounds: int) -> dict[str, Timing]:
+def interleave(jobs: Mapping[Name, Job], n_rounds: int) -> dict[Name, Timing]:
     """Every job once in each round; what must be warm was run before.
 
     Args:
         n_rounds: 1 or more.
     """
-    found: dict[str, list[tuple[float, float, float]]] = {name: [] for name in jobs}
+    found: dict[Name, list[tuple[float, float, float]]] = {name: [] for name in jobs}
     for _ in range(n_rounds):
         for name, job in jobs.items():
             found[name].append(seconds(job))
     return {name: Timing(*zip(*taken, strict=True)) for name, taken in found.items()}
 
 
-def other_threads(timings: Mapping[str, Timing]) -> float:
+def other_threads(timings: Iterable[Timing]) -> float:
     """CPU seconds of other threads than the calling one over all seconds, 0 on one core."""
-    process = sum(sum(t.process_s) for t in timings.values())
-    thread = sum(sum(t.cpu_s) for t in timings.values())
+    pairs = [(sum(t.process_s), sum(t.cpu_s)) for t in timings]
+    process, thread = (sum(seconds) for seconds in zip(*pairs, strict=True))
     return max(0.0, 1 - thread / process) if process else 0.0

@@ -20,6 +20,8 @@ from .subjects import Subject
 _N_TUNING = 1000
 PACKAGES = ("PyTorchFI", "MRFI")
 """Peers that are packages of their own."""
+JOBS = ("trial", "ready", "one")
+"""What a runner is timed at, by the names of its methods."""
 
 
 @dataclass(frozen=True)
@@ -27,34 +29,43 @@ class Race:
     """What was measured.
 
     Attributes:
-        timings: by job: "<network>.<who>.trial", ".ready" (faults and one image) or ".one".
+        timings: by network and name of the runner ("kit" or a peer's), then by job: "trial",
+            "ready" (faults of a chip, and one image) and "one" (one image).
         comparisons: of every peer's scores with ours.
-        batches: images at once, by "<network>.<who>".
+        batches: images at once, by network and peer.
         layer_gbops, limit_gbops: of the wide layer and of the core, 1e9 operations a second, 2 a
             bit product; medians over rounds.
         absent: peers that could not be imported, and why.
     """
 
-    timings: dict[str, Timing]
+    timings: dict[tuple[str, str], dict[str, Timing]]
     comparisons: tuple[Comparison, ...]
-    batches: dict[str, int]
+    batches: dict[tuple[str, str], int]
     layer_gbops: float
     limit_gbops: float
     absent: dict[str, str]
 
     def trial_s(self, network: str, who: str) -> float | None:
         """Median CPU seconds of one trial; None for a peer that is absent."""
-        timing = self.timings.get(f"{network}.{who}.trial")
-        return None if timing is None else timing.cpu
+        found = self.timings.get((network, who))
+        return None if found is None else found["trial"].cpu
 
     def inject_s(self, network: str, who: str) -> float | None:
         """Median CPU seconds from a chip's number until the first image could be shown.
 
-        That is injection and one image, less one image.
+        That is the faults of a chip and one image, less one image.
         """
-        ready = self.timings.get(f"{network}.{who}.ready")
-        one = self.timings.get(f"{network}.{who}.one")
-        return None if ready is None or one is None else ready.cpu - one.cpu
+        found = self.timings.get((network, who))
+        return None if found is None else found["ready"].cpu - found["one"].cpu
+
+    def fastest_torch(self, network: str) -> str:
+        """Who of torch's float32 takes the least time for a trial."""
+        found = {
+            who: jobs["trial"].cpu
+            for (name, who), jobs in self.timings.items()
+            if name == network and who.startswith("torch")
+        }
+        return min(found, key=found.__getitem__)
 
 
 def run(
@@ -77,40 +88,34 @@ def run(
     torch.manual_seed(seed)
     absent: dict[str, str] = {}
     comparisons: list[Comparison] = []
-    batches: dict[str, int] = {}
-    jobs: dict[str, clock.Job] = {}
+    batches: dict[tuple[str, str], int] = {}
+    runners: dict[tuple[str, str], Kit | Contender] = {}
     for subject in (mlp, cnn):
-        kit = Kit(subject, Iid(ber, ber, seed), path)
         name = subject.network.name
+        kit = runners[name, "kit"] = Kit(subject, Iid(ber, ber, seed), path)
         kit.trial()
-        jobs |= _jobs(f"{name}.kit", kit)
         for peer in _field(subject, ber, absent):
             peer.inject()
             comparisons.append(compare(kit, peer.name, ber, peer.rows(), peer.scores()))
-            batches[f"{name}.{peer.name}"] = peer.batch
             if subject is mlp or peer.name not in PACKAGES:
-                jobs |= _jobs(f"{name}.{peer.name}", peer)
+                runners[name, peer.name] = peer
+                batches[name, peer.name] = peer.batch
+    jobs = {(at, job): getattr(runner, job) for at, runner in runners.items() for job in JOBS}
     layer, limit = _rates(mlp, path, wide_layer)
     gbops: dict[str, list[float]] = {"layer": [], "limit": []}
-    jobs["layer"] = lambda: gbops["layer"].append(layer())
-    jobs["limit"] = lambda: gbops["limit"].append(limit())
-    timings = clock.interleave(jobs, n_rounds)
+    extra = {
+        (("mlp", "layer"), ""): lambda: gbops["layer"].append(layer()),
+        (("mlp", "limit"), ""): lambda: gbops["limit"].append(limit()),
+    }
+    took = clock.interleave(jobs | extra, n_rounds)
     return Race(
-        timings,
+        {at: {job: took[at, job] for job in JOBS} for at in runners},
         tuple(comparisons),
         batches,
         median(gbops["layer"]),
         median(gbops["limit"]),
         absent,
     )
-
-
-def _jobs(name: str, runner: Kit | Contender) -> dict[str, clock.Job]:
-    return {
-        f"{name}.trial": runner.trial,
-        f"{name}.ready": runner.ready,
-        f"{name}.one": runner.one,
-    }
 
 
 def _rates(

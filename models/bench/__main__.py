@@ -1,0 +1,7 @@
+"""`python -m stoic.models.bench`; by this name processes that it spawns do not import it again."""
+
+import sys
+
+from .campaign import main
+
+sys.exit(main())
