@@ -18,7 +18,8 @@ round is there too. Keys of the JSON object:
                               interval is as narrow as the widest of the full run (0..1)
     torch_campaign_minutes    extrapolated: trials of the full run times seconds of a torch trial
     processes2_speedup        wall clock of one process over that of two, same rows
-    unbiased_max_abs_z, unbiased_pairs           injected bits against the request: standard errors
+    unbiased_max_abs_z, unbiased_pairs           injected bits against the request: standard errors,
+                              and pairs of a model and a rate; both directions of each count
     scores_compared, scores_different            with the peers, under the peers' own flips
     mrfi_rates                what MRFI's sampling makes of a nominal rate
     unbiased, comparisons, campaigns, timings    all that the figures above come from; seconds
@@ -50,6 +51,8 @@ from . import clock, race, timed_campaign, unbiased
 from .subjects import Subject, binarise, cnn, fitted, mlp
 
 BER = 0.01
+RATES = timed_campaign.RATES
+N_UNBIASED = unbiased.N_CHIPS
 _N_TRAINING = 10_000
 
 
@@ -60,14 +63,11 @@ class Plan:
     Attributes:
         n_images: the first so many of the test set.
         n_chips: of a point of the campaign.
-        n_unbiased: chips of a model whose rates are counted.
     """
 
     n_images: int = 10_000
     n_rounds: int = 5
     n_chips: int = 100
-    rates: tuple[float, ...] = timed_campaign.RATES
-    n_unbiased: int = unbiased.N_CHIPS
     seed: int = 1
     path: str = "auto"
 
@@ -100,10 +100,8 @@ def run(plan: Plan, mlp_subject: Subject, cnn_subject: Subject, folder: Path) ->
     """
     load_before = os.getloadavg()
     raced = race.run(mlp_subject, cnn_subject, BER, plan.n_rounds, plan.seed, plan.path)
-    campaigns = timed_campaign.run(
-        mlp_subject, folder, plan.rates, plan.n_chips, plan.seed, plan.path
-    )
-    scored = unbiased.table(plan.seed, plan.n_unbiased)
+    campaigns = timed_campaign.run(mlp_subject, folder, RATES, plan.n_chips, plan.seed, plan.path)
+    counted = unbiased.table(plan.seed, N_UNBIASED)
     mrfi_rates: list[unbiased.NominalRate] = []
     if "mrfi" not in raced.absent:
         mrfi_rates = unbiased.of_mrfi(mlp_subject.network, plan.seed)
@@ -113,13 +111,13 @@ def run(plan: Plan, mlp_subject: Subject, cnn_subject: Subject, folder: Path) ->
         "layer_gbops": raced.layer_gbops,
         "popcount_limit_gbops": raced.limit_gbops,
         **_campaigns(raced, campaigns),
-        "unbiased_max_abs_z": max(abs(score.z) for score in scored),
-        "unbiased_pairs": len(scored),
+        "unbiased_max_abs_z": counted.max_abs_z,
+        "unbiased_pairs": counted.n_pairs,
         "scores_compared": sum(c.n_scores for c in raced.comparisons),
         "scores_different": sum(c.n_mismatches for c in raced.comparisons),
         "comparisons": [asdict(c) for c in raced.comparisons],
         "mrfi_rates": [asdict(rate) for rate in mrfi_rates],
-        "unbiased": [asdict(score) for score in scored],
+        "unbiased": asdict(counted),
         **_seconds(raced),
         "ber": BER,
         "n_images": len(mlp_subject.images),
@@ -227,7 +225,7 @@ def table(found: dict[str, Any]) -> str:
         ),
         ("two processes", times("processes2_speedup")),
         (
-            f"largest |z| of {found['unbiased_pairs']} rates",
+            f"largest |z| of {found['unbiased_pairs']} models at a rate",
             f"{found['unbiased_max_abs_z']:.2f}",
         ),
         (
@@ -254,7 +252,7 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     if given.peers:
         sys.path.append(str(given.peers))  # last: the kit's own packages come first
-    plan = Plan(given.images, given.rounds, given.chips, seed=given.seed, path=given.path)
+    plan = Plan(given.images, given.rounds, given.chips, given.seed, given.path)
     try:
         resolve_path(plan.path)
         near = given.json.parent if given.json else Path()

@@ -33,7 +33,8 @@ class TunedPeer:
     """
 
     def __init__(self, network: Network, kernel: Kernel) -> None:
-        self.network, self.kernel = network, kernel
+        self.network = network
+        self.kernel: Kernel = kernel
         self.weights = [
             torch.from_numpy(unpack(layer.weights, layer.n_inputs)).float() * 2 - 1
             for layer in network.layers

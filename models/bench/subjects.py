@@ -65,7 +65,7 @@ def fitted(network: Network, images: NDArray[np.uint8], labels: NDArray[np.uint8
     """The network with quantiles for thresholds and a regression for its last layer.
 
     Args:
-        network: hidden weights stay as they are.
+        network: hidden weights stay as they are; the last hidden layer is dense.
         images: (n, n_inputs) training images as the network takes them.
         labels: (n,) classes.
     """
@@ -77,7 +77,7 @@ def fitted(network: Network, images: NDArray[np.uint8], labels: NDArray[np.uint8
         block = nn.Sequential(sums, *fire_modules(layer))
         x = torch.cat([block(part) for part in torch.split(x, _CHUNK)])
         layers.append(layer)
-    layers.append(_regression(network.layers[-1], _flat(layers[-1], x), torch.from_numpy(labels)))
+    layers.append(_regression(network.layers[-1], x, torch.from_numpy(labels)))
     return replace(network, layers=tuple(layers))
 
 
@@ -89,11 +89,6 @@ def _quantiles(layer: Layer, sums: Tensor) -> NDArray[np.int32]:
     middle = by_output.kthvalue(k, dim=1).values
     values = middle if layer.input == "uint8" else (middle + layer.n_inputs) / 2
     return values.numpy().astype(np.int32)
-
-
-def _flat(layer: Layer, x: Tensor) -> Tensor:
-    """(n, n_elements_out) in the kit's order of what a layer handed on."""
-    return (x.permute(0, 2, 3, 1) if isinstance(layer, Conv) else x).flatten(1)
 
 
 def _regression(last: Layer, x: Tensor, labels: Tensor) -> Layer:

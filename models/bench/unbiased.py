@@ -10,7 +10,7 @@ faults are to be expected.
 import logging
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ import torch
 from ...sim import operating_points
 from ...sim.bits import Words, pack
 from ...sim.errors import MODELS, ErrorModel, describe, from_json
+from ...sim.intervals import spread
 from ...sim.memory import layout_of, stored_bits
 from ...sim.network import Network
 from ...sim.random_network import random_network
@@ -31,6 +32,8 @@ N_CHIPS = 64
 _LEAST_FAULTS = 200.0  # expected on all chips together; below, a count is too far from normal
 _SIZES = (784, 256, 256, 10)
 _N_MRFI = 20
+_REPLAY = "-replay"
+_MORE = ("rram-2bpc-373K-2000000s", "rram-3bpc-373K-1000000s")  # named by a pattern
 
 
 @dataclass(frozen=True)
@@ -66,11 +69,13 @@ def requests(seed: int) -> Iterator[ErrorModel]:
         for point in points.values():
             if not is_replay(point.base):
                 yield point.model(seed)
+    for name in _MORE:
+        yield operating_points.parse(name).model(seed)
 
 
 def is_replay(model: ErrorModel) -> bool:
     """Whether it gives measured faults back instead of drawing any."""
-    return model.name.endswith("-replay")
+    return model.name.endswith(_REPLAY)
 
 
 def scores(model: ErrorModel, network: Network, n_chips: int) -> list[Score]:
@@ -90,7 +95,7 @@ def scores(model: ErrorModel, network: Network, n_chips: int) -> list[Score]:
         shares[0, chip] = _ones((faults.flip | faults.stuck1) & holds0) / n0
         shares[1, chip] = _ones((faults.flip | faults.stuck0) & holds1) / n1
     return [
-        _score(model, direction, requested, share)
+        _score(model, direction, requested, share, 1 / n)
         for direction, requested, share, n in zip(
             ("p01", "p10"), model.rates(), shares, (n0, n1), strict=True
         )
@@ -99,9 +104,10 @@ def scores(model: ErrorModel, network: Network, n_chips: int) -> list[Score]:
 
 
 def _score(
-    model: ErrorModel, direction: str, requested: float, share: np.ndarray[Any, Any]
+    model: ErrorModel, direction: str, requested: float, share: np.ndarray[Any, Any], step: float
 ) -> Score:
-    error = float(share.std(ddof=1)) / math.sqrt(len(share))
+    # As in `intervals.spread`: chips that agree by chance do not prove that chips never differ.
+    error = spread(share.tolist(), step) / math.sqrt(len(share))
     measured = float(share.mean())
     return Score(describe(model), direction, requested, measured, (measured - requested) / error)
 
@@ -110,12 +116,40 @@ def _ones(words: Words) -> int:
     return int(np.bitwise_count(words).sum())
 
 
-def table(seed: int, n_chips: int = N_CHIPS) -> list[Score]:
+@dataclass(frozen=True)
+class Table:
+    """What was found.
+
+    Attributes:
+        n_pairs: models at one rate, or one asymmetric pair of rates.
+        left_out: models of the registry of which no score is here, and why.
+    """
+
+    scores: tuple[Score, ...]
+    n_pairs: int
+    left_out: dict[str, str]
+
+    @property
+    def max_abs_z(self) -> float:
+        """Of all scores."""
+        return max(abs(score.z) for score in self.scores)
+
+
+def table(seed: int, n_chips: int = N_CHIPS) -> Table:
     """The scores of all models."""
     network = random_network(_SIZES, "bits", np.random.default_rng(seed))
-    found = [score for model in requests(seed) for score in scores(model, network, n_chips)]
-    unique = {str((asdict(s)["errors"], s.direction)): s for s in found}
-    return list(unique.values())
+    found: dict[str, list[Score]] = {}
+    for model in requests(seed):
+        if str(model) not in found:
+            found[str(model)] = scores(model, network, n_chips)
+    counted = [few for few in found.values() if few]
+    shown = {score.errors["model"] for few in counted for score in few}
+    left_out = {
+        name: "gives measured faults back" if name.endswith(_REPLAY) else "too few faults"
+        for name in MODELS
+        if name not in shown
+    }
+    return Table(tuple(s for few in counted for s in few), len(counted), left_out)
 
 
 @dataclass(frozen=True)
