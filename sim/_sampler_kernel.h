@@ -102,6 +102,7 @@ TARGET static void set_marked(const Stream &gap_stream, const Stream &mark_strea
 
 // Compares `count` planes, of which the first is made of x, with as many high bits of `limit`.
 TARGET static inline void compare(U x, U second, uint64_t limit, int count, U &is_less, U &open) {
+#pragma GCC unroll 4
     for (int j = 0; j < count; j++, limit <<= 1, x += WEYL) {
         const U plane = finish(x, second);
         if (limit >> 63) {
