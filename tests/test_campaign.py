@@ -389,3 +389,12 @@ def test_an_operating_point_is_read_back_from_its_name(p01: float, p10: float) -
 def test_an_unknown_operating_point_is_refused(name: str) -> None:
     with pytest.raises(InputError, match=r"0\.\.1|errors must be one of rram-3.3%"):
         operating_points.parse(name)
+
+
+def test_the_campaign_of_the_documentation_and_every_study_is_read(tmp_path: Path) -> None:
+    root = Path(__file__).parent.parent
+    page = (root / "docs" / "campaigns.md").read_text()
+    (tmp_path / "page.toml").write_text(page.partition("```toml\n")[2].partition("```")[0])
+    studies = sorted((root / "models" / "studies").glob("*.toml"))
+    found = [campaign.load(path) for path in (tmp_path / "page.toml", *studies)]
+    assert len(found) > 3 and found[0].rule.half_width == 0.002 and len(found[0].errors) == 8
