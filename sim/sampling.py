@@ -99,7 +99,7 @@ def bank_table(banks: Iterable[tuple[str, int, int]]) -> Banks:
         InputError: two banks overlap, or one starts below cell 0.
     """
     table = np.array([(key(name), first, n) for name, first, n in banks], _BANK)
-    ordered = table[np.argsort(table["first_cell"], kind="stable")]
+    ordered = table[np.lexsort((table["n_cells"], table["first_cell"]))]  # empty banks first
     ends = ordered["first_cell"] + ordered["n_cells"]
     if (table["first_cell"] < 0).any() or (ordered["first_cell"][1:] < ends[:-1]).any():
         raise InputError("banks must not overlap, nor start below cell 0")

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -74,6 +74,7 @@ def test_one_field_for_all_sizes_and_rates(key: Key, n: int, m: int, p: float, q
 
 
 @settings(max_examples=60, deadline=None)
+@example(Key(1, 2), [(0, 0), (0, 70)], 0.5, 0)
 @given(
     keys, st.lists(st.tuples(st.integers(0, 200), st.integers(0, 900)), max_size=6), rates, words
 )
