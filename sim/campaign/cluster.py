@@ -80,8 +80,8 @@ _Work = tuple[Task, Unit, Row | None]
 
 def _rows(name: str, batch: list[tuple[int, int, int, int]]) -> list[Row]:
     """What a worker computes."""
-    plugin: _Jobs = get_worker().plugins[name]
-    return [plugin.row(Task(*numbers)) for numbers in batch]
+    plugin: Any = get_worker().plugins[name]
+    return [plugin.row(Task(*numbers)) for numbers in batch]  # of `_Jobs`
 
 
 def run_cluster(
@@ -102,7 +102,8 @@ def run_cluster(
     agenda = Agenda(jobs, rule, store, current(jobs, is_recomputing))
     watcher = Watcher(agenda, report)
     with _client(address) as client:
-        _Run(client, f"stoic-{uuid.uuid4().hex[:12]}", jobs, agenda, store, watcher).run()
+        name = f"stoic-{uuid.uuid4().hex[:12]}"
+        _Run(client, address, name, jobs, agenda, store, watcher).run()
     return watcher.outcome()
 
 
@@ -112,15 +113,16 @@ class _Run:
     def __init__(
         self,
         client: Client,
+        address: str,
         name: str,
         jobs: Sequence[Job],
         agenda: Agenda,
         store: Store,
         watcher: Watcher,
     ) -> None:
-        self.client, self.name = client, name
+        self.client, self.address, self.name = client, address, name
         self.jobs, self.agenda, self.store, self.watcher = jobs, agenda, store, watcher
-        self.under_way: dict[str, tuple[Future, list[_Work]]] = {}  # by Future.key
+        self.under_way: dict[Any, tuple[Future, list[_Work]]] = {}  # by Future.key
         self.trial_s = _BATCH_S  # of the last row; a batch of one until there is one
 
     def run(self) -> None:
@@ -144,7 +146,7 @@ class _Run:
 
     def _fill(self, results: as_completed) -> None:
         """Claim units and send them, as many as keep the cluster busy."""
-        n_threads = max(1, sum(self.client.nthreads().values()))
+        n_threads = max(1, _n_threads(self.client))
         while len(self.under_way) < _PER_THREAD * n_threads and (batch := self._batch(n_threads)):
             numbers = [(t.job, t.condition, t.chip, t.event) for t, _, _ in batch]
             future = self.client.submit(_rows, self.name, numbers, pure=False)
@@ -178,7 +180,7 @@ class _Run:
         """Write the rows of a batch that came back."""
         batch = self.under_way[future.key][1]
         if future.status != "finished":
-            raise _refusal(future, batch[0][1], self.client)
+            raise _refusal(future, batch[0][1], self.address)
         rows: list[Row] = future.result()
         for (_, unit, before), row in zip(batch, rows, strict=True):
             if row.unit != unit:
@@ -192,7 +194,13 @@ class _Run:
         del self.under_way[future.key]
 
 
-def _refusal(future: Future, unit: Unit, client: Client) -> StoicError:
+def _n_threads(client: Any) -> int:
+    """Threads of all workers that are there now."""
+    threads: dict[str, int] = client.nthreads()
+    return sum(threads.values())
+
+
+def _refusal(future: Future, unit: Unit, address: str) -> StoicError:
     error = future.exception() if future.status == "error" else None
     if isinstance(error, StoicError):
         return error
@@ -201,7 +209,7 @@ def _refusal(future: Future, unit: Unit, client: Client) -> StoicError:
         return ToolError(f"workers died again and again of the same unit: {what}")
     if error is None:
         return ToolError(
-            f"the scheduler at {client.scheduler.address} is gone; the rows so far are kept: run "
+            f"the scheduler at {address} is gone; the rows so far are kept: run "
             "the same command again"
         )
     return ToolError(f"a worker failed with {type(error).__name__}: {error} ({what})")
@@ -214,7 +222,8 @@ def _client(address: str) -> Iterator[Client]:
     Raises:
         InputError, ToolError: it is not there, or they are not what they must be.
     """
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what it means is said in one line
+    for name in ("distributed", "distributed.client", "distributed.comm"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # what it means is said in one line
     try:
         client = Client(address, timeout=_CONNECT_S, set_as_default=False)
     except ValueError as error:
