@@ -20,6 +20,8 @@ from qonnx.transformation.change_batchsize import ChangeBatchSize
 from qonnx.transformation.infer_shapes import InferShapes
 
 from ..sim import container
+from ..sim.device import lasting
+from ..sim.errors import Transient
 from ..sim.exceptions import ArtefactError, InputError
 from ..sim.faults import FaultMap, check_for, restrict
 from ..sim.network import Network, check_images
@@ -66,16 +68,17 @@ class OnnxDevice:
         self._network = network
         self.inject(None)
 
-    def inject(self, faults: FaultMap | None) -> None:
+    def inject(self, faults: FaultMap | Transient | None) -> None:
         """Put fault nodes on the stored bits; None takes them off.
 
         A float batch norm stores no threshold. Under a map that hits thresholds the integer graph
         of the network runs in place of the file.
 
         Raises:
-            InputError: the map is of another network.
+            InputError: the map is of another network, or the faults are transient.
         """
         network = self._loaded()
+        faults = lasting(faults, self.name)
         hits_thresholds = False
         if faults is not None:
             check_for(network, faults)

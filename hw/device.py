@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..sim.bits import Words
+from ..sim.device import lasting
+from ..sim.errors import Transient
 from ..sim.exceptions import BoardError, InputError
 from ..sim.faults import FaultMap, check_for, readdress
 from ..sim.golden import classify
@@ -93,14 +95,15 @@ class BoardDevice:
         words = bank_words(stored_bits(network, self._layout), self._layout)
         self._store(words, [(bank, 0, w) for bank, w in enumerate(words)])
 
-    def inject(self, faults: FaultMap | None) -> None:
+    def inject(self, faults: FaultMap | Transient | None) -> None:
         """Write the words that change, as the faulty memory would read them; None restores them.
 
         Raises:
-            InputError: the map is of other layer shapes.
+            InputError: the map is of other layer shapes, or the faults are transient.
             BoardError: as `load`.
         """
         network, memory = self._loaded()
+        faults = lasting(faults, self.name)
         stored = stored_bits(network, self._layout)
         if faults is not None:
             check_for(network, faults)

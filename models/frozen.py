@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..sim.bits import lane_mask, unpack
+from ..sim.device import lasting
+from ..sim.errors import Transient
 from ..sim.exceptions import InputError
 from ..sim.faults import FaultMap, check_for
 from ..sim.layers import Conv, Dense, Layer, Window
@@ -201,9 +203,9 @@ class TorchDevice:
             )
         self._model = FrozenNet(self._own or network)
 
-    def inject(self, faults: FaultMap | None) -> None:
+    def inject(self, faults: FaultMap | Transient | None) -> None:
         """Read through the map; None reads the truth."""
-        self._loaded().inject(faults)
+        self._loaded().inject(lasting(faults, self.name))
 
     def infer(self, images: NDArray[np.generic]) -> NDArray[np.int32]:
         """(n_images, n_classes) int32 scores."""

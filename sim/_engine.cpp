@@ -5,18 +5,11 @@
 //     on bits:   D = popcount(x ^ w) = n - P;   fires where D < limit = n + 1 - theta;   score = n - 2D
 //     on uint8:  s = sum w_i u_i, w_i = +-1;    fires where s >= limit = theta;          score = s
 //
-// Images go through the network in blocks small enough for the core's own caches, eight to a tile:
-//
-//     Line[k]            word k of each of eight images: 64 bits, or 8 pixels
-//     panels, bits       [panel of 16 neurons][word][neuron]                  64 weight bits each
-//     panels, uint8      [panel of 32 neurons][4 pixels][neuron][pixel]       int8 +-1, 0 in pad lanes
-//
-// Pad lanes are 0 in images and weights and so never count; pad neurons have a limit that nothing meets.
-// Each instruction set is compiled by function attributes and chosen by the caller at run time.
+// Images go through the network in blocks small enough for the core's own caches, eight to a tile (see
+// _engine.h). Each instruction set is compiled by function attributes and chosen by the caller at run time.
 
+#include <algorithm>
 #include <atomic>
-#include <cstdint>
-#include <cstring>
 #include <ctime>
 #include <functional>
 #include <new>
@@ -24,402 +17,39 @@
 #include <thread>
 #include <vector>
 
+#include "_engine.h"
+#include "_engine_inject.h"
+#include "_engine_kernels.h"
+#include "_engine_maps.h"
+#include "_sampler.h"
+
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "the packed words are addressed by bytes: little-endian hosts only"
-#endif
-#if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"  // GCC's own intrinsics (bug 105593)
-#endif
-#if defined(__x86_64__)
-#include <immintrin.h>
-#define HAS_X86 1
-#define AVX2 __attribute__((target("avx2")))
-#define AVX512 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vpopcntdq,avx512vnni")))
 #endif
 
 namespace {
 
-constexpr int TILE = 8;          // images in a tile
-constexpr int BITS_PANEL = 16;   // neurons in a panel of a layer on bits
-constexpr int BYTES_PANEL = 32;  // neurons in a panel of a layer on uint8
-constexpr int64_t BLOCK = 128;   // images in a block
+constexpr int64_t BLOCK = 128;              // images in a block, at most
+constexpr int64_t BLOCK_BYTES = 512 << 10;  // of its maps
 
-struct alignas(64) Line {
-    uint64_t word[TILE];
-};
+// A chain of layers, and from where to where it is run.
+struct Chain {  // mirrored by `_Chain` in engine_layers.py
+    const Layer *layers;
+    int64_t n_layers;
+    const uint8_t *levels;  // of the thermometer
+    int64_t n_levels;
+    int64_t from;           // first layer that is run
+    const Line *given;      // [n_tiles][its lines] what that layer is given; null: made of the images
+    int64_t keep;           // what this layer is given is kept in `kept`, from <= keep; when not null
+    Line *kept;             // [n_tiles][its lines], zeroed
+    int64_t adds;           // whether scores are added to those there
 
-struct Layer {  // mirrored by `_Layer` in engine.py
-    int64_t n_inputs, n_outputs, is_uint8;
-    const void *panels;
-    const int32_t *limits;  // one for each neuron of the panels; without meaning for the scores
-
-    int64_t n_words() const { return is_uint8 ? (n_inputs + 7) / 8 : (n_inputs + 63) / 64; }
-    int64_t panel() const { return is_uint8 ? BYTES_PANEL : BITS_PANEL; }
-    int64_t n_panels() const { return (n_outputs + panel() - 1) / panel(); }
-    int64_t n_fired_words() const { return (n_outputs + 63) / 64; }
-};
-
-// What a layer is run on and where its answer goes: fired bits, or scores when `scores` is not null.
-struct Work {
-    const Line *x;   // [n_tiles][layer.n_words()]
-    int64_t n_tiles;
-    Line *fired;     // [n_tiles][layer.n_fired_words()], zeroed
-    int32_t *scores; // [8 n_tiles][n_panels * panel]
-};
-
-// Sets the bits of one panel in the fired words of one image.
-template <class Mask>
-inline void put(const Layer &layer, const Work &work, int64_t tile, int image, int64_t panel, Mask mask) {
-    Line *line = work.fired + tile * layer.n_fired_words() + panel * sizeof(Mask) / 8;
-    std::memcpy(reinterpret_cast<char *>(&line->word[image]) + panel * sizeof(Mask) % 8, &mask, sizeof mask);
-}
-
-inline int32_t *row(const Layer &layer, const Work &work, int64_t tile, int image, int64_t panel) {
-    return work.scores + ((tile * TILE + image) * layer.n_panels() + panel) * layer.panel();
-}
-
-// Sums of one panel and one image, decided and stored; for the paths that keep sums in memory.
-inline void finish_bits(const Layer &layer, const Work &work, int64_t tile, int image, int64_t panel,
-                        const uint64_t *differing) {
-    uint16_t mask = 0;
-    for (int j = 0; j < BITS_PANEL; j++) {
-        const int32_t d = static_cast<int32_t>(differing[j]);
-        if (work.scores)
-            row(layer, work, tile, image, panel)[j] = static_cast<int32_t>(layer.n_inputs) - 2 * d;
-        else
-            mask |= static_cast<uint16_t>(d < layer.limits[panel * BITS_PANEL + j]) << j;
-    }
-    if (!work.scores) put(layer, work, tile, image, panel, mask);
-}
-
-inline void finish_bytes(const Layer &layer, const Work &work, int64_t tile, int image, int64_t panel,
-                         const int32_t *sums) {
-    uint32_t mask = 0;
-    for (int j = 0; j < BYTES_PANEL; j++) {
-        if (work.scores)
-            row(layer, work, tile, image, panel)[j] = sums[j];
-        else
-            mask |= static_cast<uint32_t>(sums[j] >= layer.limits[panel * BYTES_PANEL + j]) << j;
-    }
-    if (!work.scores) put(layer, work, tile, image, panel, mask);
-}
-
-// ---- portable: SWAR popcount, 31 words of bytewise counts between reductions --------------------------
-
-typedef int16_t Short8 __attribute__((vector_size(16)));
-
-struct Portable {
-    static uint64_t pack(const uint8_t *bits) {
-        uint64_t word = 0;
-        for (int i = 0; i < 64; i++) word |= static_cast<uint64_t>(bits[i]) << i;
-        return word;
-    }
-
-    static inline uint64_t bytewise(uint64_t v) {
-        v -= (v >> 1) & 0x5555555555555555u;
-        v = (v & 0x3333333333333333u) + ((v >> 2) & 0x3333333333333333u);
-        return (v + (v >> 4)) & 0x0f0f0f0f0f0f0f0fu;
-    }
-
-    static void bits(const Layer &layer, const Work &work) {
-        const int64_t n_words = layer.n_words();
-        for (int64_t p = 0; p < layer.n_panels(); p++) {
-            const uint64_t *panel = static_cast<const uint64_t *>(layer.panels) + p * n_words * BITS_PANEL;
-            for (int64_t t = 0; t < work.n_tiles; t++)
-                for (int i = 0; i < TILE; i++) {
-                    uint64_t differing[BITS_PANEL] = {};
-                    for (int64_t from = 0; from < n_words; from += 31) {
-                        const int64_t to = from + 31 < n_words ? from + 31 : n_words;
-                        uint64_t counts[BITS_PANEL] = {};
-                        for (int64_t k = from; k < to; k++) {
-                            const uint64_t x = work.x[t * n_words + k].word[i];
-                            for (int j = 0; j < BITS_PANEL; j++)
-                                counts[j] += bytewise(x ^ panel[k * BITS_PANEL + j]);
-                        }
-                        for (int j = 0; j < BITS_PANEL; j++) {  // bytes to 16-bit pairs to their sum
-                            const uint64_t pairs = (counts[j] & 0x00ff00ff00ff00ffu) +
-                                                   ((counts[j] >> 8) & 0x00ff00ff00ff00ffu);
-                            differing[j] += (pairs * 0x0001000100010001u) >> 48;
-                        }
-                    }
-                    finish_bits(layer, work, t, i, p, differing);
-                }
-        }
-    }
-
-    static void bytes(const Layer &layer, const Work &work) {
-        const int64_t n_words = layer.n_words();
-        std::vector<int16_t> w(static_cast<size_t>(n_words * 8 * BYTES_PANEL));  // [pixel][neuron]
-        for (int64_t p = 0; p < layer.n_panels(); p++) {
-            const int8_t *panel = static_cast<const int8_t *>(layer.panels) + p * n_words * 8 * BYTES_PANEL;
-            for (size_t e = 0; e < w.size(); e++)
-                w[(e / 4 / BYTES_PANEL * 4 + e % 4) * BYTES_PANEL + e / 4 % BYTES_PANEL] = panel[e];
-            for (int64_t t = 0; t < work.n_tiles; t++)
-                for (int i = 0; i < TILE; i++) {
-                    int32_t sums[BYTES_PANEL] = {};
-                    // A product is at most 255 in size: 128 of them fit in 16 bits.
-                    for (int64_t from = 0; from < n_words; from += 16) {
-                        const int64_t to = from + 16 < n_words ? from + 16 : n_words;
-                        Short8 part[BYTES_PANEL / 8] = {};
-                        for (int64_t pixel = 8 * from; pixel < 8 * to; pixel++) {
-                            const uint64_t word = work.x[t * n_words + pixel / 8].word[i];
-                            const auto u = static_cast<int16_t>(word >> (pixel % 8 * 8) & 255);
-                            for (int j = 0; j < BYTES_PANEL / 8; j++) {
-                                Short8 v;
-                                std::memcpy(&v, &w[pixel * BYTES_PANEL + 8 * j], sizeof v);
-                                part[j] += u * v;
-                            }
-                        }
-                        for (int j = 0; j < BYTES_PANEL; j++) sums[j] += part[j / 8][j % 8];
-                    }
-                    finish_bytes(layer, work, t, i, p, sums);
-                }
-        }
-    }
-
-    // Rounds of 64 x 16 bit products with nothing but registers; returns them, to be timed.
-    static int64_t limit(int64_t rounds) {
-        uint64_t w[BITS_PANEL] = {}, counts[BITS_PANEL] = {}, x = 0x123456789abcdef0u;
-        asm volatile("" : : "r"(w) : "memory");  // what the compiler cannot know it cannot fold
-        for (int64_t r = 0; r < rounds; r++) {
-            asm volatile("" : "+r"(x));
-            for (int j = 0; j < BITS_PANEL; j++) counts[j] += bytewise(x ^ w[j]);
-        }
-        asm volatile("" : : "r"(counts) : "memory");
-        return rounds * 64 * BITS_PANEL;
+    int64_t n_elements() const {  // of an image
+        const Layer &first = layers[0];
+        const int64_t lanes = first.is_conv() ? first.height * first.width * first.channels : first.n_inputs;
+        return n_levels ? lanes / n_levels : lanes;
     }
 };
-
-#ifdef HAS_X86
-// ---- AVX2: nibble table popcount, 31 words of bytewise counts between reductions ----------------------
-
-struct Avx2 {
-    AVX2 static uint64_t pack(const uint8_t *bits) {
-        const auto *p = reinterpret_cast<const __m256i *>(bits);
-        const __m256i low = _mm256_slli_epi16(_mm256_loadu_si256(p), 7);
-        const __m256i high = _mm256_slli_epi16(_mm256_loadu_si256(p + 1), 7);
-        return static_cast<uint32_t>(_mm256_movemask_epi8(low)) |
-               static_cast<uint64_t>(static_cast<uint32_t>(_mm256_movemask_epi8(high))) << 32;
-    }
-
-    AVX2 static inline __m256i bytewise(__m256i v) {
-        const __m256i table = _mm256_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4, 0, 1, 1, 2, 1,
-                                               2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4);
-        const __m256i nibble = _mm256_set1_epi8(15);
-        const __m256i low = _mm256_shuffle_epi8(table, _mm256_and_si256(v, nibble));
-        const __m256i high = _mm256_and_si256(_mm256_srli_epi16(v, 4), nibble);
-        return _mm256_add_epi8(low, _mm256_shuffle_epi8(table, high));
-    }
-
-    AVX2 static void bits(const Layer &layer, const Work &work) {
-        const int64_t n_words = layer.n_words();
-        const __m256i zero = _mm256_setzero_si256();
-        for (int64_t p = 0; p < layer.n_panels(); p++) {
-            const uint64_t *panel = static_cast<const uint64_t *>(layer.panels) + p * n_words * BITS_PANEL;
-            for (int64_t t = 0; t < work.n_tiles; t++) {
-                alignas(32) uint64_t differing[TILE][BITS_PANEL];
-                for (int i = 0; i < TILE; i += 4)
-                    for (int j = 0; j < BITS_PANEL; j += 4) {
-                        __m256i total[4] = {zero, zero, zero, zero};
-                        for (int64_t from = 0; from < n_words; from += 31) {
-                            const int64_t to = from + 31 < n_words ? from + 31 : n_words;
-                            __m256i counts[4] = {zero, zero, zero, zero};
-                            for (int64_t k = from; k < to; k++) {
-                                const __m256i w = _mm256_load_si256(
-                                    reinterpret_cast<const __m256i *>(panel + k * BITS_PANEL + j));
-                                const uint64_t *x = work.x[t * n_words + k].word + i;
-#pragma GCC unroll 4
-                                for (int m = 0; m < 4; m++)
-                                    counts[m] = _mm256_add_epi8(
-                                        counts[m], bytewise(_mm256_xor_si256(
-                                                       w, _mm256_set1_epi64x(static_cast<int64_t>(x[m])))));
-                            }
-                            for (int m = 0; m < 4; m++)
-                                total[m] = _mm256_add_epi64(total[m], _mm256_sad_epu8(counts[m], zero));
-                        }
-                        for (int m = 0; m < 4; m++)
-                            _mm256_store_si256(reinterpret_cast<__m256i *>(&differing[i + m][j]), total[m]);
-                    }
-                for (int i = 0; i < TILE; i++) finish_bits(layer, work, t, i, p, differing[i]);
-            }
-        }
-    }
-
-    AVX2 static void bytes(const Layer &layer, const Work &work) {
-        const int64_t n_words = layer.n_words();
-        const __m256i zero = _mm256_setzero_si256(), one = _mm256_set1_epi16(1);
-        for (int64_t p = 0; p < layer.n_panels(); p++) {
-            const int8_t *panel = static_cast<const int8_t *>(layer.panels) + p * n_words * 8 * BYTES_PANEL;
-            for (int64_t t = 0; t < work.n_tiles; t++)
-                for (int i = 0; i < TILE; i++) {
-                    alignas(32) int32_t sums[BYTES_PANEL];
-                    __m256i total[4] = {zero, zero, zero, zero};
-                    // A pair of products is at most 510 in size: 64 of them fit in 16 bits.
-                    for (int64_t from = 0; from < n_words; from += 32) {
-                        const int64_t to = from + 32 < n_words ? from + 32 : n_words;
-                        __m256i pairs[4] = {zero, zero, zero, zero};
-                        for (int64_t q = 2 * from; q < 2 * to; q++) {
-                            int32_t four;
-                            const Line &line = work.x[t * n_words + q / 2];
-                            std::memcpy(&four, reinterpret_cast<const char *>(&line.word[i]) + 4 * (q % 2), 4);
-                            const __m256i u = _mm256_set1_epi32(four);
-                            const auto *w = reinterpret_cast<const __m256i *>(panel + q * 4 * BYTES_PANEL);
-#pragma GCC unroll 4
-                            for (int m = 0; m < 4; m++)
-                                pairs[m] = _mm256_add_epi16(
-                                    pairs[m], _mm256_maddubs_epi16(u, _mm256_load_si256(w + m)));
-                        }
-                        for (int m = 0; m < 4; m++)
-                            total[m] = _mm256_add_epi32(total[m], _mm256_madd_epi16(pairs[m], one));
-                    }
-                    for (int m = 0; m < 4; m++)
-                        _mm256_store_si256(reinterpret_cast<__m256i *>(sums + 8 * m), total[m]);
-                    finish_bytes(layer, work, t, i, p, sums);
-                }
-        }
-    }
-
-    AVX2 static int64_t limit(int64_t rounds) {
-        __m256i w = _mm256_setzero_si256(), x = w, counts[8];
-        for (auto &c : counts) c = w;
-        asm volatile("" : "+x"(x));  // what the compiler cannot know it cannot fold
-        for (int64_t r = 0; r < rounds; r++) {
-#pragma GCC unroll 8
-            for (int j = 0; j < 8; j++) {
-                asm volatile("" : "+x"(w));
-                counts[j] = _mm256_add_epi8(counts[j], bytewise(_mm256_xor_si256(w, x)));
-            }
-        }
-        asm volatile("" : : "m"(counts));
-        return rounds * 8 * 256;
-    }
-};
-
-// ---- AVX-512: VPOPCNTDQ on bits, VNNI on uint8; 8 images x 2 registers of sums ------------------------
-
-struct Avx512 {
-    AVX512 static uint64_t pack(const uint8_t *bits) {
-        const __m512i v = _mm512_loadu_si512(bits);
-        return _mm512_test_epi8_mask(v, v);
-    }
-
-    AVX512 static void bits(const Layer &layer, const Work &work) {
-        const int64_t n_words = layer.n_words();
-        const __m512i n = _mm512_set1_epi32(static_cast<int32_t>(layer.n_inputs));
-        for (int64_t p = 0; p < layer.n_panels(); p++) {
-            const auto *panel = static_cast<const __m512i *>(layer.panels) + p * n_words * 2;
-            const auto *limits = reinterpret_cast<const __m256i *>(layer.limits + p * BITS_PANEL);
-            const __m512i limit0 = _mm512_cvtepi32_epi64(_mm256_loadu_si256(limits));
-            const __m512i limit1 = _mm512_cvtepi32_epi64(_mm256_loadu_si256(limits + 1));
-            for (int64_t t = 0; t < work.n_tiles; t++) {
-                const Line *x = work.x + t * n_words;
-                __m512i sum0[TILE], sum1[TILE];
-                for (int i = 0; i < TILE; i++) sum0[i] = sum1[i] = _mm512_setzero_si512();
-                for (int64_t k = 0; k < n_words; k++) {
-                    const __m512i w0 = _mm512_load_si512(panel + 2 * k);
-                    const __m512i w1 = _mm512_load_si512(panel + 2 * k + 1);
-#pragma GCC unroll 8
-                    for (int i = 0; i < TILE; i++) {
-                        const __m512i b = _mm512_set1_epi64(static_cast<int64_t>(x[k].word[i]));
-                        sum0[i] = _mm512_add_epi64(sum0[i], _mm512_popcnt_epi64(_mm512_xor_si512(w0, b)));
-                        sum1[i] = _mm512_add_epi64(sum1[i], _mm512_popcnt_epi64(_mm512_xor_si512(w1, b)));
-                    }
-                }
-                if (work.scores)
-                    for (int i = 0; i < TILE; i++) {
-                        const __m512i d = _mm512_inserti64x4(
-                            _mm512_castsi256_si512(_mm512_cvtepi64_epi32(sum0[i])),
-                            _mm512_cvtepi64_epi32(sum1[i]), 1);
-                        _mm512_storeu_si512(row(layer, work, t, i, p),
-                                            _mm512_sub_epi32(n, _mm512_slli_epi32(d, 1)));
-                    }
-                else
-                    for (int i = 0; i < TILE; i++)
-                        put(layer, work, t, i, p,
-                            static_cast<uint16_t>(_mm512_kunpackb(_mm512_cmplt_epi64_mask(sum1[i], limit1),
-                                                                  _mm512_cmplt_epi64_mask(sum0[i], limit0))));
-            }
-        }
-    }
-
-    AVX512 static void bytes(const Layer &layer, const Work &work) {
-        const int64_t n_words = layer.n_words();
-        for (int64_t p = 0; p < layer.n_panels(); p++) {
-            const auto *panel = static_cast<const __m512i *>(layer.panels) + p * n_words * 4;
-            const __m512i limit0 = _mm512_loadu_si512(layer.limits + p * BYTES_PANEL);
-            const __m512i limit1 = _mm512_loadu_si512(layer.limits + p * BYTES_PANEL + 16);
-            for (int64_t t = 0; t < work.n_tiles; t++) {
-                const auto *x = reinterpret_cast<const char *>(work.x + t * n_words);
-                __m512i sum0[TILE], sum1[TILE];
-                for (int i = 0; i < TILE; i++) sum0[i] = sum1[i] = _mm512_setzero_si512();
-                for (int64_t q = 0; q < 2 * n_words; q++) {  // four pixels at a time
-                    const __m512i w0 = _mm512_load_si512(panel + 2 * q);
-                    const __m512i w1 = _mm512_load_si512(panel + 2 * q + 1);
-#pragma GCC unroll 8
-                    for (int i = 0; i < TILE; i++) {
-                        int32_t four;
-                        std::memcpy(&four, x + (q / 2) * sizeof(Line) + i * 8 + (q % 2) * 4, 4);
-                        const __m512i u = _mm512_set1_epi32(four);
-                        sum0[i] = _mm512_dpbusd_epi32(sum0[i], u, w0);
-                        sum1[i] = _mm512_dpbusd_epi32(sum1[i], u, w1);
-                    }
-                }
-                for (int i = 0; i < TILE; i++)
-                    if (work.scores) {
-                        _mm512_storeu_si512(row(layer, work, t, i, p), sum0[i]);
-                        _mm512_storeu_si512(row(layer, work, t, i, p) + 16, sum1[i]);
-                    } else {
-                        put(layer, work, t, i, p,
-                            _mm512_kunpackw(_mm512_cmpge_epi32_mask(sum1[i], limit1),
-                                            _mm512_cmpge_epi32_mask(sum0[i], limit0)));
-                    }
-            }
-        }
-    }
-
-    AVX512 static int64_t limit(int64_t rounds) {
-        __m512i w0 = _mm512_setzero_si512(), w1 = w0, b = w0, sum[16];
-        for (auto &s : sum) s = w0;
-        asm volatile("" : "+v"(b));  // what the compiler cannot know it cannot fold
-        for (int64_t r = 0; r < rounds; r++) {
-#pragma GCC unroll 8
-            for (int i = 0; i < 16; i += 2) {
-                asm volatile("" : "+v"(w0), "+v"(w1));
-                sum[i] = _mm512_add_epi64(sum[i], _mm512_popcnt_epi64(_mm512_xor_si512(w0, b)));
-                sum[i + 1] = _mm512_add_epi64(sum[i + 1], _mm512_popcnt_epi64(_mm512_xor_si512(w1, b)));
-            }
-        }
-        asm volatile("" : : "m"(sum));
-        return rounds * 16 * 512;
-    }
-};
-#endif
-
-// ---- blocks of images through all layers --------------------------------------------------------------
-
-// Eight images a tile; bits are packed, pixels are taken as they are. Lanes past the last are 0; images
-// past the last hold what was there before, and nobody looks at their scores.
-template <class Path>
-void interleave(const Layer &layer, const uint8_t *images, int64_t n, Line *x) {
-    const int64_t n_words = layer.n_words(), lanes = layer.is_uint8 ? 8 : 64;
-    for (int64_t m = 0; m < n; m++, images += layer.n_inputs) {
-        Line *line = x + m / TILE * n_words;
-        for (int64_t k = 0; k < n_words; k++) {
-            const uint8_t *from = images + k * lanes;
-            uint8_t tail[64] = {};
-            const int64_t left = layer.n_inputs - k * lanes;
-            if (left < lanes) {
-                std::memcpy(tail, from, static_cast<size_t>(left));
-                from = tail;
-            }
-            uint64_t &word = line[k].word[m % TILE];
-            if (layer.is_uint8)
-                std::memcpy(&word, from, 8);
-            else
-                word = Path::pack(from);
-        }
-    }
-}
 
 // What this thread has had of a processor: on a busy machine its neighbours do not count.
 double cpu_seconds() {
@@ -428,9 +58,125 @@ double cpu_seconds() {
     return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
 }
 
+// Eight images a tile; bits are packed, pixels are taken as they are. Lanes of padding and past the last are
+// 0; images past the last hold what was there before, and nobody looks at their scores.
+template <class Path>
+void interleave(const Chain &chain, const uint8_t *images, int64_t n, Line *maps) {
+    const Layer &first = chain.layers[0];
+    const int64_t n_levels = chain.n_levels ? chain.n_levels : 1, row_lines = first.row_lines();
+    const int64_t rows = first.is_conv() ? first.height : 1;
+    const int64_t lead = first.is_conv() ? first.pad * first.channels : 0;
+    const int64_t n_lanes = first.is_conv() ? first.width * first.channels : first.n_inputs;
+    const int64_t lanes = first.is_uint8 ? 8 : 64;
+    std::vector<uint8_t> padded(static_cast<size_t>(row_lines * lanes));
+    for (int64_t m = 0; m < n; m++)
+        for (int64_t y = 0; y < rows; y++, images += n_lanes / n_levels) {
+            Line *line = maps + m / TILE * first.n_lines() + (y + (first.is_conv() ? first.pad : 0)) * row_lines;
+            const bool is_direct = !lead && !chain.n_levels;
+            if (chain.n_levels)
+                for (int64_t i = 0; i < n_lanes; i++)
+                    padded[static_cast<size_t>(lead + i)] = images[i / n_levels] >= chain.levels[i % n_levels];
+            else if (!is_direct)
+                std::memcpy(padded.data() + lead, images, static_cast<size_t>(n_lanes));
+            for (int64_t k = 0; k < row_lines; k++) {
+                const uint8_t *from = (is_direct ? images : padded.data()) + k * lanes;
+                uint8_t tail[64] = {};
+                const int64_t left = n_lanes - k * lanes;
+                if (is_direct && left < lanes) {
+                    std::memcpy(tail, from, static_cast<size_t>(left));
+                    from = tail;
+                }
+                uint64_t &word = line[k].word[m % TILE];
+                if (first.is_uint8)
+                    std::memcpy(&word, from, 8);
+                else
+                    word = Path::pack(from);
+            }
+        }
+}
+
+// A thread's room for a chain: the map that each layer is given, and scratch. Maps are zeroed once; what
+// padding there is is never written.
+struct Room {
+    std::vector<std::vector<Line>> maps;
+    std::vector<Windows> windows;
+    std::vector<Line> seen, fired;
+    std::vector<int32_t> sums;
+
+    Room(const Chain &chain, int64_t max_tiles) {
+        int64_t n_seen = 0, n_fired = 0;
+        for (int64_t i = 0; i < chain.n_layers; i++) {
+            const Layer &layer = chain.layers[i];
+            const bool is_needed = i > chain.from || !chain.given;
+            maps.emplace_back(is_needed ? static_cast<size_t>(max_tiles * layer.n_lines()) : 0);
+            windows.emplace_back(layer);
+            if (!layer.is_conv()) continue;
+            n_seen = std::max(n_seen, layer.columns() * layer.n_words());
+            n_fired = std::max(n_fired, layer.rows() * layer.columns() * layer.n_fired_words());
+        }
+        seen.resize(static_cast<size_t>(n_seen));
+        fired.resize(static_cast<size_t>(n_fired));
+        const Layer &last = chain.layers[chain.n_layers - 1];
+        sums.resize(static_cast<size_t>(max_tiles * TILE * last.n_panels() * last.panel()));
+    }
+};
+
+template <class Path>
+void convolve(const Layer &layer, const Layer &next, const Windows &windows, const Line *x, int64_t n_tiles,
+              Room &room, Line *maps) {
+    const int64_t row = layer.columns() * layer.n_fired_words();
+    std::fill(room.fired.begin(), room.fired.end(), Line{});  // past the panels
+    for (int64_t t = 0; t < n_tiles; t++, x += layer.n_lines(), maps += next.n_lines()) {
+        for (int64_t y = 0; y < layer.rows(); y++) {
+            Path::gather(windows, x + y * layer.stride * layer.row_lines(), layer.n_words(), room.seen.data());
+            const Work work{room.seen.data(), layer.columns(), room.fired.data() + y * row, nullptr};
+            if (layer.is_uint8)
+                Path::bytes(layer, work);
+            else
+                Path::bits(layer, work);
+        }
+        std::memset(static_cast<void *>(maps), 0, static_cast<size_t>(next.n_lines()) * sizeof(Line));
+        Path::merge(layer, next, room.fired.data(), maps);
+    }
+}
+
+// n images from number `start` on; `start` is a multiple of a tile.
+template <class Path>
+void run_block(const Chain &chain, Room &room, const uint8_t *images, int64_t start, int64_t n,
+               int32_t *scores, double *layer_seconds) {
+    const int64_t n_tiles = (n + TILE - 1) / TILE, tile = start / TILE;
+    const Layer &last = chain.layers[chain.n_layers - 1];
+    auto given = [&](int64_t i) {
+        if (chain.kept && i == chain.keep) return chain.kept + tile * chain.layers[i].n_lines();
+        return room.maps[static_cast<size_t>(i)].data();
+    };
+    const Line *x = chain.given ? chain.given + tile * chain.layers[chain.from].n_lines() : given(0);
+    if (!chain.given) interleave<Path>(chain, images, n, given(0));
+    for (int64_t i = chain.from; i < chain.n_layers; i++) {
+        const Layer &layer = chain.layers[i];
+        const bool is_last = i + 1 == chain.n_layers;
+        Line *next = is_last ? nullptr : given(i + 1);
+        const double begin = layer_seconds ? cpu_seconds() : 0;
+        const Work work{x, n_tiles, next, is_last ? room.sums.data() : nullptr};
+        if (layer.is_conv())
+            convolve<Path>(layer, chain.layers[i + 1], room.windows[static_cast<size_t>(i)], x, n_tiles, room, next);
+        else if (layer.is_uint8)
+            Path::bytes(layer, work);
+        else
+            Path::bits(layer, work);
+        if (layer_seconds) layer_seconds[i] += cpu_seconds() - begin;
+        x = next;
+    }
+    const int64_t row_length = last.n_panels() * last.panel();
+    for (int64_t m = 0; m < n; m++)
+        for (int64_t c = 0; c < last.n_outputs; c++) {
+            int32_t &score = scores[m * last.n_outputs + c];
+            score = (chain.adds ? score : 0) + room.sums[static_cast<size_t>(m * row_length + c)];
+        }
+}
+
 struct Run {
-    const Layer *layers;
-    int64_t n_layers;
+    const Chain &chain;
     const uint8_t *images;
     int64_t n_images;
     int32_t *scores;
@@ -442,52 +188,140 @@ struct Run {
 
 template <class Path>
 void work_off(Run &run) try {
-    const Layer &first = run.layers[0], &last = run.layers[run.n_layers - 1];
-    const int64_t max_tiles = (run.block + TILE - 1) / TILE;
-    int64_t widest = first.n_words();
-    for (int64_t i = 0; i + 1 < run.n_layers; i++)
-        if (run.layers[i].n_fired_words() > widest) widest = run.layers[i].n_fired_words();
-    std::vector<Line> x(static_cast<size_t>(max_tiles * widest)), fired(x.size());
-    const int64_t row_length = last.n_panels() * last.panel();
-    std::vector<int32_t> sums(static_cast<size_t>(max_tiles * TILE * row_length));
+    const Layer &last = run.chain.layers[run.chain.n_layers - 1];
+    const int64_t n_elements = run.chain.n_elements();
+    Room room(run.chain, run.block / TILE);
+    for (int64_t start; (start = run.next.fetch_add(run.block)) < run.n_images;)
+        run_block<Path>(run.chain, room, run.images + start * n_elements, start,
+                        std::min(run.block, run.n_images - start), run.scores + start * last.n_outputs,
+                        run.layer_seconds);
+} catch (const std::bad_alloc &) {
+    run.has_failed = true;
+}
 
-    for (int64_t start; (start = run.next.fetch_add(run.block)) < run.n_images;) {
-        const int64_t n = run.n_images - start < run.block ? run.n_images - start : run.block;
-        const int64_t n_tiles = (n + TILE - 1) / TILE;
-        interleave<Path>(first, run.images + start * first.n_inputs, n, x.data());
-        for (int64_t i = 0; i < run.n_layers; i++) {
-            const Layer &layer = run.layers[i];
-            const bool is_last = i + 1 == run.n_layers;
-            if (!is_last)
-                std::memset(static_cast<void *>(fired.data()), 0,
-                            static_cast<size_t>(n_tiles * layer.n_fired_words()) * sizeof(Line));
-            const Work work{x.data(), n_tiles, fired.data(), is_last ? sums.data() : nullptr};
-            const double begin = run.layer_seconds ? cpu_seconds() : 0;
-            if (layer.is_uint8)
-                Path::bytes(layer, work);
-            else
-                Path::bits(layer, work);
-            if (run.layer_seconds) run.layer_seconds[i] += cpu_seconds() - begin;
-            x.swap(fired);
+template <class Job>
+void spread(int64_t n_threads, const Job &job) {
+    std::vector<std::thread> helpers;
+    try {
+        for (int64_t i = 1; i < n_threads; i++) helpers.emplace_back(job);
+    } catch (const std::system_error &) {  // fewer threads, same answer
+    }
+    job();
+    for (auto &helper : helpers) helper.join();
+}
+
+// Images of a block: their maps stay in the core's caches, and all threads have something to do.
+int64_t block_of(const Chain &chain, int64_t n_images, int64_t threads) {
+    int64_t n_lines = 0;
+    for (int64_t i = chain.from; i < chain.n_layers; i++) n_lines += chain.layers[i].n_lines();
+    int64_t block = std::min(BLOCK, BLOCK_BYTES / (n_lines * static_cast<int64_t>(sizeof(Line))) * TILE);
+    block = std::min(block, ((n_images + threads - 1) / threads + TILE - 1) / TILE * TILE);
+    return std::max<int64_t>(block, TILE);
+}
+
+template <class Path>
+int score(const Chain &chain, int64_t threads, const uint8_t *images, int64_t n_images, int32_t *scores,
+          double *layer_seconds) {
+    const int64_t block = block_of(chain, n_images, threads);
+    Run run{chain, images, n_images, scores, layer_seconds, block};
+    spread(std::min(threads, (n_images + block - 1) / block), [&] { work_off<Path>(run); });
+    return run.has_failed ? 1 : 0;
+}
+
+template <class Path>
+int64_t read_layers(const Layer *clean, const Stored *stored, int64_t n_layers, const Planes &planes,
+                    void *const *panels, int32_t *const *limits, Layer *read, int64_t *n_wrong) {
+    int64_t total = 0;
+    for (int64_t i = 0; i < n_layers; i++) {
+        n_wrong[i] = read_layer<Path>(clean[i], stored[i], planes, panels[i], limits[i], read[i]);
+        total += n_wrong[i];
+    }
+    return total;
+}
+
+// Faults that are drawn anew for every image: cells with u < p01 turn 1, those with u < p10 turn 0.
+struct Reads {  // mirrored by `_Reads` in engine_layers.py
+    const StoicKey *roots;  // of each image
+    const StoicBank *banks;
+    int64_t n_banks;
+    double p01, p10;
+    const uint64_t *mask;  // [n_words] cells that hold a bit
+    int64_t n_words;
+};
+
+// A thread's copy of everything that faults change.
+struct Copy {
+    std::vector<uint64_t> turns1, turns0;
+    std::vector<std::vector<Line>> panels;
+    std::vector<std::vector<int32_t>> limits;
+    std::vector<void *> panel_at;
+    std::vector<int32_t *> limit_at;
+    std::vector<Layer> read;
+    std::vector<int64_t> n_wrong;
+
+    Copy(const Layer *clean, int64_t n_layers, const Reads &reads)
+        : turns1(static_cast<size_t>(reads.n_words)), turns0(reads.p01 == reads.p10 ? 0 : turns1.size()),
+          read(clean, clean + n_layers), n_wrong(read.size()) {
+        for (const Layer &layer : read) {
+            const auto n = static_cast<size_t>(layer.n_panels() * layer.panel_bytes());
+            panels.emplace_back(n / sizeof(Line));
+            std::memcpy(static_cast<void *>(panels.back().data()), layer.panels, n);
+            limits.emplace_back(layer.limits, layer.limits + layer.n_panels() * layer.panel());
+            panel_at.push_back(panels.back().data());
+            limit_at.push_back(limits.back().data());
         }
-        for (int64_t m = 0; m < n; m++)
-            std::memcpy(run.scores + (start + m) * last.n_outputs, sums.data() + m * row_length,
-                        static_cast<size_t>(last.n_outputs) * sizeof(int32_t));
+    }
+};
+
+struct TransientRun {
+    const Chain *chains;
+    int64_t n_chains;
+    const Layer *clean;  // of all chains, one after the other
+    const Stored *stored;
+    int64_t n_layers;
+    const Reads &reads;
+    int path;
+    const uint8_t *images;
+    int64_t n_images;
+    int32_t *scores;
+    std::atomic<int64_t> next{0};
+    std::atomic<bool> has_failed{false};
+};
+
+template <class Path>
+void work_off_reads(TransientRun &run) try {
+    const Reads &reads = run.reads;
+    Copy copy(run.clean, run.n_layers, reads);
+    std::vector<Chain> chains(run.chains, run.chains + run.n_chains);
+    std::vector<Room> rooms;
+    for (Chain &chain : chains) {
+        chain.layers = copy.read.data() + (chain.layers - run.clean);
+        rooms.emplace_back(chain, 1);
+    }
+    const uint64_t *turns1 = copy.turns1.data(), *turns0 = turns1;
+    const int64_t n_elements = chains[0].n_elements();
+    const int64_t n_classes = chains[0].layers[chains[0].n_layers - 1].n_outputs;
+    for (int64_t i; (i = run.next.fetch_add(1)) < run.n_images;) {
+        stoic_sample_planes(run.path, reads.roots + i, reads.banks, reads.n_banks, reads.p01, reads.mask,
+                            copy.turns1.data(), reads.n_words);
+        if (reads.p01 != reads.p10) {
+            stoic_sample_planes(run.path, reads.roots + i, reads.banks, reads.n_banks, reads.p10, reads.mask,
+                                copy.turns0.data(), reads.n_words);
+            turns0 = copy.turns0.data();
+        }
+        read_layers<Path>(run.clean, run.stored, run.n_layers, {turns1, turns0}, copy.panel_at.data(),
+                          copy.limit_at.data(), copy.read.data(), copy.n_wrong.data());
+        for (size_t c = 0; c < chains.size(); c++)
+            run_block<Path>(chains[c], rooms[c], run.images + i * n_elements, 0, 1, run.scores + i * n_classes,
+                            nullptr);
     }
 } catch (const std::bad_alloc &) {
     run.has_failed = true;
 }
 
 template <class Path>
-int start(Run &run, int64_t threads) {
-    std::vector<std::thread> helpers;
-    try {
-        for (int64_t i = 1; i < threads && i * run.block < run.n_images; i++)
-            helpers.emplace_back(work_off<Path>, std::ref(run));
-    } catch (const std::system_error &) {  // fewer threads, same answer
-    }
-    work_off<Path>(run);
-    for (auto &helper : helpers) helper.join();
+int score_reads(TransientRun &run, int64_t threads) {
+    spread(std::min(threads, run.n_images), [&] { work_off_reads<Path>(run); });
     return run.has_failed ? 1 : 0;
 }
 
@@ -502,14 +336,25 @@ double limit_per_second(int64_t rounds) {
 
 }  // namespace
 
+#ifdef HAS_X86
+#define ON_PATH(call)                                            \
+    switch (path) {                                              \
+        case WITH_AVX512: return call(Avx512);                   \
+        case WITH_AVX2: return call(Avx2);                       \
+        default: return call(Portable);                          \
+    }
+#else
+#define ON_PATH(call) return call(Portable);
+#endif
+
 extern "C" {
 
-int stoic_engine_abi() { return 3; }
+int stoic_engine_abi() { return 4; }
 
 // 1 where this CPU and its system can run the path.
 int stoic_engine_supports(int path) {
 #ifdef HAS_X86
-    if (path == WITH_AVX2) return __builtin_cpu_supports("avx2") ? 1 : 0;
+    if (path == WITH_AVX2) return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("popcnt");
     if (path == WITH_AVX512)
         return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
@@ -518,29 +363,47 @@ int stoic_engine_supports(int path) {
     return path == PORTABLE;
 }
 
-// Scores (n_images, n_classes) of images (n_images, n_inputs). 0: done, 1: out of memory.
+// Scores (n_images, n_classes) of images (n_images, n_elements). 0: done, 1: out of memory.
 // `layer_seconds` (n_layers,) may be given with one thread only; null otherwise.
-int stoic_engine_scores([[maybe_unused]] int path, int64_t threads, const Layer *layers, int64_t n_layers,
-                        const uint8_t *images, int64_t n_images, int32_t *scores,
-                        double *layer_seconds) {
-    // Blocks get smaller when there are too few images to occupy all threads.
-    int64_t block = (n_images + threads - 1) / threads;
-    block = (block + TILE - 1) / TILE * TILE;
-    block = block < BLOCK ? (block ? block : TILE) : BLOCK;
-    Run run{layers, n_layers, images, n_images, scores, layer_seconds, block};
-#ifdef HAS_X86
-    if (path == WITH_AVX512) return start<Avx512>(run, threads);
-    if (path == WITH_AVX2) return start<Avx2>(run, threads);
-#endif
-    return start<Portable>(run, threads);
+int stoic_engine_scores([[maybe_unused]] int path, int64_t threads, const Chain *chain, const uint8_t *images,
+                        int64_t n_images, int32_t *scores, double *layer_seconds) {
+#define CALL(P) score<P>(*chain, threads, images, n_images, scores, layer_seconds)
+    ON_PATH(CALL)
+#undef CALL
+}
+
+// The same, where image i meets the faults of `reads->roots[i]` in all layers of all chains.
+int stoic_engine_transient(int path, int64_t threads, const Chain *chains, int64_t n_chains, const Layer *clean,
+                           const Stored *stored, int64_t n_layers, const Reads *reads, const uint8_t *images,
+                           int64_t n_images, int32_t *scores) {
+    TransientRun run{chains, n_chains, clean, stored, n_layers, *reads, path, images, n_images, scores};
+#define CALL(P) score_reads<P>(run, threads)
+    ON_PATH(CALL)
+#undef CALL
+}
+
+// Lines of a tile of what a layer is given.
+int64_t stoic_engine_lines(const Layer *layer) { return layer->n_lines(); }
+
+// What the memory reads: `read[i]` becomes layer i under the planes, in `panels[i]` and `limits[i]` where it
+// differs from the clean one; `n_wrong[i]` of its stored bits do. Returns the sum of them.
+int64_t stoic_engine_inject([[maybe_unused]] int path, const Layer *clean, const Stored *stored, int64_t n_layers,
+                            const uint64_t *turns1, const uint64_t *turns0, void *const *panels,
+                            int32_t *const *limits, Layer *read, int64_t *n_wrong) {
+#define CALL(P) read_layers<P>(clean, stored, n_layers, {turns1, turns0}, panels, limits, read, n_wrong)
+    ON_PATH(CALL)
+#undef CALL
 }
 
 // Bit products a CPU second of XOR, popcount and add on registers alone: what no kernel of the path can beat.
 double stoic_engine_limit([[maybe_unused]] int path, int64_t rounds) {
-#ifdef HAS_X86
-    if (path == WITH_AVX512) return limit_per_second<Avx512>(rounds);
-    if (path == WITH_AVX2) return limit_per_second<Avx2>(rounds);
-#endif
-    return limit_per_second<Portable>(rounds);
+#define CALL(P) limit_per_second<P>(rounds)
+    ON_PATH(CALL)
+#undef CALL
+}
+
+// 1 where n bytes are the same.
+int stoic_engine_same(const void *a, const void *b, int64_t n) {
+    return std::memcmp(a, b, static_cast<size_t>(n)) == 0;
 }
 }

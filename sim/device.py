@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from . import faults as fault_maps
 from . import golden
+from .errors.transient import Transient
 from .exceptions import InputError
 from .faults import FaultMap
 from .network import Network
@@ -20,8 +21,12 @@ class Device(Protocol):
     def load(self, network: Network) -> None:
         """Write the network's weights and thresholds; clears faults."""
 
-    def inject(self, faults: FaultMap | None) -> None:
-        """Make the memory lie as the map says; None makes it tell the truth again."""
+    def inject(self, faults: FaultMap | Transient | None) -> None:
+        """Make the memory lie as the map says; None makes it tell the truth again.
+
+        Raises:
+            InputError: transient faults, and the device has none.
+        """
 
     def infer(self, images: NDArray[np.generic]) -> NDArray[np.int32]:
         """(n_images, n_classes) int32 scores of (n_images, ...) integer images."""
@@ -36,23 +41,34 @@ class Device(Protocol):
 
 
 class SoftwareDevice:
-    """Shared part of devices that keep the network in Python: load, inject, count."""
+    """Shared part of devices that keep the network in Python: load, inject, count.
+
+    Attributes:
+        first_image: number of the first image of the next call of `infer`, for transient faults:
+            its image i meets the faults `.at(first_image + i)`. Who infers a set in several calls
+            moves it on; `load` and `inject` leave it as it is.
+    """
 
     name = "software"
 
     def __init__(self) -> None:
         self._clean: Network | None = None
         self._faulty: Network | None = None
+        self._transient: Transient | None = None
         self._n_images = 0
+        self.first_image = 0
 
     def load(self, network: Network) -> None:
         """Keep the network; clears faults."""
         self._clean = self._faulty = network
+        self._transient = None
 
-    def inject(self, faults: FaultMap | None) -> None:
-        """Replace the network by what its memory would read."""
+    def inject(self, faults: FaultMap | Transient | None) -> None:
+        """Replace the network by what its memory would read, now or for each image."""
         clean = self._loaded(self._clean)
-        self._faulty = clean if faults is None else fault_maps.apply(clean, faults)
+        self._transient = faults if isinstance(faults, Transient) else None
+        lasting = None if isinstance(faults, Transient) else faults
+        self._faulty = clean if lasting is None else fault_maps.apply(clean, lasting)
 
     def counters(self) -> dict[str, int]:
         """Images inferred."""
@@ -76,4 +92,26 @@ class GoldenDevice(SoftwareDevice):
         """Scores by `golden.scores`."""
         network = self._loaded(self._faulty)
         self._n_images += len(images)
-        return golden.scores(network, images)
+        if self._transient is None:
+            return golden.scores(network, images)
+        scores = np.empty((len(images), network.n_classes), np.int32)
+        for i in range(len(images)):
+            read = fault_maps.apply(network, self._transient.at(self.first_image + i))
+            scores[i] = golden.scores(read, images[i : i + 1])
+        return scores
+
+
+def lasting(faults: FaultMap | Transient | None, who: str) -> FaultMap | None:
+    """The faults, for a device whose memory reads the same for all images.
+
+    Args:
+        who: the device, for the message.
+
+    Raises:
+        InputError: they are transient.
+    """
+    if isinstance(faults, Transient):
+        raise InputError(
+            f"the {who} device has no transient faults; use the golden or the engine device"
+        )
+    return faults

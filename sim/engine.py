@@ -6,53 +6,48 @@ chosen at run time; every path gives golden's scores bit for bit. What the libra
 shapes, ranges) is checked by `Layer`, `Network` and `check_images` before it is called.
 """
 
+import copy
 import ctypes
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import cache
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import faults as fault_maps
-from . import native
-from .bits import unpack
 from .device import SoftwareDevice
+from .engine_layers import CChain, CLayer, CReads, CStored, contiguous, lines, prepare, stored
+from .engine_prefix import Prefix, Seen
+from .errors import Iid
+from .errors.model import cell_banks, chip_key
+from .errors.transient import Transient
 from .exceptions import InputError
 from .faults import FaultMap
-from .layers import Layer
-from .network import Network, check_images, require_plain
+from .memory import Layout, layout_of, shapes_of
+from .native import NUMBERS, library
+from .network import Network, check_images
 
 EnginePath = Literal["auto", "avx512", "avx2", "portable"]
 PATHS: tuple[EnginePath, ...] = ("avx512", "avx2", "portable")  # best first
 
-_NUMBERS = native.NUMBERS
-_BITS_PANEL, _BYTES_PANEL = 16, 32  # neurons computed together, see _engine.cpp
-_ALIGNMENT = 64
 
-
-class _Layer(ctypes.Structure):
-    """Mirror of `Layer` in _engine.cpp."""
-
-    _fields_ = (
-        ("n_inputs", ctypes.c_int64),
-        ("n_outputs", ctypes.c_int64),
-        ("is_uint8", ctypes.c_int64),
-        ("panels", ctypes.c_void_p),
-        ("limits", ctypes.c_void_p),
-    )
+PREFIX_BYTES = 256 << 20
+"""What a device keeps of images and clean activations, at most."""
 
 
 @cache
 def _library() -> ctypes.CDLL:
-    library = native.library()
-    library.stoic_engine_limit.restype = ctypes.c_double
-    return library
+    found = library()
+    found.stoic_engine_limit.restype = ctypes.c_double
+    for name in ("inject", "lines"):
+        getattr(found, f"stoic_engine_{name}").restype = ctypes.c_int64
+    return found
 
 
 def available_paths() -> tuple[EnginePath, ...]:
     """Paths this processor can run, best first; "portable" is always among them."""
-    return tuple(path for path in PATHS if _library().stoic_engine_supports(_NUMBERS[path]))
+    return tuple(path for path in PATHS if _library().stoic_engine_supports(NUMBERS[path]))
 
 
 def resolve_path(path: str) -> EnginePath:
@@ -76,31 +71,43 @@ def popcount_limit(path: str = "auto", rounds: int = 10_000_000) -> float:
 
     No kernel of the path can be faster: there is no memory access and nothing else in the loop.
     """
-    number = _NUMBERS[resolve_path(path)]
+    number = NUMBERS[resolve_path(path)]
     return float(_library().stoic_engine_limit(number, ctypes.c_int64(rounds)))
 
 
 class Engine:
-    """A network laid out for one path; holds no state but that, so threads may share it.
+    """A network laid out for one path, clean or as its memory reads under a fault map.
 
     Args:
         network: what to run.
         threads: images are spread over so many threads.
         path: "avx512" (VPOPCNTDQ and VNNI), "avx2", "portable", or "auto" for the best there is.
+        prefix_bytes: memory for the clean activations of the images seen last, see `Prefix`; it is
+            shared with the engines that `with_faults` makes. Scores do not depend on it.
+
+    Attributes:
+        n_changed: stored bits that read wrong.
+
+    Threads may share an engine: but for the prefix, it does not change.
 
     Raises:
         InputError: fewer than one thread, or a path that is unknown or that this processor lacks.
     """
 
-    def __init__(self, network: Network, threads: int = 1, path: str = "auto") -> None:
+    def __init__(
+        self, network: Network, threads: int = 1, path: str = "auto", prefix_bytes: int = 0
+    ) -> None:
         if threads < 1:
             raise InputError(f"threads must be 1 or more, not {threads}")
-        require_plain(network, "the engine")
-        self.network = network
+        self.network = _contiguous(network)
         self.threads = threads
         self.path = resolve_path(path)
-        self._prepared = [_prepare(layer) for layer in network.layers]
-        self._layers = (_Layer * len(network.layers))(*(p.layer for p in self._prepared))
+        self.n_changed = 0
+        self._clean = self._read = prepare(self.network)
+        self._first_wrong = [n - 1 for n in network.members]  # of each chain; its last if none is
+        self._levels = np.array(network.thermometer, np.uint8)
+        self._prefix = Prefix(prefix_bytes)
+        self._stored: dict[Layout, ctypes.Array[CStored]] = {}
 
     def scores(self, images: NDArray[np.generic]) -> NDArray[np.int32]:
         """(n_images, n_classes) integer scores, equal to `golden.scores`.
@@ -111,36 +118,180 @@ class Engine:
         Raises:
             InputError: the images do not fit the network.
         """
-        return self._run(images, None)
+        seen = None
+        if self._prefix.max_bytes:
+            seen = self._prefix.find(images, self.network.n_inputs)
+        u8 = check_images(self.network, images) if seen is None else seen.images
+        if seen is None and self._prefix.max_bytes:
+            seen = self._prefix.begin(u8)
+        out = np.empty((len(u8), self.network.n_classes), np.int32)
+        for c in range(len(self.network.members)):
+            self._run_chain(c, u8, out, seen)
+        return out
 
     def profile(self, images: NDArray[np.generic]) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
-        """`scores` on one thread, and the (n_layers,) CPU seconds spent in each layer's kernel."""
+        """`scores` on one thread, and the (n_layers,) CPU seconds spent in each layer."""
         seconds = np.zeros(len(self.network.layers), np.float64)
-        return self._run(images, seconds), seconds
-
-    def _run(
-        self, images: NDArray[np.generic], seconds: NDArray[np.float64] | None
-    ) -> NDArray[np.int32]:
         u8 = check_images(self.network, images)
         out = np.empty((len(u8), self.network.n_classes), np.int32)
+        for c, (start, n) in enumerate(self._chains):
+            self._call(self._chain(c), 1, u8, out, seconds[start : start + n])
+        return out, seconds
+
+    def with_faults(self, faults: FaultMap | None) -> "Engine":
+        """An engine of what this network's memory reads under the map; None: of itself.
+
+        The clean panels are kept, and only layers that read wrong get others.
+
+        Raises:
+            InputError: the map is of a network with other layer shapes.
+        """
+        clean = copy.copy(self)
+        clean._read, clean.n_changed = self._clean, 0
+        clean._first_wrong = [n - 1 for n in self.network.members]
+        return clean if faults is None else clean._injected(faults)
+
+    def transient_scores(
+        self, images: NDArray[np.generic], faults: Transient, first: int = 0
+    ) -> NDArray[np.int32]:
+        """(n_images, n_classes) scores, where image i meets the faults `faults.at(first + i)`.
+
+        Independent errors are drawn, written and met in the library; a map of another model is
+        drawn for each image here.
+
+        Raises:
+            InputError: images or faults do not fit the network.
+        """
+        u8 = check_images(self.network, images)
+        out = np.empty((len(u8), self.network.n_classes), np.int32)
+        if type(faults.model) is not Iid or type(faults.layout) is not Layout:
+            for i, image in enumerate(u8):
+                out[i] = self.with_faults(faults.at(first + i)).scores(image[None])
+            return out
+        if faults.layout.shapes != shapes_of(self.network):
+            raise InputError("the transient faults are not for the layer shapes of the network")
+        model, layout = faults.model, faults.layout
+        keys = [
+            chip_key(model, "stoic.cell/2", faults.chip, event)
+            for event in range(first, first + len(u8))
+        ]
+        roots = np.array(keys, np.uint64).reshape(-1, 2)
+        banks = cell_banks(layout, tuple(faults.where))
+        mask = layout.stored_mask
+        reads = CReads(
+            roots.ctypes.data,
+            banks.ctypes.data,
+            len(banks),
+            model.p01,
+            model.p10,
+            mask.ctypes.data,
+            len(mask),
+        )
+        chains = [self._chain(c) for c in range(len(self._chains))]
+        for c, chain in enumerate(chains):
+            start = self._chains[c][0]
+            chain.layers = ctypes.addressof(self._clean.layers) + start * ctypes.sizeof(CLayer)
+        failed = _library().stoic_engine_transient(
+            NUMBERS[self.path],
+            ctypes.c_int64(self.threads),
+            (CChain * len(chains))(*chains),
+            ctypes.c_int64(len(chains)),
+            self._clean.layers,
+            self._rows(layout),
+            ctypes.c_int64(len(self.network.layers)),
+            ctypes.byref(reads),
+            ctypes.c_void_p(u8.ctypes.data),
+            ctypes.c_int64(len(u8)),
+            ctypes.c_void_p(out.ctypes.data),
+        )
+        _check_memory(failed)
+        return out
+
+    @property
+    def _chains(self) -> list[tuple[int, int]]:
+        """(first layer, layers) of each member."""
+        members = self.network.members
+        return [(sum(members[:c]), n) for c, n in enumerate(members)]
+
+    def _injected(self, faults: FaultMap) -> "Engine":
+        """Fill this engine, which nobody else has yet, with what the memory reads."""
+        fault_maps.check_for(self.network, faults)
+        if type(faults.layout) is not Layout:
+            faults = fault_maps.readdress(faults, layout_of(self.network))
+        stuck = [plane for plane in (faults.stuck1, faults.stuck0) if plane.any()]
+        turns1 = turns0 = np.ascontiguousarray(faults.flip)
+        if stuck:
+            turns1, turns0 = faults.flip | faults.stuck1, faults.flip | faults.stuck0
+        self._read = self._clean.room()
+        n_layers = len(self.network.layers)
+        n_wrong = np.zeros(n_layers, np.int64)
+        self.n_changed = _library().stoic_engine_inject(
+            NUMBERS[self.path],
+            self._clean.layers,
+            self._rows(faults.layout),
+            ctypes.c_int64(n_layers),
+            ctypes.c_void_p(turns1.ctypes.data),
+            ctypes.c_void_p(turns0.ctypes.data),
+            self._read.panels_at,
+            self._read.limits_at,
+            self._read.layers,
+            ctypes.c_void_p(n_wrong.ctypes.data),
+        )
+        self._first_wrong = [
+            next((i for i in range(n) if n_wrong[start + i]), n - 1) for start, n in self._chains
+        ]
+        return self
+
+    def _rows(self, layout: Layout) -> ctypes.Array[CStored]:
+        known = self._stored.get(layout)
+        if known is None:
+            known = self._stored[layout] = stored(self.network, layout)
+        return known
+
+    def _chain(self, c: int) -> CChain:
+        start, n = self._chains[c]
+        layers = ctypes.addressof(self._read.layers) + start * ctypes.sizeof(CLayer)
+        levels = self._levels
+        return CChain(layers, n, levels.ctypes.data, len(levels), 0, None, 0, None, c > 0)
+
+    def _run_chain(
+        self, c: int, u8: NDArray[np.uint8], out: NDArray[np.int32], seen: Seen | None
+    ) -> None:
+        """Scores of one member, from the deepest clean input that is known and useful."""
+        chain, target, kept = self._chain(c), self._first_wrong[c], None
+        if seen is not None:
+            known = seen.nearest(c, target)
+            if known is not None:
+                chain.start, chain.given = known[0], known[1].ctypes.data
+            if known is None or known[0] < target:
+                layer = self._read.layers[self._chains[c][0] + target]
+                n_lines = _library().stoic_engine_lines(ctypes.byref(layer))
+                n_tiles = -(-len(u8) // 8)
+                if self._prefix.has_room(seen, n_tiles * n_lines * 64):
+                    kept = lines(n_tiles, n_lines)
+                    chain.keep, chain.kept = target, kept.ctypes.data
+        self._call(chain, self.threads, u8, out, None)
+        if seen is not None and kept is not None:
+            seen.given[c, target] = kept
+
+    def _call(
+        self,
+        chain: CChain,
+        threads: int,
+        u8: NDArray[np.uint8],
+        out: NDArray[np.int32],
+        seconds: NDArray[np.float64] | None,
+    ) -> None:
         failed = _library().stoic_engine_scores(
-            _NUMBERS[self.path],
-            ctypes.c_int64(self.threads if seconds is None else 1),
-            self._layers,
-            ctypes.c_int64(len(self._layers)),
+            NUMBERS[self.path],
+            ctypes.c_int64(threads),
+            ctypes.byref(chain),
             ctypes.c_void_p(u8.ctypes.data),
             ctypes.c_int64(len(u8)),
             ctypes.c_void_p(out.ctypes.data),
             ctypes.c_void_p(None if seconds is None else seconds.ctypes.data),
         )
-        if failed:
-            raise MemoryError("the engine found no memory for its blocks of images")
-        return out
-
-    def with_faults(self, faults: FaultMap | None) -> "Engine":
-        """An engine of what this network's memory reads under the map; None: of itself."""
-        network = self.network if faults is None else fault_maps.apply(self.network, faults)
-        return Engine(network, self.threads, self.path)
+        _check_memory(failed)
 
 
 def scores(
@@ -151,78 +302,65 @@ def scores(
 
 
 class EngineDevice(SoftwareDevice):
-    """The engine behind the Device protocol.
+    """The engine behind the Device protocol; it remembers what clean layers give for its images.
 
     Args:
-        threads, path: as `Engine`.
+        threads, path, prefix_bytes: as `Engine`.
     """
 
     name = "engine"
 
-    def __init__(self, threads: int = 1, path: str = "auto") -> None:
+    def __init__(
+        self, threads: int = 1, path: str = "auto", prefix_bytes: int = PREFIX_BYTES
+    ) -> None:
         super().__init__()
         self._threads, self._path = threads, resolve_path(path)
+        self._prefix_bytes = prefix_bytes
+        self._clean_engine: Engine | None = None
         self._engine: Engine | None = None
 
+    def load(self, network: Network) -> None:
+        """Lay out the network; clears faults."""
+        super().load(network)
+        self._clean_engine = self._engine = Engine(
+            network, self._threads, self._path, self._prefix_bytes
+        )
+
+    def inject(self, faults: FaultMap | Transient | None) -> None:
+        """Write what the memory reads; transient faults are drawn when images come."""
+        self._loaded(self._clean)
+        assert self._clean_engine is not None
+        self._transient = faults if isinstance(faults, Transient) else None
+        lasting = None if isinstance(faults, Transient) else faults
+        self._engine = self._clean_engine.with_faults(lasting)
+
     def infer(self, images: NDArray[np.generic]) -> NDArray[np.int32]:
-        """Scores by the engine; laid out anew when the network or its faults changed."""
-        network = self._loaded(self._faulty)
-        if self._engine is None or self._engine.network is not network:
-            self._engine = Engine(network, self._threads, self._path)
-        scores = self._engine.scores(images)
+        """Scores by the engine."""
+        self._loaded(self._clean)
+        assert self._engine is not None
+        if self._transient is None:
+            scores = self._engine.scores(images)
+        else:
+            scores = self._engine.transient_scores(images, self._transient, self.first_image)
         self._n_images += len(images)
         return scores
 
 
-@dataclass(frozen=True, eq=False)
-class _Prepared:
-    """A layer for the library, and the arrays that its pointers need to stay alive."""
-
-    layer: _Layer
-    panels: NDArray[Any]
-    limits: NDArray[np.int32]
-
-
-def _prepare(layer: Layer) -> _Prepared:
-    is_uint8 = layer.input == "uint8"
-    panel = _BYTES_PANEL if is_uint8 else _BITS_PANEL
-    n_panels = -(-layer.n_outputs // panel)
-    panels = _byte_panels(layer, n_panels) if is_uint8 else _bit_panels(layer, n_panels)
-    never = np.iinfo(np.int32).max if is_uint8 else 0
-    limits = np.full(n_panels * panel, never, np.int32)  # pad neurons keep it
-    if layer.thresholds is not None:
-        # P >= theta is the same as n - P < n + 1 - theta.
-        limits[: layer.n_outputs] = (
-            layer.thresholds if is_uint8 else layer.n_inputs + 1 - layer.thresholds
+def _contiguous(network: Network) -> Network:
+    """The network with arrays that the library may read where they are."""
+    if contiguous(network):
+        return network
+    layers = [
+        replace(
+            layer,
+            weights=np.ascontiguousarray(layer.weights),
+            thresholds=None if layer.thresholds is None else np.ascontiguousarray(layer.thresholds),
         )
-    struct = _Layer(
-        layer.n_inputs, layer.n_outputs, is_uint8, panels.ctypes.data, limits.ctypes.data
-    )
-    return _Prepared(struct, panels, limits)
+        for layer in network.layers
+    ]
+    return replace(network, layers=tuple(layers))
 
 
-def _bit_panels(layer: Layer, n_panels: int) -> NDArray[np.uint64]:
-    n_words = layer.weights.shape[1]
-    rows = np.zeros((n_panels * _BITS_PANEL, n_words), np.uint64)
-    rows[: layer.n_outputs] = layer.weights
-    panels = _aligned((n_panels, n_words, _BITS_PANEL), np.uint64)
-    panels[:] = rows.reshape(n_panels, _BITS_PANEL, n_words).transpose(0, 2, 1)
-    return panels
-
-
-def _byte_panels(layer: Layer, n_panels: int) -> NDArray[np.int8]:
-    n_quads = -(-layer.n_inputs // 8) * 2
-    rows = np.zeros((n_panels * _BYTES_PANEL, 4 * n_quads), np.int8)
-    bits = unpack(layer.weights, layer.n_inputs).view(np.int8)
-    rows[: layer.n_outputs, : layer.n_inputs] = 2 * bits - np.int8(1)
-    panels = _aligned((n_panels, n_quads, _BYTES_PANEL), np.int32)
-    panels[:] = rows.view(np.int32).reshape(n_panels, _BYTES_PANEL, n_quads).transpose(0, 2, 1)
-    return panels.view(np.int8)
-
-
-def _aligned(shape: tuple[int, ...], dtype: type[np.generic]) -> NDArray[Any]:
-    """An uninitialised array on a cache line: the kernels load whole lines."""
-    n_bytes = int(np.prod(shape)) * np.dtype(dtype).itemsize
-    room = np.empty(n_bytes + _ALIGNMENT, np.uint8)
-    skip = -room.ctypes.data % _ALIGNMENT
-    return room[skip : skip + n_bytes].view(dtype).reshape(shape)
+def _check_memory(failed: int) -> None:
+    if failed:
+        raise MemoryError("the engine found no memory for its blocks of images")

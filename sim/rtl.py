@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from .device import lasting
+from .errors import Transient
 from .exceptions import InputError, ToolError
 from .faults import FaultMap, check_for, readdress
 from .memory import Layout, bank_words, shapes_of, stored_bits
@@ -48,9 +50,10 @@ class RtlDevice:
         self._network = network
         self._write(stored_bits(network, layout))
 
-    def inject(self, faults: FaultMap | None) -> None:
+    def inject(self, faults: FaultMap | Transient | None) -> None:
         """Write what the faulty memory reads; None writes the network itself again."""
         network, layout = self._loaded()
+        faults = lasting(faults, self.name)
         stored = stored_bits(network, layout)
         if faults is not None:
             check_for(network, faults)

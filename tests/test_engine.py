@@ -19,6 +19,7 @@ from stoic.models import bench_engine
 from stoic.sim import engine, faults, golden, native
 from stoic.sim.bits import pack
 from stoic.sim.engine import Engine, EngineDevice
+from stoic.sim.engine_layers import CChain, CLayer, CStored
 from stoic.sim.errors import Iid
 from stoic.sim.exceptions import InputError, ToolError
 from stoic.sim.faults import FaultMap
@@ -203,7 +204,8 @@ def test_a_library_of_another_version_or_none_is_refused(
 
 
 def test_the_layer_struct_is_that_of_the_library() -> None:
-    assert ctypes.sizeof(engine._Layer) == 5 * 8
+    assert ctypes.sizeof(CLayer) == 13 * 8
+    assert ctypes.sizeof(CChain) == 9 * 8 and ctypes.sizeof(CStored) == 11 * 8
 
 
 def test_an_engine_may_be_shared_by_threads() -> None:

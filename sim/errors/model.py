@@ -143,7 +143,8 @@ def bank_key(root: sampling.Key, bank: Bank) -> sampling.Key:
 
 
 @lru_cache(maxsize=32)
-def _table(layout: Layout, kinds: tuple[Kind, ...]) -> sampling.Banks:
+def cell_banks(layout: Layout, kinds: tuple[Kind, ...]) -> sampling.Banks:
+    """The banks of these kinds, as `sampling.planes` takes them."""
     return sampling.bank_table(
         (bank.name, bank.first_cell, bank.n_words * bank.width)
         for bank in layout.banks
@@ -153,7 +154,9 @@ def _table(layout: Layout, kinds: tuple[Kind, ...]) -> sampling.Banks:
 
 def cell_plane(root: sampling.Key, layout: Layout, kinds: tuple[Kind, ...], p: float) -> Words:
     """(n_words(n_cells),) stored cells with u < p of all banks of these kinds."""
-    return sampling.planes(root, _table(layout, kinds), p, layout.n_cells, mask=layout.stored_mask)
+    return sampling.planes(
+        root, cell_banks(layout, kinds), p, layout.n_cells, mask=layout.stored_mask
+    )
 
 
 def from_turns(
