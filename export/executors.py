@@ -29,10 +29,12 @@ from .fault_nodes import with_faults
 from .graph import read_model
 from .integer import integer_model
 from .lower import lower_file
+from .lower_state import image_order
 
 _log = logging.getLogger(__name__)
 _ERRORS_ONLY = 3  # onnxruntime's severity scale
-_MAX_BATCH = 1000
+_MAX_BATCH = 1000  # images
+_MAX_SUMS = 1 << 23  # of one layer; the executor keeps every tensor of a batch
 
 
 class OnnxDevice:
@@ -106,7 +108,8 @@ class OnnxDevice:
         self._n_images += len(lanes)
         if not len(lanes):
             return np.empty((0, network.n_classes), np.int32)
-        batch = min(len(lanes), _MAX_BATCH)
+        widest = max(la.n_windows * la.n_outputs for la in network.layers)
+        batch = min(len(lanes), _MAX_BATCH, max(1, _MAX_SUMS // widest))
         runner = _Runner(self._model, batch)
         parts = []
         for start in range(0, len(lanes), batch):
@@ -147,12 +150,14 @@ class _Runner:
             )
         self._input = self._model.graph.input[0].name
         self._output = self._model.graph.output[0].name
-        self._shape = self._model.get_tensor_shape(self._input)
+        self._shape = tuple(self._model.get_tensor_shape(self._input) or ())
 
     def run(self, lanes: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The graph's output for (batch, n_inputs) lanes in the order of the integer network."""
+        order = image_order(self._shape[1:])
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            feed = {self._input: lanes.reshape(self._shape)}
+            feed = {self._input: lanes[:, order.ravel()].reshape(self._shape)}
             outputs = execute_onnx(self._model, feed)  # type: ignore[no-untyped-call]
         return np.asarray(outputs[self._output], np.float32)
 

@@ -73,8 +73,8 @@ def with_faults(model: onnx.ModelProto, faults: FaultMap) -> onnx.ModelProto:
             raise InputError(f"weights of {site.matmul!r} are +-{float(site.unit)}, not +-1")
         a, b = read_constants(faults, faults.layout.weight_cells(i))
         b = np.where(layer.negated[:, None], -b, b)
-        a, b = (np.ascontiguousarray(x.T if site.is_transposed else x) for x in (a, b))
-        _insert(faulty.graph, site.weights, *fault_nodes(site.weights, a, b))
+        nodes = fault_nodes(site.weights, site.as_stored(a), site.as_stored(b))
+        _insert(faulty.graph, site.weights, *nodes)
     return faulty
 
 

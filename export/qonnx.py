@@ -1,7 +1,8 @@
 """Checkpoint -> QONNX: the Brevitas network as a file that others read, with faults on request.
 
 Brevitas writes BipolarQuant for weights and signs; the batch norms stay float32 as the checkpoint
-has them. The graph input is annotated UINT8 (pixels 0..255, in float32) or BIPOLAR (-1 and +1).
+has them. The graph input is annotated UINT8 (pixels 0..255, in float32) or BIPOLAR (-1 and +1);
+that of a convolution is a map (batch, channels, height, width), and so are the maps behind it.
 """
 
 import contextlib
@@ -17,7 +18,7 @@ from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.util.cleanup import cleanup_model
 
 from ..models.checkpoint import Checkpoint
-from ..models.nets import build_model
+from ..models.nets import build_model, encode
 from ..sim import container
 from ..sim.faults import FaultMap
 from ..sim.layers import Input
@@ -44,12 +45,14 @@ def export_qonnx(
 
 def qonnx_model(checkpoint: Checkpoint, batch: int = 1) -> onnx.ModelProto:
     """The clean QONNX graph of a checkpoint: shapes inferred, transposes folded, names readable."""
-    pixels = torch.zeros(batch, checkpoint.sizes[0])
+    first = checkpoint.shapes[0]
+    images = encode(torch.zeros(batch, checkpoint.sizes[0]), checkpoint.input, first)
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         # the TorchScript exporter: what the dynamo one writes, qonnx' GemmToMatMul cannot read
         network = build_model(checkpoint)
-        raw = brevitas_export(network, args=pixels, dynamo=False)  # type: ignore[no-untyped-call]
+        network.pools_signs = True
+        raw = brevitas_export(network, args=images, dynamo=False)  # type: ignore[no-untyped-call]
         wrapper = cleanup_model(ModelWrapper(raw))  # type: ignore[no-untyped-call]
     wrapper.set_tensor_datatype(wrapper.graph.input[0].name, DataType[DATA_TYPES[checkpoint.input]])
     model: onnx.ModelProto = wrapper.model
