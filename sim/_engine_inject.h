@@ -27,6 +27,11 @@ struct Planes {
     const uint64_t *turns1, *turns0;
 };
 
+inline int64_t weight_cell(const Stored &stored, int64_t row) {  // its first
+    return stored.weight_cell + row % stored.n_banks * stored.weight_bank +
+           row / stored.n_banks * stored.weight_row;
+}
+
 // n <= 64 bits from bit `cell` on; touches no word without any of them.
 inline uint64_t bits_at(const uint64_t *plane, int64_t cell, int64_t n) {
     const int64_t shift = cell % 64;
@@ -72,8 +77,7 @@ __attribute__((always_inline)) inline int64_t read_weights(const Layer &clean, c
     const int64_t n = clean.n_inputs, n_words = (n + 63) / 64;
     int64_t n_wrong = 0;
     for (int64_t j = 0; j < clean.n_outputs; j++) {
-        const int64_t cell = stored.weight_cell + j % stored.n_banks * stored.weight_bank +
-                             j / stored.n_banks * stored.weight_row;
+        const int64_t cell = weight_cell(stored, j);
         const uint64_t *row = stored.weights + j * n_words;
         uint64_t *bits = static_cast<uint64_t *>(panels) + j / BITS_PANEL * n_words * BITS_PANEL + j % BITS_PANEL;
         char *bytes = static_cast<char *>(panels) +

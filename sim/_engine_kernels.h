@@ -36,11 +36,16 @@ struct Work {
     int32_t *scores;  // [8 n_tiles][n_panels * panel]
 };
 
-// Sets the bits of one panel in the fired words of one image.
+// Where the bits of one panel go, of image 0 of a tile; those of image i are 8 i bytes on.
+template <class Mask>
+inline char *fired_at(const Layer &layer, const Work &work, int64_t tile, int64_t panel) {
+    const auto at = panel * static_cast<int64_t>(sizeof(Mask));
+    return reinterpret_cast<char *>(work.fired + tile * layer.n_fired_words() + at / 8) + at % 8;
+}
+
 template <class Mask>
 inline void put(const Layer &layer, const Work &work, int64_t tile, int image, int64_t panel, Mask mask) {
-    Line *line = work.fired + tile * layer.n_fired_words() + panel * sizeof(Mask) / 8;
-    std::memcpy(reinterpret_cast<char *>(&line->word[image]) + panel * sizeof(Mask) % 8, &mask, sizeof mask);
+    std::memcpy(fired_at<Mask>(layer, work, tile, panel) + 8 * image, &mask, sizeof mask);
 }
 
 inline int32_t *row(const Layer &layer, const Work &work, int64_t tile, int image, int64_t panel) {
@@ -299,8 +304,83 @@ struct Avx512 {
         merge_maps(layer, next, fired, map);
     }
 
+    // Words k .. k + 7 of the run of n bits from bit `cell` on; 0 past them. Reads no word without one.
+    AVX512 static inline __m512i run_at(const uint64_t *plane, int64_t cell, int64_t n, int64_t k) {
+        const int64_t shift = cell % 64, left = n - 64 * k;  // bits from word k on
+        const uint64_t *word = plane + cell / 64 + k;
+        if (left >= 512 && !shift) return _mm512_loadu_si512(word);
+        const auto words_of = [](int64_t bits) -> __mmask8 {
+            return bits >= 512 ? 255 : bits <= 0 ? 0 : static_cast<__mmask8>((1u << ((bits + 63) / 64)) - 1);
+        };
+        __m512i bits = _mm512_maskz_loadu_epi64(words_of(shift + left), word);
+        if (shift) {
+            const __m512i next = _mm512_maskz_loadu_epi64(words_of(shift + left - 64), word + 1);
+            bits = _mm512_or_si512(_mm512_srl_epi64(bits, _mm_cvtsi64_si128(shift)),
+                                   _mm512_sll_epi64(next, _mm_cvtsi64_si128(64 - shift)));
+        }
+        if (left >= 512) return bits;
+        const __m512i lanes = _mm512_subs_epu16(  // of each word, at most 64; 16-bit lanes serve small numbers
+            _mm512_set1_epi64(left), _mm512_setr_epi64(0, 64, 128, 192, 256, 320, 384, 448));
+        const __m512i kept = _mm512_sllv_epi64(_mm512_set1_epi64(-1), lanes);  // 0 where 64 or more
+        return _mm512_andnot_si512(kept, bits);
+    }
+
+    // Row i of eight words becomes word i of eight rows.
+    AVX512 static inline void transpose(__m512i (&r)[8]) {
+        __m512i t[8];
+#pragma GCC unroll 4
+        for (int i = 0; i < 8; i += 2) {
+            t[i] = _mm512_unpacklo_epi64(r[i], r[i + 1]);
+            t[i + 1] = _mm512_unpackhi_epi64(r[i], r[i + 1]);
+        }
+#pragma GCC unroll 2
+        for (int i = 0; i < 2; i++) {
+            const __m512i a = _mm512_shuffle_i64x2(t[i], t[i + 2], 0x88), b = _mm512_shuffle_i64x2(t[i], t[i + 2], 0xdd);
+            const __m512i c = _mm512_shuffle_i64x2(t[i + 4], t[i + 6], 0x88);
+            const __m512i d = _mm512_shuffle_i64x2(t[i + 4], t[i + 6], 0xdd);
+            r[i] = _mm512_shuffle_i64x2(a, c, 0x88);
+            r[i + 4] = _mm512_shuffle_i64x2(a, c, 0xdd);
+            r[i + 2] = _mm512_shuffle_i64x2(b, d, 0x88);
+            r[i + 6] = _mm512_shuffle_i64x2(b, d, 0xdd);
+        }
+    }
+
     AVX512 static int64_t weights(const Layer &clean, const Stored &stored, const Planes &planes, void *panels) {
-        return read_weights(clean, stored, planes, panels);
+        if (clean.is_uint8) return read_weights(clean, stored, planes, panels);
+        const int64_t n = clean.n_inputs, n_words = clean.n_words();
+        const bool flips = planes.turns0 == planes.turns1;
+        __m512i n_wrong = _mm512_setzero_si512();
+        for (int64_t j = 0; j < clean.n_outputs; j += 8) {  // half a panel
+            const int64_t half = j / BITS_PANEL * n_words * BITS_PANEL + j % BITS_PANEL;
+            const uint64_t *from = static_cast<const uint64_t *>(clean.panels) + half;
+            uint64_t *to = static_cast<uint64_t *>(panels) + half;
+            const int64_t rows = clean.n_outputs - j < 8 ? clean.n_outputs - j : 8;
+            int64_t cells[8];
+            for (int64_t i = 0; i < rows; i++) cells[i] = weight_cell(stored, j + i);
+            for (int64_t k = 0; k < n_words; k += 8) {
+                __m512i turns0[8], turns1[8];
+#pragma GCC unroll 8
+                for (int i = 0; i < 8; i++)
+                    turns0[i] = i < rows ? run_at(planes.turns0, cells[i], n, k) : _mm512_setzero_si512();
+                transpose(turns0);
+                if (!flips) {
+#pragma GCC unroll 8
+                    for (int i = 0; i < 8; i++)
+                        turns1[i] = i < rows ? run_at(planes.turns1, cells[i], n, k) : _mm512_setzero_si512();
+                    transpose(turns1);
+                }
+#pragma GCC unroll 8
+                for (int i = 0; i < 8; i++) {
+                    if (k + i >= n_words) break;
+                    const __m512i held = _mm512_load_si512(from + (k + i) * BITS_PANEL);
+                    const __m512i wrong = flips ? turns0[i]  // held ? turns0 : turns1
+                                                : _mm512_ternarylogic_epi64(held, turns0[i], turns1[i], 0xca);
+                    n_wrong = _mm512_add_epi64(n_wrong, _mm512_popcnt_epi64(wrong));
+                    _mm512_store_si512(to + (k + i) * BITS_PANEL, _mm512_xor_si512(held, wrong));
+                }
+            }
+        }
+        return _mm512_reduce_add_epi64(n_wrong);
     }
 
     AVX512 static uint64_t pack(const uint8_t *bits) {
@@ -308,17 +388,18 @@ struct Avx512 {
         return _mm512_test_epi8_mask(v, v);
     }
 
+    // Sums stay in registers only where every loop over images is unrolled.
     AVX512 static void bits(const Layer &layer, const Work &work) {
         const int64_t n_words = layer.n_words();
         const __m512i n = _mm512_set1_epi32(static_cast<int32_t>(layer.n_inputs));
+        const __m512i low = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
         for (int64_t p = 0; p < layer.n_panels(); p++) {
             const auto *panel = static_cast<const __m512i *>(layer.panels) + p * n_words * 2;
-            const auto *limits = reinterpret_cast<const __m256i *>(layer.limits + p * BITS_PANEL);
-            const __m512i limit0 = _mm512_cvtepi32_epi64(_mm256_loadu_si256(limits));
-            const __m512i limit1 = _mm512_cvtepi32_epi64(_mm256_loadu_si256(limits + 1));
+            const __m512i limit = _mm512_loadu_si512(layer.limits + p * BITS_PANEL);
             for (int64_t t = 0; t < work.n_tiles; t++) {
                 const Line *x = work.x + t * n_words;
                 __m512i sum0[TILE], sum1[TILE];
+#pragma GCC unroll 8
                 for (int i = 0; i < TILE; i++) sum0[i] = sum1[i] = _mm512_setzero_si512();
                 for (int64_t k = 0; k < n_words; k++) {
                     const __m512i w0 = _mm512_load_si512(panel + 2 * k);
@@ -330,19 +411,22 @@ struct Avx512 {
                         sum1[i] = _mm512_add_epi64(sum1[i], _mm512_popcnt_epi64(_mm512_xor_si512(w1, b)));
                     }
                 }
-                if (work.scores)
+                if (work.scores) {
+#pragma GCC unroll 8
                     for (int i = 0; i < TILE; i++) {
-                        const __m512i d = _mm512_inserti64x4(
-                            _mm512_castsi256_si512(_mm512_cvtepi64_epi32(sum0[i])),
-                            _mm512_cvtepi64_epi32(sum1[i]), 1);
+                        const __m512i d = _mm512_permutex2var_epi32(sum0[i], low, sum1[i]);
                         _mm512_storeu_si512(row(layer, work, t, i, p),
                                             _mm512_sub_epi32(n, _mm512_slli_epi32(d, 1)));
                     }
-                else
-                    for (int i = 0; i < TILE; i++)
-                        put(layer, work, t, i, p,
-                            static_cast<uint16_t>(_mm512_kunpackb(_mm512_cmplt_epi64_mask(sum1[i], limit1),
-                                                                  _mm512_cmplt_epi64_mask(sum0[i], limit0))));
+                    continue;
+                }
+                char *fired = fired_at<uint16_t>(layer, work, t, p);
+#pragma GCC unroll 8
+                for (int i = 0; i < TILE; i++) {
+                    const __m512i d = _mm512_permutex2var_epi32(sum0[i], low, sum1[i]);
+                    const auto mask = static_cast<uint16_t>(_mm512_cmplt_epi32_mask(d, limit));
+                    std::memcpy(fired + 8 * i, &mask, sizeof mask);
+                }
             }
         }
     }
@@ -356,28 +440,36 @@ struct Avx512 {
             for (int64_t t = 0; t < work.n_tiles; t++) {
                 const auto *x = reinterpret_cast<const char *>(work.x + t * n_words);
                 __m512i sum0[TILE], sum1[TILE];
+#pragma GCC unroll 8
                 for (int i = 0; i < TILE; i++) sum0[i] = sum1[i] = _mm512_setzero_si512();
                 for (int64_t q = 0; q < n_quads; q++) {  // four pixels at a time
                     const __m512i w0 = _mm512_load_si512(panel + 2 * q);
                     const __m512i w1 = _mm512_load_si512(panel + 2 * q + 1);
+                    const char *four_at = x + (q / 2) * static_cast<int64_t>(sizeof(Line)) + (q % 2) * 4;
 #pragma GCC unroll 8
                     for (int i = 0; i < TILE; i++) {
                         int32_t four;
-                        std::memcpy(&four, x + (q / 2) * sizeof(Line) + i * 8 + (q % 2) * 4, 4);
+                        std::memcpy(&four, four_at + 8 * i, 4);
                         const __m512i u = _mm512_set1_epi32(four);
                         sum0[i] = _mm512_dpbusd_epi32(sum0[i], u, w0);
                         sum1[i] = _mm512_dpbusd_epi32(sum1[i], u, w1);
                     }
                 }
-                for (int i = 0; i < TILE; i++)
-                    if (work.scores) {
+                if (work.scores) {
+#pragma GCC unroll 8
+                    for (int i = 0; i < TILE; i++) {
                         _mm512_storeu_si512(row(layer, work, t, i, p), sum0[i]);
                         _mm512_storeu_si512(row(layer, work, t, i, p) + 16, sum1[i]);
-                    } else {
-                        put(layer, work, t, i, p,
-                            _mm512_kunpackw(_mm512_cmpge_epi32_mask(sum1[i], limit1),
-                                            _mm512_cmpge_epi32_mask(sum0[i], limit0)));
                     }
+                    continue;
+                }
+                char *fired = fired_at<uint32_t>(layer, work, t, p);
+#pragma GCC unroll 8
+                for (int i = 0; i < TILE; i++) {
+                    const uint32_t mask = _mm512_kunpackw(_mm512_cmpge_epi32_mask(sum1[i], limit1),
+                                                          _mm512_cmpge_epi32_mask(sum0[i], limit0));
+                    std::memcpy(fired + 8 * i, &mask, sizeof mask);
+                }
             }
         }
     }
