@@ -218,9 +218,9 @@ class Engine:
         fault_maps.check_for(self.network, faults)
         if type(faults.layout) is not Layout:
             faults = fault_maps.readdress(faults, layout_of(self.network))
-        stuck = [plane for plane in (faults.stuck1, faults.stuck0) if plane.any()]
+        is_flips = fault_maps.is_empty(faults.stuck0) and fault_maps.is_empty(faults.stuck1)
         turns1 = turns0 = np.ascontiguousarray(faults.flip)
-        if stuck:
+        if not is_flips:
             turns1, turns0 = faults.flip | faults.stuck1, faults.flip | faults.stuck0
         self._read = self._clean.room()
         n_layers = len(self.network.layers)

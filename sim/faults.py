@@ -70,7 +70,7 @@ class FaultMap:
         digest = hashlib.sha256(self.layout.sha256.encode())
         for name in PLANES:
             plane = getattr(self, name)
-            if not _is_empty(plane):
+            if not is_empty(plane):
                 digest.update(name.encode())
                 digest.update(np.ascontiguousarray(plane, "<u8").data)
         return digest.hexdigest()
@@ -163,7 +163,7 @@ def restrict(
             "where": None if kinds is None else list(kinds),
             **({} if names is None else {"banks": list(names)}),
         },
-        **{n: p & mask for n in PLANES if not _is_empty(p := getattr(faults, n))},
+        **{n: p & mask for n in PLANES if not is_empty(p := getattr(faults, n))},
     )
 
 
@@ -198,7 +198,7 @@ def readdress(faults: FaultMap, layout: Layout) -> FaultMap:
         raise InputError("the fault map is of a network with other layer shapes")
     planes = {}
     for name in PLANES:
-        if _is_empty(getattr(faults, name)):
+        if is_empty(getattr(faults, name)):
             continue
         old, new = faults.cells(name), np.zeros(layout.n_cells, np.uint8)
         for memory in layout.memories:
@@ -234,7 +234,7 @@ def apply(network: Network, faults: FaultMap) -> Network:
 def n_changed(network: Network, faults: FaultMap) -> int:
     """Stored bits of this network that read wrong."""
     check_for(network, faults)
-    if _is_empty(faults.stuck0) and _is_empty(faults.stuck1):
+    if is_empty(faults.stuck0) and is_empty(faults.stuck1):
         return _count(faults.flip)  # whatever is stored
     stored = _stored_words(network, faults.layout)
     return sum(map(_count, (faults.flip, faults.stuck0 & stored, faults.stuck1 & ~stored)))
@@ -245,7 +245,8 @@ def _stored_words(network: Network, layout: Layout) -> Words:
     return pack(stored_bits(network, layout))
 
 
-def _is_empty(plane: Words) -> bool:
+def is_empty(plane: Words) -> bool:
+    """Whether a plane has no fault."""
     return plane is empty_plane(len(plane)) or not plane.any()
 
 
