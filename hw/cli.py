@@ -66,6 +66,9 @@ COMMANDS: Commands = {
     ),
     "infer": Command("hw.commands:infer", "Integer scores of images on any device."),
     "agree": Command("hw.agree_commands:agree", "Compare devices with golden, score for score."),
+    "tolerance": Command(
+        "hw.tolerance_commands:tolerance", "What a network tolerates, without injecting an error."
+    ),
     "campaign": (
         "Accuracy over error rates and chips.",
         {

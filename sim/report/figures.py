@@ -24,7 +24,7 @@ STYLES = ("-", "--", ":", "-.")
 VARIABLES = {INK: "currentColor", LINE: "var(--line)"} | {
     colour: f"var(--series-{i})" for i, colour in enumerate(SERIES, 1)
 }
-_STYLE: dict[Any, Any] = {
+STYLE: dict[Any, Any] = {
     "axes.edgecolor": LINE,
     "axes.labelcolor": INK,
     "axes.spines.right": False,
@@ -69,7 +69,7 @@ def accuracy_figure(points: Sequence[Mapping[str, Any]]) -> Figure:
         points: as `points.point_rows` gives them. Independent errors with p01 != p10 are drawn
             apart, and points without errors belong to every line of their network.
     """
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         lines = _lines(points)
         figure = _figure(7.2, 3.8 + 0.11 * len(lines))  # the legend has two columns
         ax = figure.subplots()
@@ -152,7 +152,7 @@ def memory_figure(faults: FaultMap) -> Figure:
     layers = range(len(layout.shapes))
     heights = [max(0.45, 0.055 * layout.folds[i].pe) for i in layers]
     shade = LinearSegmentedColormap.from_list("faults", [(*_rgb(SERIES[0]), a) for a in (0.0, 1.0)])
-    with matplotlib.rc_context({**_STYLE, "axes.grid": False}):
+    with matplotlib.rc_context({**STYLE, "axes.grid": False}):
         figure = _figure(7.6, sum(heights) + 0.62 * len(heights) + 0.3)
         axes = figure.subplots(
             len(heights), 2, squeeze=False, height_ratios=heights, width_ratios=(3, 1)
@@ -195,7 +195,7 @@ def front_figure(
     every = [p["protection"] for points, _ in groups.values() for p in points]
     numbers = {name: i for i, name in enumerate(dict.fromkeys(every), 1)}
     n_lines = -(-len(numbers) // 2)
-    with matplotlib.rc_context({**_STYLE, "font.size": 8, "axes.titlesize": 8.5}):
+    with matplotlib.rc_context({**STYLE, "font.size": 8, "axes.titlesize": 8.5}):
         figure = _figure(8.4, 2.5 * n_rows + 0.17 * n_lines)
         axes = figure.subplots(n_rows, n_columns, squeeze=False).ravel()
         for ax, (name, (points, front)) in zip(axes, groups.items(), strict=False):
@@ -249,7 +249,7 @@ def resource_figure(shares: Mapping[str, tuple[int, int]]) -> Figure:
     Args:
         shares: name -> (used, available).
     """
-    with matplotlib.rc_context({**_STYLE, "axes.grid": False}):
+    with matplotlib.rc_context({**STYLE, "axes.grid": False}):
         figure = _figure(6.4, 0.5 + 0.42 * len(shares))
         ax = figure.subplots()
         for i, (used, available) in enumerate(shares.values()):
@@ -276,7 +276,7 @@ def save_figure(figure: Figure, path: Path) -> None:
     if path.suffix not in FORMATS:
         raise InputError(f"a figure must end in {', '.join(FORMATS)}, not {path.name!r}")
     path.parent.mkdir(parents=True, exist_ok=True)
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure.savefig(path, dpi=150, facecolor="white", **_dateless(path.suffix))
 
 
@@ -293,7 +293,7 @@ def inline_svg(figure: Figure, name: str, title: str) -> str:
         title: read out in place of the picture.
     """
     text = io.StringIO()
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure.savefig(text, format="svg", **_dateless(".svg"))
     svg = text.getvalue()[text.getvalue().index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)

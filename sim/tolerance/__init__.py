@@ -1,0 +1,1 @@
+"""Tolerance of bit errors, known without injecting any: margins, laws, certificates, importance."""

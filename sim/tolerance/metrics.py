@@ -1,0 +1,129 @@
+"""Bit-error-tolerance metrics of every hidden layer, in one pass over a sample of images.
+
+    margin       mean |s - T| / sqrt(n), on uint8 / (255 sqrt(n)); T halfway to the next decision
+    stability    1 - mean P(the neuron decides otherwise) at one bit error rate
+    critical     mean rate at which the shrunken mean s (1 - 2p) meets T, at most 1/2
+
+Source: Buschjaeger et al. 2020, arXiv 2002.00909 and 2021, arXiv 2102.01344 name a metric of the
+margin; no public text gives its formula, so these three are reconstructions.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..layers import UINT8_MAX, Layer
+from ..network import Network
+from .flip_law import fire_probability
+from .margins import LayerMargins, inputs_of, layer_margins
+
+_SURVIVED = (0, 1, 2, 4, 8)
+
+
+@dataclass(frozen=True)
+class LayerTolerance:
+    """What a hidden layer tolerates, means over images (windows) and live neurons.
+
+    Attributes:
+        n_inputs: fan-in, the flips that could happen to one neuron.
+        dead_share: neurons that decide alike on all images; left out of everything else.
+        margin, stability, critical_ber: the three metrics, see the module.
+        flip_probability: 1 - stability.
+        method: of the flip probability: exact, or a normal approximation.
+        mean_tolerated: flips that a decision survives wherever they are.
+        tolerated_at_most: share of decisions that survive no more than 0, 1, 2, 4, 8 flips.
+    """
+
+    name: str
+    n_inputs: int
+    dead_share: float
+    margin: float
+    stability: float
+    flip_probability: float
+    method: str
+    critical_ber: float
+    mean_tolerated: float
+    tolerated_at_most: dict[int, float]
+
+    def as_json(self) -> dict[str, Any]:
+        """JSON values of one row."""
+        values = asdict(self)
+        shares = values.pop("tolerated_at_most")
+        return values | {f"share_le_{k}": share for k, share in shares.items()}
+
+
+def layer_tolerances(
+    network: Network,
+    images: NDArray[np.generic],
+    p01: float,
+    p10: float,
+    max_rows: int = 100_000,
+) -> list[LayerTolerance]:
+    """The metrics of every hidden layer.
+
+    Args:
+        images: a sample, as `golden.scores` takes them.
+        p01, p10: rates of the flip probability.
+        max_rows: images or windows of a layer, evenly chosen where there are more.
+
+    Raises:
+        InputError: a rate is not 0..1.
+    """
+    found = []
+    for layer, seen in zip(network.layers, inputs_of(network, images), strict=True):
+        if layer.thresholds is not None:
+            rows = seen[:: -(-len(seen) // max_rows)]
+            found.append(_tolerance(layer, rows, p01, p10))
+    return found
+
+
+def sum_margins(layer: Layer, margins: LayerMargins) -> NDArray[np.float64]:
+    """(n, n_outputs) s - T in sums of +-1 (of pixels on uint8), T halfway to the next decision."""
+    step = 1.0 if layer.input == "uint8" else 2.0
+    return np.asarray(step * margins.margin + 1.0, np.float64)
+
+
+def _tolerance(layer: Layer, x: NDArray[np.uint8], p01: float, p10: float) -> LayerTolerance:
+    margins = layer_margins(layer, x)
+    live = ~margins.is_dead
+    if not live.any():
+        return LayerTolerance(
+            layer.name,
+            layer.n_inputs,
+            1.0,
+            0.0,
+            1.0,
+            0.0,
+            "all dead",
+            0.5,
+            layer.n_inputs,
+            dict.fromkeys(_SURVIVED, 0.0),
+        )
+    fires, method = fire_probability(layer, x, p01, p10)
+    flips = np.where(margins.margin >= 0, 1 - fires, fires)[:, live].mean()
+    distance = sum_margins(layer, margins)[:, live]
+    unit = UINT8_MAX if layer.input == "uint8" else 1
+    tolerated = margins.tolerated[:, live]
+    return LayerTolerance(
+        name=layer.name,
+        n_inputs=layer.n_inputs,
+        dead_share=float(margins.is_dead.mean()),
+        margin=float(np.abs(distance).mean() / (unit * layer.n_inputs**0.5)),
+        stability=float(1 - flips),
+        flip_probability=float(flips),
+        method=method,
+        critical_ber=float(_critical(layer, margins)[:, live].mean()),
+        mean_tolerated=float(tolerated.mean()),
+        tolerated_at_most={k: float((tolerated <= k).mean()) for k in _SURVIVED},
+    )
+
+
+def _critical(layer: Layer, margins: LayerMargins) -> NDArray[np.float64]:
+    assert layer.thresholds is not None
+    limit = layer.thresholds.astype(np.float64)
+    limit = limit - 1 if layer.input == "uint8" else 2 * limit - layer.n_inputs - 1
+    total = sum_margins(layer, margins) + limit  # the sum itself
+    ratio = np.divide(limit, total, out=np.zeros_like(total, np.float64), where=total != 0)
+    return np.where((ratio > 0) & (ratio < 1), (1 - ratio) / 2, 0.5)

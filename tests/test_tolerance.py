@@ -1,0 +1,212 @@
+"""Tolerance without injection: every law and certificate against all patterns of bit errors."""
+
+import itertools
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from stoic.hw.cli import run
+from stoic.sim import golden
+from stoic.sim import network as networks
+from stoic.sim.bits import pack, unpack
+from stoic.sim.engine import Engine
+from stoic.sim.errors import Iid
+from stoic.sim.exceptions import InputError
+from stoic.sim.layers import Input, Layer
+from stoic.sim.memory import layout_of
+from stoic.sim.random_network import random_conv_network, random_network
+from stoic.sim.tolerance.certificates import certify
+from stoic.sim.tolerance.flip_law import EXACT, fire_probability
+from stoic.sim.tolerance.importance import importance
+from stoic.sim.tolerance.margins import layer_margins
+from stoic.sim.tolerance.metrics import layer_tolerances
+from stoic.sim.tolerance.prediction import predict
+
+
+def a_layer(n: int, m: int, kind: Input, rng: np.random.Generator) -> Layer:
+    layer = random_network((n, m, 2), kind, rng).layers[0]
+    assert layer.thresholds is not None
+    thresholds = layer.thresholds.copy()
+    thresholds[:2] = layer.threshold_range  # one always fires, one never does
+    return replace(layer, thresholds=thresholds)
+
+
+def every_read(layer: Layer) -> tuple[NDArray[np.bool_], NDArray[np.uint8]]:
+    """All patterns of flips (2^n, n), and the rows (2^n, n_outputs, n) that are read under them."""
+    flips = np.array(list(itertools.product((False, True), repeat=layer.n_inputs)))
+    bits = unpack(layer.weights, layer.n_inputs)
+    return flips, (bits[None] ^ flips[:, None]).astype(np.uint8)
+
+
+def fired(layer: Layer, rows: NDArray[np.uint8], x: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """(2^n, n_outputs) decisions on one image."""
+    if layer.input == "uint8":
+        sums = ((2 * rows.astype(np.int64) - 1) * x).sum(axis=-1)
+    else:
+        sums = (rows == x).sum(axis=-1)
+    return np.asarray(sums >= layer.thresholds)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.sampled_from(("bits", "uint8")), st.integers(1, 8), st.integers(0, 2**32 - 1))
+def test_tolerated_flips_are_the_least_that_change_a_decision(
+    kind: Input, n: int, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    layer = a_layer(n, 5, kind, rng)
+    x = rng.integers(0, 2 if kind == "bits" else 256, (3, n), dtype=np.uint8)
+    found = layer_margins(layer, x)
+    flips, rows = every_read(layer)
+    n_flips = flips.sum(axis=1)
+    for i, image in enumerate(x):
+        changed = fired(layer, rows, image) != golden.fire(layer, x[i : i + 1])[0].astype(bool)
+        for j in range(layer.n_outputs):
+            least = n_flips[changed[:, j]].min() if changed[:, j].any() else n + 1
+            assert found.tolerated[i, j] == least - 1
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.integers(1, 8),
+    st.sampled_from([(0.1, 0.1), (0.02, 0.3), (0.4, 0.0), (0.0, 0.0), (1.0, 0.5)]),
+    st.integers(0, 2**32 - 1),
+)
+def test_the_law_is_the_sum_over_all_patterns(
+    n: int, rates: tuple[float, float], seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    layer = a_layer(n, 6, "bits", rng)
+    x = rng.integers(0, 2, (3, n), dtype=np.uint8)
+    found, method = fire_probability(layer, x, *rates)
+    flips, rows = every_read(layer)
+    stored = unpack(layer.weights, n)
+    rate = np.where(stored == 1, rates[1], rates[0])  # (n_outputs, n)
+    chance = np.where(flips[:, None], rate, 1 - rate).prod(axis=-1)  # (2^n, n_outputs)
+    expected = np.stack([(chance * fired(layer, rows, image)).sum(axis=0) for image in x])
+    assert method == EXACT
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+    if rates[0] != rates[1] and n > 4:  # a law that swaps the rates is another law
+        swapped, _ = fire_probability(layer, x, *reversed(rates))
+        assert not np.allclose(swapped, expected, atol=1e-9) or np.allclose(expected, 0.5)
+
+
+def test_the_normal_law_of_pixels_holds_where_it_is_used() -> None:
+    rng = np.random.default_rng(4)
+    layer = random_network((784, 64, 2), "uint8", rng).layers[0]
+    images = (rng.integers(0, 256, (4, 784)) * (rng.random((4, 784)) < 0.4)).astype(np.uint8)
+    for p01, p10 in ((0.05, 0.05), (0.02, 0.1)):
+        found, _ = fire_probability(layer, images, p01, p10)
+        bits = unpack(layer.weights, 784)
+        rate = np.where(bits == 1, p10, p01)
+        seen = np.zeros(found.shape)
+        n_draws = 2000
+        for _ in range(n_draws):
+            read = bits ^ (rng.random(bits.shape) < rate)
+            seen += golden.fire(replace(layer, weights=pack(read.astype(np.uint8))), images)
+        z = (seen / n_draws - found) / np.sqrt(np.maximum(found * (1 - found), 1e-4) / n_draws)
+        assert np.abs(z).max() < 5
+
+
+def test_certificates_hold_for_all_flips_and_are_tight() -> None:
+    rng = np.random.default_rng(5)
+    n, classes = 7, 2
+    n_tight = 0
+    for _ in range(30):
+        layer = random_network((n, classes), "bits", rng).layers[0]
+        x = rng.integers(0, 2, (1, n), dtype=np.uint8)
+        clean = golden.raw_scores(layer, x)
+        given_class, found = golden.classify(clean)[0], certify(clean)
+        bits = unpack(layer.weights, n)
+        flips = np.array(list(itertools.product((0, 1), repeat=n * classes)), np.uint8)
+        read = bits[None] ^ flips.reshape(-1, classes, n)
+        scores = 2 * (read == x[0]).sum(axis=-1).astype(np.int32) - n
+        changed = flips.sum(axis=1)[golden.classify(scores) != given_class]
+        assert changed.min(initial=99) > found.weights[0]
+        n_tight += int(changed.min(initial=99) == found.weights[0] + 1)
+        flips = np.array(list(itertools.product((0, 1), repeat=n)), np.uint8)
+        scores = golden.raw_scores(layer, x ^ flips)
+        changed = flips.sum(axis=1)[golden.classify(scores) != given_class]
+        assert changed.min(initial=99) > found.activations[0]
+    assert n_tight == 30  # one flip more is always enough somewhere: a looser bound would fail
+
+
+def test_prediction_is_the_mean_over_chips() -> None:
+    rng = np.random.default_rng(6)
+    network = random_network((40, 24, 16, 3), "uint8", rng)
+    images = rng.integers(0, 256, (40, 40), dtype=np.uint8)
+    labels = golden.classify(golden.scores(network, images))
+    engine, layout = Engine(network), layout_of(network)
+    for p01, p10 in ((0.05, 0.05), (0.02, 0.2)):
+        chips = [
+            golden.classify(engine.with_faults(Iid(p01, p10, 7).sample(layout, c)).scores(images))
+            for c in range(600)
+        ]
+        by_chip = (np.array(chips) == labels).mean(axis=1)
+        drawn = [
+            predict(network, np.tile(images, (5, 1)), np.tile(labels, 5), [(p01, p10)], rng)[0]
+            for _ in range(40)
+        ]
+        mean, error = by_chip.mean(), by_chip.std() / 600**0.5
+        predicted = np.array([p.accuracy for p in drawn])
+        error = np.hypot(error, predicted.std() / 40**0.5)
+        assert abs(predicted.mean() - mean) < 4 * error + 0.003
+        wrong = predict(network, np.tile(images, (50, 1)), np.tile(labels, 50), [(p10, p01)], rng)
+        assert p01 == p10 or abs(wrong[0].accuracy - mean) > 0.02  # the rates are not swapped
+    (clean,) = predict(network, images, labels, [(0.0, 0.0)], rng)
+    assert clean.accuracy == 1.0
+    only = predict(network, images, labels, [(0.5, 0.5)], rng, layers=frozenset())
+    assert only[0].accuracy == 1.0
+
+
+def test_importance_is_what_inverting_does() -> None:
+    rng = np.random.default_rng(8)
+    network = random_conv_network((6, 6, 1), ((5, 3, 1, 1, None),), (7, 3), "uint8", rng)
+    images = rng.integers(0, 256, (60, 36), dtype=np.uint8)
+    labels = rng.integers(0, 3, 60)
+    found = importance(network, images, labels)
+    right = (golden.classify(golden.scores(network, images)) == labels).mean()
+    conv, hidden, last = network.layers
+    x = golden.fire(conv, images)
+    for j in range(5):  # a channel
+        maps = x.reshape(60, 36, 5).copy()
+        maps[:, :, j] ^= 1
+        scores = golden.raw_scores(last, golden.fire(hidden, maps.reshape(60, -1)))
+        assert found[0].drop[j] == pytest.approx(right - (golden.classify(scores) == labels).mean())
+    assert [len(layer.drop) for layer in found] == [5, 7]
+
+
+def test_metrics_name_dead_neurons_and_methods() -> None:
+    rng = np.random.default_rng(9)
+    network = random_network((30, 20, 10, 3), "bits", rng)
+    hidden = network.layers[0]
+    dead = replace(hidden, thresholds=np.zeros(20, np.int32))
+    images = rng.integers(0, 2, (50, 30), dtype=np.uint8)
+    rows = layer_tolerances(network, images, 0.05, 0.05)
+    assert [row.method for row in rows] == [EXACT, EXACT]
+    all_dead = replace(network, layers=(dead, *network.layers[1:]))
+    assert layer_tolerances(all_dead, images, 0.05, 0.05)[0].dead_share == 1.0
+    with pytest.raises(InputError, match="p01 must be 0..1, not 1.5"):
+        layer_tolerances(network, images, 1.5, 0.0)
+    with pytest.raises(InputError, match="images with labels"):
+        predict(network, images, np.zeros(3, np.int64), [(0.1, 0.1)], rng)
+
+
+def test_the_command_draws_and_refuses(tmp_path: Path) -> None:
+    rng = np.random.default_rng(10)
+    path, images = tmp_path / "net.stoic", tmp_path / "x.npy"
+    networks.save(random_network((30, 20, 3), "bits", rng), path)
+    np.save(images, rng.integers(0, 2, (9, 30), dtype=np.uint8))
+    result = tmp_path / "out.json"
+    given_args = ["tolerance", str(path), "--input", str(images), "--n", "9"]
+    assert run([*given_args, "--result", str(result)]) == 0
+    found = json.loads(result.read_text())
+    assert (found["n_images"], found["predicted"]) == (9, [])  # there are no labels
+    assert found["layers"][0]["method"] == EXACT
+    assert run([*given_args, "--plot", str(tmp_path / "x.svg")]) == 2
+    assert run([*given_args, "--ber", "2"]) == 2
