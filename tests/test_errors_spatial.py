@@ -315,6 +315,17 @@ def test_runs_have_the_geometric_law(along: Any) -> None:
     assert chi2_of_runs(across, 0.05, 3) < 6  # in the other direction the cells are independent
 
 
+def test_bursts_keep_their_rate_in_a_last_row_that_lacks_words() -> None:
+    banks = Layout((Shape(60, 48, "bits", False),), (Fold(16, 20),))  # 9 words on rows of 4 or 64
+    p, n_chips = 0.1, 60
+    for words_per_row in (4, 64):
+        model = Bursts(p, p, length=8.0, words_per_row=words_per_row)
+        n = sum(sample(model, banks, chip).n_faults for chip in range(n_chips))
+        k = model.runs_on * (1 - model.start_rate(p))
+        spread = (p * (1 - p) * (1 + k) / (1 - k) * banks.n_cells * n_chips) ** 0.5
+        assert abs(n - p * banks.n_cells * n_chips) < SIGMAS * spread  # from 0 on: 35 % too few
+
+
 def test_failures_follow_the_stored_bits_and_their_neighbours() -> None:
     model = DataDependent(0.02, 0.05, row_coupling=3.0, column_coupling=0.5, words_per_row=4)
     bank = LAYOUT.banks[0]

@@ -34,7 +34,8 @@ class Bursts:
 
     A burst starts at a cell with the chance s; a fault runs on into the next cell of the line with
     the chance k = 1 - 1 / length. Both are numbers of the cell, so faults nest in s. Along a line
-    the cells are a Markov chain of two states, in equilibrium from the first cell on:
+    the cells are a Markov chain of two states, in equilibrium from the first cell on; so are the
+    parts of a last row that lacks words:
 
         p = s + (1 - s) k p,  so  s = p (1 - k) / (1 - k p)
         runs of faulty cells have the geometric law of continuation q = 1 - (1 - s) (1 - k)
@@ -109,7 +110,8 @@ class Bursts:
                 bank_key(starts, bank), array.n_cells, max(self.p01, self.p10)
             )
             row, column = array.place(cells)
-            is_first = (column if self.along == "row" else row) == 0
+            back = (row, column - 1) if self.along == "row" else (row - 1, column)
+            is_first = ~array.cells_at(*back)[1]  # of the line, or after a gap in the last row
             step_key = bank_key(steps, bank)
 
             def plane(p: float) -> Words:
