@@ -1,12 +1,14 @@
 """Memory technologies: laws against the authors' raw files, replays against them bit for bit."""
 
 import json
+import math
 import os
 from dataclasses import replace
 from functools import cache
 from math import log10, sqrt
 from pathlib import Path
 from statistics import NormalDist
+from types import NoneType
 
 import numpy as np
 import pytest
@@ -35,6 +37,7 @@ from stoic.sim.errors.rram_radar import RramReplay
 from stoic.sim.errors.sram import Sram
 from stoic.sim.exceptions import ArtefactError, InputError
 from stoic.sim.faults import FaultMap
+from stoic.sim.fields import kinds
 from stoic.sim.memory import Fold, Layout, Shape
 from stoic.sim.random_network import random_network
 
@@ -405,6 +408,28 @@ def test_every_point_survives_its_description() -> None:
         assert 0 <= point.p01 < 0.5 and 0 <= point.p10 < 0.5 and point.p01 + point.p10 > 0
         assert point.source and point.law and point.persistence in ("chip", "programming")
         json.dumps(point.row())
+
+
+def test_equal_models_have_one_description_and_one_key() -> None:
+    values = {"model": "lines", "p01": 0, "p10": 1, "column_sigma": 2, "seed": 3}
+    made = errors.Lines(-0.0, np.float64(1), np.float32(2), seed=np.int64(3))  # type: ignore[arg-type]
+    told = [json.dumps(errors.describe(m)) for m in (errors.from_json(values), made)]
+    assert told[0] == told[1] and '"p01": 0.0' in told[0] and '"seed": 3' in told[0]
+
+
+def test_values_of_another_kind_are_refused() -> None:
+    wrong = {str: "x", bool: True, float: 1.5, NoneType: None, list: [1]}
+    refused = [
+        (name, field, value)
+        for name, model in errors.MODELS.items()
+        for field, kind in kinds(model).items()
+        for of, value in (*wrong.items(), (None, math.nan), (None, math.inf))
+        if kind and of not in kind
+    ]
+    assert len(refused) > 300
+    for name, field, value in refused:
+        with pytest.raises(InputError, match=f"{name}: {field} must be"):
+            errors.from_json({"model": name, field: value})
 
 
 def test_what_has_no_source_says_so_wherever_it_is_told() -> None:

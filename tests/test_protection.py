@@ -300,7 +300,8 @@ def test_names_and_parameters_that_there_are_not_are_refused() -> None:
         ({"name": "secded", "on_detect": "pray"}, "on_detect must be"),
         ({"name": "secded", "where": ["weight"]}, "where must be among"),
         ({"name": "interleave", "degree": 0}, "degree must be"),
-        ({"name": "interleave", "degree": "x"}, "protection 'interleave'"),
+        ({"name": "interleave", "degree": "x"}, "'interleave': degree must be a whole number"),
+        ({"name": "interleave", "degree": True}, "'interleave': degree must be a whole number"),
         ({"name": "compose", "of": ["secded"]}, "two or more"),
         ({"name": "compose"}, "protection 'compose'"),
         ({"name": "compose", "of": ["none", describe(ALL[4])]}, "write all in one list"),
@@ -313,6 +314,13 @@ def test_names_and_parameters_that_there_are_not_are_refused() -> None:
     ):
         with pytest.raises(InputError, match=message):
             from_json(values)
+
+
+def test_equal_protections_have_one_description() -> None:
+    for fraction in (1, 1.0, np.float32(1)):
+        told = describe(Replicate(fraction))
+        assert json.dumps(told) == json.dumps(describe(Replicate(1.0)))
+    assert json.dumps(describe(from_json({"name": "replicate", "fraction": 1}))) == json.dumps(told)
 
 
 def test_overhead_counts_stored_cells_only() -> None:

@@ -12,6 +12,7 @@ from .. import sampling
 from ..bits import Words, n_words
 from ..exceptions import InputError
 from ..faults import FaultMap, trusted
+from ..fields import plain
 from ..memory import KINDS, Bank, Kind, Layout
 
 Persistence = Literal["chip", "programming", "read"]
@@ -68,8 +69,12 @@ class ErrorModel(Protocol):
 def describe(model: ErrorModel) -> dict[str, Any]:
     """The model as JSON values: its name, its fields, its mean rates and what has no source."""
     assert is_dataclass(model) and not isinstance(model, type)
-    values = {f.name: getattr(model, f.name) for f in fields(model) if f.metadata != HERE}
-    p01, p10 = model.rates()
+    values = {
+        f.name: plain(type(model), f.name, getattr(model, f.name))
+        for f in fields(model)
+        if f.metadata != HERE
+    }
+    p01, p10 = (float(p) + 0.0 for p in model.rates())  # -0.0 is 0.0
     unsourced = {"provisional": text} if (text := provisional(model)) else {}
     return {"model": model.name, **values, "p01": p01, "p10": p10, **unsourced}
 

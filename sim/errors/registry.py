@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ..exceptions import InputError
+from ..fields import checked
 from .bram_maps import BramReplay
 from .bursts import Bursts
 from .clusters import Clusters
@@ -52,13 +53,14 @@ def from_json(values: dict[str, Any], data_root: Path | None = None) -> ErrorMod
     if name not in MODELS:
         raise InputError(f"errors: model must be among {sorted(MODELS)}, not {name!r}")
     known = {f.name for f in fields(MODELS[name])}  # type: ignore[arg-type]
-    given = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k != "model"}
+    given = {k: v for k, v in values.items() if k != "model"}
     for added in {"p01", "p10", "provisional"} - known:  # by `describe`
         given.pop(added, None)
-    if "data_root" in known:
-        given["data_root"] = data_root
     if unknown := sorted(set(given) - known):
         raise InputError(f"errors: {name} takes {sorted(known)}, not {unknown}")
+    given = checked(MODELS[name], given, f"errors: {name}")
+    if "data_root" in known:
+        given["data_root"] = data_root
     try:
         return MODELS[name](**given)
     except TypeError as error:

@@ -4,6 +4,7 @@ from dataclasses import fields
 from typing import Any
 
 from ..exceptions import InputError
+from ..fields import checked, plain
 from .compose import Compose
 from .interleave import Interleaved
 from .nothing import Nothing
@@ -22,7 +23,7 @@ def describe(protection: Protection) -> dict[str, Any]:
     """JSON values from which `from_json` makes the same protection."""
     values: dict[str, Any] = {"name": protection.name}
     for f in fields(protection):
-        values[f.name] = _plain(getattr(protection, f.name))
+        values[f.name] = _plain(plain(type(protection), f.name, getattr(protection, f.name)))
     return values
 
 
@@ -47,7 +48,9 @@ def from_json(values: str | dict[str, Any]) -> Protection:
     if name == Compose.name and isinstance(given.get("of"), list):
         given["of"] = [from_json(v) for v in given["of"]]
     try:
-        return kind(**{key: _tuples(value) for key, value in given.items()})
+        return kind(
+            **checked(kind, {k: _tuples(v) for k, v in given.items()}, f"protection {name!r}")
+        )
     except TypeError as error:
         raise InputError(f"protection {name!r}: {error}") from error
 
