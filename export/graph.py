@@ -1,7 +1,7 @@
 """Reading an ONNX graph as a chain: its constants folded exactly, everything odd refused by name.
 
 Nothing here knows layers. A constant is folded only where the result is exact in any arithmetic:
-signs, transposes, and sums and products of small multiples of one half.
+signs, transposes, new axes, and sums and products of small multiples of one half.
 """
 
 import math
@@ -237,6 +237,10 @@ def _transpose(node: NodeProto, args: list[Constant]) -> Constant:
     return np.transpose(args[0], attributes(node).get("perm"))
 
 
+def _unsqueeze(node: NodeProto, args: list[Constant]) -> Constant:
+    return np.expand_dims(args[0], tuple(int(axis) for axis in args[1].reshape(-1)))
+
+
 def _elementwise(
     function: Callable[..., Constant],
 ) -> Callable[[NodeProto, list[Constant]], Constant]:
@@ -261,6 +265,7 @@ _FOLDS: dict[str, tuple[int, bool, Callable[[NodeProto, list[Constant]], Constan
     "Constant": (0, False, _attribute_tensor),
     "Identity": (1, False, lambda node, args: args[0]),
     "Transpose": (1, False, _transpose),
+    "Unsqueeze": (2, False, _unsqueeze),
     "BipolarQuant": (2, False, _bipolar),
     "Mul": (2, True, _elementwise(np.multiply)),
     "Add": (2, True, _elementwise(np.add)),

@@ -1,6 +1,6 @@
 """An integer network as a QONNX graph without floats in its decisions, threshold memories included.
 
-    stored weights +-1 -> [fault nodes] -> MatMul -> Sub(cut) -> BipolarQuant
+    stored weights +-1 -> [fault nodes] -> MatMul | Conv -> Sub(cut) -> BipolarQuant -> [MaxPool]
     stored threshold bits +-1 -> [fault nodes] -> MatMul(place values) -> Add -> cut
 
 Every number is a small multiple of one half, so float32 kernels cannot round, and the cut lies half
@@ -17,11 +17,12 @@ from onnx import NodeProto, TensorProto, helper, numpy_helper
 from ..sim.bits import unpack
 from ..sim.exceptions import InputError
 from ..sim.faults import FaultMap, check_for
-from ..sim.layers import UINT8_MAX, Layer
+from ..sim.layers import UINT8_MAX, Conv, Layer
 from ..sim.memory import Layout, layout_of, threshold_bits
-from ..sim.network import Network, require_plain
+from ..sim.network import Network, require_one_chain
 from .fault_nodes import fault_nodes, read_constants
 from .graph import EXACT_FLOAT32
+from .lower_state import kernels
 
 _OPSET = [helper.make_opsetid("", 13), helper.make_opsetid("qonnx.custom_op.general", 2)]
 
@@ -36,7 +37,7 @@ def integer_model(
     """
     if faults is not None:
         check_for(network, faults)
-    require_plain(network, "the integer graph")
+    require_one_chain(network, "the integer graph")
     layout = layout_of(network) if faults is None else faults.layout
     first = network.layers[0]
     reach = max(la.n_inputs * (UINT8_MAX if la.input == "uint8" else 1) for la in network.layers)
@@ -46,15 +47,31 @@ def integer_model(
     lanes = "images"
     for i, layer in enumerate(network.layers):
         weights = 2 * unpack(layer.weights, layer.n_inputs).astype(np.float32) - 1
-        kept = graph.stored(f"{layer.name}_weights", weights, faults, layout.weight_cells(i))
-        rows = graph.node("Transpose", [kept], f"{layer.name}_columns", perm=[1, 0])
-        lanes = graph.node("MatMul", [lanes, rows], f"{layer.name}_sums")
+        cells = layout.weight_cells(i)
+        if isinstance(layer, Conv):
+            weights, cells = kernels(weights, layer.window), kernels(cells, layer.window)
+        elif i and isinstance(network.layers[i - 1], Conv):
+            lanes = graph.node("Transpose", [lanes], f"{layer.name}_maps", perm=[0, 2, 3, 1])
+            lanes = graph.node("Flatten", [lanes], f"{layer.name}_lanes", axis=1)
+        kept = graph.stored(f"{layer.name}_weights", weights, faults, cells)
+        if isinstance(layer, Conv):
+            lanes = _convolve(graph, layer, lanes, kept)
+        else:
+            rows = graph.node("Transpose", [kept], f"{layer.name}_columns", perm=[1, 0])
+            lanes = graph.node("MatMul", [lanes, rows], f"{layer.name}_sums")
         if layer.thresholds is not None:
             cut = _cut(graph, layer, i, layout, faults)
             above = graph.node("Sub", [lanes, cut], f"{layer.name}_above")
             one = graph.constant(f"{layer.name}_scale", np.ones(1))
             lanes = graph.node("BipolarQuant", [above, one], f"{layer.name}_bits")
-    shapes = (("images", [batch, network.n_inputs]), (lanes, [batch, network.n_classes]))
+        if isinstance(layer, Conv) and layer.pool is not None:
+            k, stride = layer.pool.kernel, layer.pool.stride
+            sizes = {"kernel_shape": [k, k], "strides": [stride, stride]}
+            lanes = graph.node("MaxPool", [lanes], f"{layer.name}_pooled", **sizes)
+    image = [network.n_inputs]
+    if isinstance(first, Conv):
+        image = [first.window.channels, first.window.height, first.window.width]
+    shapes = (("images", [batch, *image]), (lanes, [batch, network.n_classes]))
     images, scores = (helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in shapes)
     made = helper.make_graph(graph.nodes, network.name, [images], [scores], graph.constants)
     note = made.quantization_annotation.add(tensor_name="images")
@@ -64,10 +81,25 @@ def integer_model(
     return helper.make_model(made, opset_imports=_OPSET, ir_version=9, producer_name="stoic")
 
 
+def _convolve(graph: "_Builder", layer: Conv, lanes: str, kept: str) -> str:
+    """Tensor (batch, n_outputs, rows, columns) of sums, behind the padding of the layer."""
+    k, stride, pad = layer.window.kernel, layer.window.stride, layer.window.pad
+    if pad:
+        pads = graph.integers(f"{layer.name}_pads", [0, 0, pad, pad] * 2)
+        value = np.array(0.0 if layer.input == "uint8" else -1.0)
+        padding = graph.constant(f"{layer.name}_padding", value)
+        lanes = graph.node("Pad", [lanes, pads, padding], f"{layer.name}_padded", mode="constant")
+    sizes = {"kernel_shape": [k, k], "strides": [stride, stride]}
+    return graph.node("Conv", [lanes, kept], f"{layer.name}_sums", **sizes)
+
+
 def _cut(
     graph: "_Builder", layer: Layer, index: int, layout: Layout, faults: FaultMap | None
 ) -> str:
-    """Tensor (n_outputs,) that sums are compared with: 2 theta - n - 1, or theta - 1/2."""
+    """Tensor that sums are compared with: 2 theta - n - 1, or theta - 1/2.
+
+    It is (n_outputs,), or (n_outputs, 1, 1) for the maps of a convolution.
+    """
     n_bits = layout.shapes[index].threshold_bits
     bits = 2 * threshold_bits(layer, n_bits).astype(np.float32) - 1
     cells = layout.threshold_cells(index)
@@ -82,7 +114,11 @@ def _cut(
         "MatMul", [kept, graph.constant(f"{layer.name}_places", place)], f"{layer.name}_weighted"
     )
     shifted = graph.constant(f"{layer.name}_shift", np.array([shift]))
-    return graph.node("Add", [weighted, shifted], f"{layer.name}_cut")
+    cut = graph.node("Add", [weighted, shifted], f"{layer.name}_cut")
+    if not isinstance(layer, Conv):
+        return cut
+    axes = graph.integers(f"{layer.name}_cut_axes", [1, 2])
+    return graph.node("Unsqueeze", [cut, axes], f"{layer.name}_cut_of_maps")
 
 
 class _Builder:
@@ -101,6 +137,10 @@ class _Builder:
 
     def constant(self, name: str, value: NDArray[np.floating]) -> str:
         self.constants.append(numpy_helper.from_array(value.astype(np.float32), name))
+        return name
+
+    def integers(self, name: str, values: list[int]) -> str:
+        self.constants.append(numpy_helper.from_array(np.array(values, np.int64), name))
         return name
 
     def stored(
