@@ -132,11 +132,12 @@ class Store:
         values = {**vars(row.unit), **vars(row)}
         cells = [json.dumps(values[c]) if c in _JSON else values[c] for c in (*_UNIT, *_RESULT)]
         marks = ", ".join("?" * (1 + len(cells)))
-        how = "REPLACE" if replace else "IGNORE"
+        how = "REPLACE" if replace else "ABORT"
+        stays = "" if replace else " ON CONFLICT (key) DO NOTHING"
         try:
             with self._transaction():
                 self._db.execute(
-                    f"INSERT OR {how} INTO rows VALUES ({marks})", (row.unit.key, *cells)
+                    f"INSERT OR {how} INTO rows VALUES ({marks}){stays}", (row.unit.key, *cells)
                 )
         except sqlite3.DatabaseError as error:
             raise ArtefactError(f"{self.path}: cannot be written ({error})") from error

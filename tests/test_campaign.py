@@ -1,5 +1,6 @@
 """A campaign computes every row once, whatever kills it and whoever else works on its store."""
 
+import math
 import os
 import shutil
 import signal
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 
 from stoic.sim import campaign, faults, golden, operating_points
 from stoic.sim.campaign import Campaign, Job, sources
+from stoic.sim.campaign.conditions import Victims
 from stoic.sim.device import Device, GoldenDevice
 from stoic.sim.exceptions import ArtefactError, InputError
 from stoic.sim.memory import layout_of
@@ -322,6 +324,27 @@ def test_a_store_with_damaged_pages_is_refused(plan: Campaign) -> None:
         store.rows()
 
 
+def test_a_row_that_cannot_be_stored_is_not_lost_in_silence(plan: Campaign) -> None:
+    row = run(plan, GoldenDevice())[0]
+    unit = replace(row.unit, chip=99)
+    with Store(plan.store) as store:
+        with pytest.raises(ArtefactError, match="cannot be written"):
+            store.put(replace(row, unit=unit, wall_time_s=math.nan))  # SQLite takes it for NULL
+        store.put(replace(row, n_correct=0))  # there already: stays
+        assert store.get(unit.key) is None and store.get(row.unit.key) == row
+
+
+def test_victims_that_no_memory_holds_are_refused() -> None:
+    layout = layout_of(network())
+    for victims, says in (
+        (Victims(("thresholds",), layers=(1,)), "no thresholds in layer 1"),
+        (Victims(banks=("L0.P00.thresholds",)), "no weights in L0.P00.thresholds"),
+        (Victims(layers=(2,)), "layers must be 0..1"),
+    ):
+        with pytest.raises(InputError, match=says):
+            victims.check(layout)
+
+
 def test_a_row_that_was_changed_by_hand_is_refused(plan: Campaign) -> None:
     run(plan, GoldenDevice())
     db = sqlite3.connect(plan.store)
@@ -357,6 +380,8 @@ def test_a_row_that_was_changed_by_hand_is_refused(plan: Campaign) -> None:
         ("chips = 5", "chips = 5\nmodels = [{model='stuck', sweep={rate=[0.1, 2]}}]", "0..1"),
         ("chips = 5", "chips = 5\nmodels = [{model='stuck', sweep={rate=0.1}}]", "takes a list"),
         ("chips = 5", "chips = 5\nlayers = ['a']", "must be a list of int"),
+        ("chips = 5", "chips = 5\nlayers = []", "layers must name at least one"),
+        ("chips = 5", "chips = 5\nlayers = [1, 1]", "each once"),
         ("chips = 5", "chips = 5\nevents = 0", "n_events must be 1 or more"),
         ("n_images = 40", "n_images = 40\nprotections = ['magic']", "must be among"),
         ("n_images = 40", "n_images = 40\nprotections = []", "at least one of protections"),

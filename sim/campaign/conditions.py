@@ -9,7 +9,7 @@ from .. import errors, operating_points
 from ..errors import ErrorModel
 from ..errors.model import provisional
 from ..exceptions import InputError
-from ..memory import KINDS, Kind, Layout
+from ..memory import KINDS, Bank, Kind, Layout
 
 
 def field_names(model: ErrorModel) -> list[str]:
@@ -67,6 +67,10 @@ class Victims:
     def __post_init__(self) -> None:
         if not self.where or not all(kind in KINDS for kind in self.where):
             raise InputError(f"where must be among {KINDS}, not {self.where}")
+        for name in ("where", "layers", "banks"):
+            given = getattr(self, name)
+            if given is not None and (not given or len(set(given)) < len(given)):
+                raise InputError(f"{name} must name at least one, and each once, not {given}")
 
     @property
     def is_all(self) -> bool:
@@ -74,7 +78,7 @@ class Victims:
         return self.layers is None and self.banks is None
 
     def check(self, layout: Layout) -> None:
-        """Refuse, with InputError, layers and banks that the layout lacks."""
+        """Refuse, with InputError, layers and banks that the layout lacks, and no memory at all."""
         n_layers = len(layout.shapes)
         for layer in self.layers or ():
             if not 0 <= layer < n_layers:
@@ -83,6 +87,17 @@ class Victims:
         for bank in self.banks or ():
             if bank not in names:
                 raise InputError(f"banks must be among {names[0]} .. {names[-1]}, not {bank!r}")
+        if not any(map(self.reaches, layout.banks)):
+            named = place(self.layers, self.banks) or "the network"
+            raise InputError(f"no {' or '.join(self.where)} in {named}")
+
+    def reaches(self, bank: Bank) -> bool:
+        """Whether cells of this bank may be faulty."""
+        return (
+            bank.kind in self.where
+            and (self.layers is None or bank.layer in self.layers)
+            and (self.banks is None or bank.name in self.banks)
+        )
 
 
 @dataclass(frozen=True)
@@ -158,13 +173,7 @@ class VictimSets:
         first = self.victims
         first.check(layout)
         yield first
-        banks = [
-            bank
-            for bank in layout.banks
-            if bank.kind in first.where
-            and (first.layers is None or bank.layer in first.layers)
-            and (first.banks is None or bank.name in first.banks)
-        ]
+        banks = [bank for bank in layout.banks if first.reaches(bank)]
         if self.each_layer:
             for layer in dict.fromkeys(bank.layer for bank in banks):
                 yield replace(first, layers=(layer,))

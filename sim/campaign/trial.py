@@ -11,14 +11,13 @@ from numpy.typing import NDArray
 
 from .. import faults as fault_maps
 from .. import golden
-from ..bits import pack
 from ..container import kit_version
 from ..device import Device
 from ..errors import ErrorModel, Transient
 from ..errors.model import Persistence
 from ..exceptions import InputError
 from ..faults import FaultMap
-from ..memory import Kind, Layout, stored_bits
+from ..memory import Kind, Layout
 from ..network import Network
 from ..protection import Protection
 from ..rows import Row, scores_sha256
@@ -32,7 +31,6 @@ class _Memory:
     Attributes:
         network: as it is written, adapted by the protection.
         cells: (physical.n_cells,) what the physical memory holds.
-        words: (n_words(base.n_cells),) what the network stores, packed.
     """
 
     def __init__(self, job: Job, protection: Protection) -> None:
@@ -40,18 +38,12 @@ class _Memory:
         self.network = protection.adapt(job.network)
         self.physical = protection.layout(self.network, self.base)
         self.cells = protection.stored(self.network, self.base)
-        self.words = pack(stored_bits(self.network, self.base))
         self.n_stored_bits = int(self.base.is_stored.sum())
         self.overhead_bits = protection.overhead(self.network, self.base)
 
     def seen(self, faults: FaultMap) -> FaultMap:
         """What the network sees of faults of the physical memory."""
         return self.protection.effective(self.network, self.base, faults)
-
-    def n_changed(self, seen: FaultMap) -> int:
-        """Stored bits that the network reads wrong."""
-        read = (self.words ^ seen.flip) & ~seen.stuck0 | seen.stuck1
-        return int(np.bitwise_count(read ^ self.words).sum())
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,7 +171,7 @@ class Trials:
             scores_sha256=scores_sha256(scores),
             faults_sha256=None if drawn is None else drawn.sha256,
             n_faults=None if drawn is None else drawn.n_faults,
-            n_changed_bits=None if seen is None else memory.n_changed(seen),
+            n_changed_bits=None if seen is None else fault_maps.n_changed(memory.network, seen),
             wall_time_s=wall_time_s,
             kit_version=self._kit,
             code_sha256=job.code_sha256,
