@@ -142,7 +142,10 @@ def test_two_devices_are_worth_a_factor_sqrt_2() -> None:
     )
 
 
-@pytest.mark.parametrize(("rate", "share"), [(0.15, 0.61), (0.01, 0.3), (1e-4, 0.8), (0.4, 0.05)])
+@pytest.mark.parametrize(
+    ("rate", "share"),
+    [(0.15, 0.61), (0.01, 0.3), (1e-4, 0.8), (0.4, 0.05), (1e-6, 0.9)],
+)
 def test_a_share_of_the_variance_stays_with_the_device(rate: float, share: float) -> None:
     classes = normal_field.classes(rate, share)
     assert [p for _, p in classes] == sorted((p for _, p in classes), reverse=True)
@@ -161,6 +164,14 @@ def test_a_share_of_the_variance_stays_with_the_device(rate: float, share: float
     other = wrong(model.sample(LAYOUT, 1, event=1))  # another chip shares nothing
     apart = LAYOUT.n_cells * rate**2
     assert abs(int((first & other).sum()) - apart) < 4.5 * sqrt(apart) + 1
+
+
+@pytest.mark.parametrize("rate", [1e-12, 1e-9, 0.5, 1 - 1e-9])
+def test_the_mean_of_the_classes_is_the_rate_however_rare(rate: float) -> None:
+    for share in (1e-6, 0.01, 0.3, 0.61, 0.99, 1 - 1e-9):
+        ends, rates = np.array(normal_field.classes(rate, share)).T
+        assert (np.diff(rates) <= 0).all() and rates.max() <= 1.0
+        assert rates @ np.diff(ends, prepend=0.0) == pytest.approx(rate, rel=1e-9)
 
 
 @measured_data
