@@ -317,10 +317,8 @@ def test_names_and_parameters_that_there_are_not_are_refused() -> None:
 
 
 def test_equal_protections_have_one_description() -> None:
-    for fraction in (1, 1.0, np.float32(1)):
-        told = describe(Replicate(fraction))
-        assert json.dumps(told) == json.dumps(describe(Replicate(1.0)))
-    assert json.dumps(describe(from_json({"name": "replicate", "fraction": 1}))) == json.dumps(told)
+    made = [Replicate(1), Replicate(1.0), from_json({"name": "replicate", "fraction": 1})]
+    assert len({json.dumps(describe(one)) for one in made}) == 1
 
 
 def test_overhead_counts_stored_cells_only() -> None:
