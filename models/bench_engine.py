@@ -14,8 +14,8 @@ packs the images in its own time. Keys of the JSON object:
     torch_default_images_per_s, torch_batch     of the default kernel; of the faster one
     layer_gbops, popcount_limit_gbops           1e9 operations a second, 2 per bit product; the
                               limit is a loop of XOR, popcount and add on registers alone
-    trial_s, trial_sample_s   one Monte-Carlo trial on all images (apply a fault map of BER 1 % to
-                              the network, lay it out, infer); drawing that map
+    trial_s, trial_sample_s   one Monte-Carlo trial on all images (write what the memory reads under
+                              a fault map of BER 1 % into the engine, infer); drawing that map
     fashion_sfc_images_per_s  784-256-256-256-10 on uint8
     n_images, n_rounds, path, threads, processor, command, kit_version, seeds
 """
@@ -206,7 +206,7 @@ def table(bench: EngineBench) -> str:
         ("2048 x 2048 layer", f"{bench.layer_gbops:,.0f} Gbop/s"),
         ("popcount limit, measured", f"{bench.popcount_limit_gbops:,.0f} Gbop/s"),
         ("layer over limit", f"{100 * bench.popcount_limit_fraction:.0f} %"),
-        (f"trial at BER {_BER:.0%}: apply and infer", f"{1e3 * bench.trial_s:.1f} ms"),
+        (f"trial at BER {_BER:.0%}: inject and infer", f"{1e3 * bench.trial_s:.1f} ms"),
         ("drawing its fault map", f"{1e3 * bench.trial_sample_s:.1f} ms"),
         ("engine, 784-256-256-256-10 on uint8", f"{bench.fashion_sfc_images_per_s:,.0f} images/s"),
     ]

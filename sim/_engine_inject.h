@@ -19,7 +19,6 @@ struct Stored {  // mirrored by `_Stored` in engine_layers.py
     int64_t n_banks;            // row j is row j / n_banks of bank j % n_banks
     int64_t weight_cell, weight_bank, weight_row;           // first cell; cells of a bank, of a row
     int64_t threshold_cell, threshold_bank, threshold_bits;  // a row of a threshold bank is one threshold
-    int64_t lowest, highest;                                 // canonical threshold
 };
 
 // Cells that read 1 when 0 is stored, and 0 when 1 is; one pointer twice when every fault is a flip.
@@ -113,9 +112,9 @@ inline int64_t read_thresholds(const Layer &clean, const Stored &stored, const P
         const auto value = static_cast<uint64_t>(static_cast<int64_t>(stored.thresholds[j]));
         const uint64_t wrong = wrong_bits(planes, value & ((uint64_t{1} << n_bits) - 1), cell, n_bits);
         const auto read = static_cast<int64_t>((value ^ wrong) << (64 - n_bits));
-        int64_t theta = clean.is_uint8 ? read >> (64 - n_bits)
-                                       : static_cast<int64_t>(static_cast<uint64_t>(read) >> (64 - n_bits));
-        theta = theta < stored.lowest ? stored.lowest : theta > stored.highest ? stored.highest : theta;
+        // Beyond its canonical range a threshold decides like the end of it: no need to clip.
+        const int64_t theta = clean.is_uint8 ? read >> (64 - n_bits)
+                                             : static_cast<int64_t>(static_cast<uint64_t>(read) >> (64 - n_bits));
         limits[j] = static_cast<int32_t>(clean.is_uint8 ? theta : clean.n_inputs + 1 - theta);
         n_wrong += __builtin_popcountll(wrong);
     }

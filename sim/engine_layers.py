@@ -69,8 +69,6 @@ class CStored(ctypes.Structure):
         ("threshold_cell", ctypes.c_int64),
         ("threshold_bank", ctypes.c_int64),
         ("threshold_bits", ctypes.c_int64),
-        ("lowest", ctypes.c_int64),
-        ("highest", ctypes.c_int64),
     )
 
 
@@ -145,7 +143,6 @@ def stored(network: Network, layout: Layout) -> ctypes.Array[CStored]:
         zip(network.layers, layout.shapes, layout.folds, strict=True)
     ):
         row = layout.n_steps(i) * fold.simd
-        low, high = layer.threshold_range
         structs.append(
             CStored(
                 layer.weights.ctypes.data,
@@ -157,8 +154,6 @@ def stored(network: Network, layout: Layout) -> ctypes.Array[CStored]:
                 first.get((i, "thresholds"), 0),
                 layout.n_folds(i) * shape.threshold_bits,
                 shape.threshold_bits,
-                low,
-                high,
             )
         )
     return (CStored * len(structs))(*structs)
