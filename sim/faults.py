@@ -155,14 +155,10 @@ def restrict(
     kinds = None if where is None else tuple(sorted(set(where)))
     names = None if banks is None else tuple(sorted(set(banks)))
     mask = _cells_of(faults.layout, numbers, kinds, names)
+    kept = {"layers": numbers, "where": kinds, "banks": names}
     return trusted(
         faults.layout,
-        {
-            **faults.provenance,
-            "layers": None if numbers is None else list(numbers),
-            "where": None if kinds is None else list(kinds),
-            **({} if names is None else {"banks": list(names)}),
-        },
+        {**faults.provenance, **{k: list(v) for k, v in kept.items() if v is not None}},
         **{n: p & mask for n in PLANES if not is_empty(p := getattr(faults, n))},
     )
 

@@ -145,6 +145,14 @@ def test_restrictions_are_disjoint_and_add_up(map_: FaultMap) -> None:
     assert faults.restrict(map_).sha256 == map_.sha256
 
 
+def test_a_restricted_map_says_all_that_it_was_restricted_to() -> None:
+    map_ = Iid(0.1, 0.1).sample(LAYOUT, 3, ("weights",))
+    part = faults.restrict(faults.restrict(map_, layers=[1]), banks=["L1.P00.weights"])
+    narrowed = {"layers": [1], "banks": ["L1.P00.weights"]}
+    assert part.provenance == {**map_.provenance, **narrowed}
+    assert part.provenance["where"] == ["weights"]
+
+
 def test_maps_that_cannot_be_are_refused() -> None:
     zero = np.zeros(n_words(LAYOUT.n_cells), np.uint64)
     one = zero.copy()
