@@ -14,8 +14,8 @@ a small s0; so the interval given is the wider one of Stein's and Student's over
 and where that is still too wide, more chips follow by the same formula. Chips are taken in the
 order of their numbers, so the chips of a point depend on the rows alone, never on who ran them.
 
-Coverage of the nominal 95 % (`tests/test_campaign_statistics.py`): normal chips 95 to 97 %; chips
-with the skew of an exponential 90 to 92 %, as has the t interval of 20 such chips without any rule.
+Coverage of the nominal 95 % (`tests/test_campaign_points.py`): normal chips 95 to 97 %; chips with
+the skew of an exponential 89 to 92 %; the t interval of 20 such chips without any rule has 92 %.
 
 Source: Stein 1945, Ann. Math. Statist. 16 (3), 243-258.
 """
