@@ -61,14 +61,25 @@ def _in_order(data: bytes) -> bytes:
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Write bytes so that a reader, or a run that is killed, never sees half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.exists() and not path.is_file():  # a device or a pipe, which must not be replaced
-        path.write_bytes(data)
-        return
-    part = path.with_name(path.name + ".part")
-    part.write_bytes(data)
-    part.replace(path)
+    """Write bytes so that a reader, or a run that is killed, never sees half a file.
+
+    Raises:
+        ArtefactError: the file cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and not path.is_file():  # a device or a pipe, which must not be replaced
+            path.write_bytes(data)
+            return
+        part = path.with_name(path.name + ".part")
+        try:
+            part.write_bytes(data)
+        except OSError:
+            part.unlink(missing_ok=True)  # half a file on a full disk
+            raise
+        part.replace(path)
+    except OSError as error:
+        raise ArtefactError(f"{path}: cannot be written ({error.strerror})") from error
 
 
 def read(

@@ -65,7 +65,7 @@ class Store:
                 self._db.close()
                 raise
             self._lock = path.with_name(path.name + ".lock").open("ab")
-        except (sqlite3.DatabaseError, OSError) as error:
+        except (sqlite3.DatabaseError, OSError, ValueError) as error:  # ValueError: a NUL in it
             raise ArtefactError(f"{path}: not a usable result store ({error})") from error
 
     def _open(self) -> None:

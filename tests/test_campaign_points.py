@@ -120,6 +120,12 @@ def test_the_interval_after_stopping_covers_as_often_as_it_says(half_width: floa
     assert 0.88 < skewed and skewed > plain - 0.035
 
 
+@pytest.mark.parametrize("half_width", [1e-300, 5e-324, 1 - 1e-16])
+def test_a_rule_at_the_ends_of_what_is_legal_asks_for_a_number_of_chips(half_width: float) -> None:
+    rule = StopRule(2, 40, half_width)
+    assert rule.wanted([0.5, 0.9], 100) == (40 if half_width < 0.5 else 13)
+
+
 def test_looking_after_every_chip_without_the_rule_covers_less() -> None:
     """The bias that the rule is there to avoid is real, and the test above would see it."""
     rng, hits, half_width = np.random.default_rng(12), 0, 0.035

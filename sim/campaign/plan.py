@@ -12,7 +12,7 @@ from ..protection import Nothing, Protection
 from ..table import Table
 from . import conditions
 from .conditions import ALL_WEIGHTS, Errors, Victims, VictimSets
-from .stop_rule import StopRule, fixed
+from .stop_rule import MAX_CHIPS, StopRule, fixed
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,11 @@ class Campaign:
         for name, low in (("n_images", 1), ("seed", 0), ("n_events", 1)):
             if getattr(self, name) < low:
                 raise InputError(f"{name} must be {low} or more, not {getattr(self, name)}")
+        if self.n_events * self.rule.max_chips > MAX_CHIPS:
+            raise InputError(
+                f"events x chips must be at most {MAX_CHIPS}, not {self.n_events} x "
+                f"{self.rule.max_chips}"
+            )
         for name, given in (
             ("models", list(self.models)),
             ("error models", [e.values for e in self.errors]),

@@ -50,7 +50,7 @@ def from_json(values: dict[str, Any], data_root: Path | None = None) -> ErrorMod
         InputError: an unknown model, or fields that are missing, unknown or out of range.
     """
     name = values.get("model")
-    if name not in MODELS:
+    if not isinstance(name, str) or name not in MODELS:
         raise InputError(f"errors: model must be among {sorted(MODELS)}, not {name!r}")
     known = {f.name for f in fields(MODELS[name])}  # type: ignore[arg-type]
     given = {k: v for k, v in values.items() if k != "model"}
@@ -58,9 +58,13 @@ def from_json(values: dict[str, Any], data_root: Path | None = None) -> ErrorMod
         given.pop(added, None)
     if unknown := sorted(set(given) - known):
         raise InputError(f"errors: {name} takes {sorted(known)}, not {unknown}")
+    if "data_root" in given:  # it is of this machine, and in no file
+        raise InputError(f"errors: {name} takes no data_root; give --data-root")
     given = checked(MODELS[name], given, f"errors: {name}")
     if "data_root" in known:
         given["data_root"] = data_root
+    if given.get("seed", 0) < 0:
+        raise InputError(f"errors: {name}: seed must be 0 or more, not {given['seed']}")
     try:
         return MODELS[name](**given)
     except TypeError as error:

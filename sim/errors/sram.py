@@ -39,8 +39,10 @@ def rate_of(voltage: float, extrapolate: bool = False) -> float:
         InputError: outside 0.53..0.59 V, or, extrapolated, outside 0..1 V.
     """
     if not (LOW_V <= voltage <= HIGH_V or extrapolate and 0 < voltage <= NOMINAL_V):
-        legal = f"{LOW_V}..{HIGH_V}, which were measured"
-        raise InputError(f"voltage must be {legal}, not {voltage!r} (or ask to extrapolate)")
+        measured = f"{LOW_V}..{HIGH_V}, which were measured"
+        legal = f"above 0, at most {NOMINAL_V}" if extrapolate else measured
+        asked = "" if extrapolate else " (or ask to extrapolate)"
+        raise InputError(f"voltage must be {legal}, not {voltage!r}{asked}")
     if voltage in FAULTS:
         return FAULTS[voltage] / N_BITS
     spans = list(pairwise(sorted(FAULTS)))

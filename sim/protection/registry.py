@@ -37,9 +37,11 @@ def from_json(values: str | dict[str, Any]) -> Protection:
     Raises:
         InputError: an unknown name, or parameters that are unknown, missing or out of range.
     """
+    if not isinstance(values, str | dict):
+        raise InputError(f"a protection must be a name or a table, not {values!r}")
     given: dict[str, Any] = {"name": values} if isinstance(values, str) else dict(values)
     name = given.pop("name", None)
-    if name not in PROTECTIONS:
+    if not isinstance(name, str) or name not in PROTECTIONS:
         raise InputError(f"a protection's name must be among {sorted(PROTECTIONS)}, not {name!r}")
     kind = PROTECTIONS[name]
     known = {f.name for f in fields(kind)}
