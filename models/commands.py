@@ -107,11 +107,12 @@ def data_fetch(
 
     folder = data.find(name, data_root) or data.fetch(name)
     source = data.SOURCES[name]
-    files = [*source.train, *source.test]
-    for file in files:
-        data.read_idx(folder, file)
+    for part in (source.train, source.test):
+        data.read_part(folder, part)
     return {
         "data": name,
         "folder": folder,
-        "files": [{"file": f.name, "decoded_sha256": f.sha256} for f in files],
+        "files": [
+            {"file": file, "decoded_sha256": sha256} for file, sha256 in data.hashes(name).items()
+        ],
     }

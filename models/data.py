@@ -10,6 +10,7 @@ import hashlib
 import logging
 import shutil
 import subprocess
+import tarfile
 import tempfile
 import urllib.request
 import zlib
@@ -21,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..sim.exceptions import ArtefactError, InputError
+from .records import Records, path_of, read_records
 
 log = logging.getLogger(__name__)
 
@@ -41,26 +43,44 @@ class File:
 
 
 @dataclass(frozen=True)
+class Pair:
+    """One part of a data set as idx files."""
+
+    images: File
+    labels: File
+
+
+Part = Pair | Records
+
+
+@dataclass(frozen=True)
 class Source:
     """Where a data set comes from.
 
     Attributes:
-        train, test: (images, labels).
-        url: folder of the files on the set's own public site.
+        train, test: its parts; of both the same kind.
+        url: folder of the idx files on the set's own public site, or the archive of its records.
         package: Debian package that holds them in /usr/share/datasets/<name>/, or None.
     """
 
-    train: tuple[File, File]
-    test: tuple[File, File]
+    train: Part
+    test: Part
     url: str
     package: str | None
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Names of all files."""
+        return _names(self.train) + _names(self.test)
 
-def _idx_files(
-    train: tuple[str, str], test: tuple[str, str]
-) -> tuple[tuple[File, File], tuple[File, File]]:
-    def pair(stem: str, n: int, sha256: tuple[str, str]) -> tuple[File, File]:
-        return (
+
+def _names(part: Part) -> tuple[str, ...]:
+    return part.files if isinstance(part, Records) else (part.images.name, part.labels.name)
+
+
+def _idx_files(train: tuple[str, str], test: tuple[str, str]) -> tuple[Pair, Pair]:
+    def pair(stem: str, n: int, sha256: tuple[str, str]) -> Pair:
+        return Pair(
             File(f"{stem}-images-idx3-ubyte.gz", (n, 28, 28), sha256[0]),
             File(f"{stem}-labels-idx1-ubyte.gz", (n,), sha256[1]),
         )
@@ -97,13 +117,28 @@ SOURCES = {
         url="https://storage.googleapis.com/cvdf-datasets/mnist",
         package=None,
     ),
+    "cifar10": Source(
+        train=Records(
+            tuple(f"data_batch_{i}.bin" for i in range(1, 6)),
+            50_000,
+            "e47348e92e1b30ac0f7c8442987cf05d07f7556eaf7a09b8fae52543df7266c6",
+        ),
+        test=Records(
+            ("test_batch.bin",),
+            10_000,
+            "c601bf85e16d3df5ce4a9a274bdaa4475e7a92eb0939ca63c602ccc780548819",
+        ),
+        url="https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
+        package=None,
+    ),
 }
-"""Sources: Xiao et al. 2017, arXiv 1708.07747 (MIT); LeCun et al. 1998, Proc. IEEE 86 (11)."""
+"""Sources: Xiao et al. 2017, arXiv 1708.07747 (MIT); LeCun et al. 1998, Proc. IEEE 86 (11);
+Krizhevsky 2009, "Learning Multiple Layers of Features from Tiny Images"."""
 
 
 @dataclass(frozen=True, eq=False)
 class Images:
-    """Images (n, 28, 28) uint8 and their classes (n,) uint8."""
+    """Images (n, height, width[, channels]) uint8, and their classes (n,) uint8."""
 
     images: NDArray[np.uint8]
     labels: NDArray[np.uint8]
@@ -115,7 +150,7 @@ def load(name: str, split: str, root: Path | None = None, cache: Path = CACHE) -
     Args:
         name: a key of SOURCES.
         split: one of SPLITS; train and validation share no image, test is never selected on.
-        root: folder of data sets, searched first; holds <name>/*.gz.
+        root: folder of data sets, searched first; holds <name>/<files>.
         cache: folder that is searched next, and into which a missing set is fetched.
 
     Raises:
@@ -126,9 +161,7 @@ def load(name: str, split: str, root: Path | None = None, cache: Path = CACHE) -
         raise InputError(f"split must be one of {', '.join(SPLITS)}, not {split!r}")
     source = _source(name)
     folder = find(name, root, cache) or fetch(name, cache)
-    images, labels = (
-        read_idx(folder, f) for f in (source.test if split == "test" else source.train)
-    )
+    images, labels = read_part(folder, source.test if split == "test" else source.train)
     if split != "test":
         part = slice(-N_VALIDATION, None) if split == "validation" else slice(-N_VALIDATION)
         images, labels = images[part], labels[part]
@@ -140,7 +173,7 @@ def find(name: str, root: Path | None = None, cache: Path = CACHE) -> Path | Non
     source = _source(name)
     folders = [cache / name, Path("/usr/share/datasets") / name]
     for folder in [root / name, *folders] if root else folders:
-        if all((folder / file.name).is_file() for file in source.train + source.test):
+        if all(path_of(folder, name) for name in source.files):
             return folder
     return None
 
@@ -160,12 +193,34 @@ def fetch(name: str, cache: Path = CACHE) -> Path:
         folder = _from_package(name, source, Path(scratch)) or _from_site(
             name, source, Path(scratch)
         )
-        for file in source.train + source.test:
-            read_idx(folder, file)
+        for part in (source.train, source.test):
+            read_part(folder, part)
         target.mkdir(exist_ok=True)
-        for file in source.train + source.test:
-            (folder / file.name).replace(target / file.name)
+        for file in source.files:
+            (folder / file).replace(target / file)
     return target
+
+
+def hashes(name: str) -> dict[str, str]:
+    """{file or files: SHA-256 of their decoded contents} that a data set must have."""
+    found = {}
+    for part in (_source(name).train, _source(name).test):
+        if isinstance(part, Records):
+            found[" ".join(part.files)] = part.sha256
+        else:
+            found |= {file.name: file.sha256 for file in (part.images, part.labels)}
+    return found
+
+
+def read_part(folder: Path, part: Part) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Images and labels of one part, if they are exactly the ones expected.
+
+    Raises:
+        ArtefactError: unreadable, or the decoded contents have another hash.
+    """
+    if isinstance(part, Records):
+        return read_records(folder, part)
+    return read_idx(folder, part.images), read_idx(folder, part.labels)
 
 
 def read_idx(folder: Path, file: File) -> NDArray[np.uint8]:
@@ -217,16 +272,38 @@ def _from_package(name: str, source: Source, scratch: Path) -> Path | None:
 
 
 def _from_site(name: str, source: Source, scratch: Path) -> Path:
-    for file in source.train + source.test:
-        url = f"{source.url}/{file.name}"
-        log.info("fetching %s", url)
-        try:
-            with urllib.request.urlopen(url, timeout=_TIMEOUT_S) as answer:
-                (scratch / file.name).write_bytes(answer.read())
-        except OSError as error:
-            install = f"install the Debian package {source.package}, or " if source.package else ""
-            raise InputError(
-                f"data set {name} is not here and {url} does not answer ({error}); {install}"
-                f"put its idx .gz files into <data folder>/{name}/ and name that folder"
-            ) from error
+    if isinstance(source.train, Records):
+        archive = scratch / "archive"
+        _download(name, source, source.url, archive)
+        _unpack(archive, source.files, scratch)
+        archive.unlink()
+    else:
+        for file in source.files:
+            _download(name, source, f"{source.url}/{file}", scratch / file)
     return scratch
+
+
+def _download(name: str, source: Source, url: str, target: Path) -> None:
+    log.info("fetching %s", url)
+    try:
+        with urllib.request.urlopen(url, timeout=_TIMEOUT_S) as answer, target.open("wb") as file:
+            shutil.copyfileobj(answer, file)
+    except OSError as error:
+        install = f"install the Debian package {source.package}, or " if source.package else ""
+        kind = "idx .gz" if isinstance(source.train, Pair) else ".bin"
+        raise InputError(
+            f"data set {name} is not here and {url} does not answer ({error}); {install}"
+            f"put its {kind} files into <data folder>/{name}/ and name that folder"
+        ) from error
+
+
+def _unpack(archive: Path, files: tuple[str, ...], folder: Path) -> None:
+    """Take the files of these names out of a tar archive, whatever folder they stand in there."""
+    try:
+        with tarfile.open(archive) as tar:
+            for member in tar:
+                content = tar.extractfile(member) if Path(member.name).name in files else None
+                if content is not None:
+                    (folder / Path(member.name).name).write_bytes(content.read())
+    except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
+        raise ArtefactError(f"{archive}: not an archive of the data set ({error})") from error

@@ -394,8 +394,8 @@ def test_stoic_data_names_the_folder_of_data(
     (tmp_path / "fashion-mnist").mkdir()
     from stoic.models import data
 
-    for file in (*data.SOURCES["fashion-mnist"].train, *data.SOURCES["fashion-mnist"].test):
-        (tmp_path / "fashion-mnist" / file.name).write_bytes(b"damaged")
+    for file in data.SOURCES["fashion-mnist"].files:
+        (tmp_path / "fashion-mnist" / file).write_bytes(b"damaged")
     monkeypatch.setenv("STOIC_DATA", str(tmp_path))
     command = ("infer", files["net.stoic"], "--data", "fashion-mnist", "-o", files["out"])
     status, _, err = stoic(*command)

@@ -546,29 +546,18 @@ def test_an_odd_network_gives_the_same_scores_in_every_world(kind: Input, tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("convs", "sizes", "n_bits"),
+    ("name", "image", "n_bits"),
     [
-        (  # VGG7. Source: myay/BinarizedNeuralNetworks-Training
-            tuple(
-                ConvSize(m, pad=1, pool=p)
-                for m, p in ((128, 0), (128, 2), (256, 0), (256, 2), (512, 0), (512, 2))
-            ),
-            (1024, 10),
-            12_973_440,
-        ),
-        (  # CNV. Source: Umuroglu et al. 2017, FINN, FPGA'17, section 4.1
-            tuple(ConvSize(m, pool=p) for m in (64, 128) for p in (0, 2))
-            + (ConvSize(256), ConvSize(256)),
-            (512, 512, 10),
-            1_542_848,
-        ),
+        ("fashion-vgg3", (28, 28), 6_480_448),
+        ("cifar-vgg7", (32, 32, 3), 12_973_440),
+        ("cifar-cnv", (32, 32, 3), 1_542_848),
     ],
-    ids=["vgg7", "cnv"],
 )
-def test_the_large_topologies_are_expressible(
-    convs: tuple[ConvSize, ...], sizes: tuple[int, ...], n_bits: int
+def test_the_published_topologies_have_their_weight_bits(
+    name: str, image: tuple[int, ...], n_bits: int
 ) -> None:
-    shapes = layer_shapes((32, 32, 3), convs, sizes)
+    recipe = load_recipe(name)
+    shapes = layer_shapes(image, recipe.convs, (*recipe.hidden, 10))
     assert sum(shape.n_inputs * shape.n_outputs for shape in shapes) == n_bits
 
 

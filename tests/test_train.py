@@ -16,19 +16,21 @@ import torch
 
 from stoic.models import losses
 from stoic.models.binary import MIN_SCALE, BinaryLinear, PositiveBatchNorm, binary_sign
-from stoic.models.checkpoint import Checkpoint
+from stoic.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from stoic.models.data import Images, load
 from stoic.models.frozen import integers
 from stoic.models.nets import BinaryNet, build_model, encode, to_checkpoint
 from stoic.models.noise import FreshFlips, apply_faults
 from stoic.models.recipe import Recipe, from_values, load_recipe, recipe_names, to_values
-from stoic.models.topology import layer_shapes
+from stoic.models.topology import ConvSize, layer_shapes
 from stoic.models.train import calibrate, fit
 from stoic.sim import faults as fault_maps
+from stoic.sim import golden
 from stoic.sim.bits import unpack
 from stoic.sim.errors import Iid
 from stoic.sim.exceptions import InputError
 from stoic.sim.faults import FaultMap
+from stoic.sim.layers import Conv, Input, Pool
 from stoic.sim.memory import Fold, layout_of
 from stoic.sim.network import Network
 
@@ -178,6 +180,119 @@ def test_a_fault_map_does_to_the_model_what_it_does_to_the_integer_network(
         apply_faults(model, faults)
 
 
+# ---- convolutions ----
+
+CONVS = (ConvSize(7, pad=1, pool=2), ConvSize(9, kernel=2, stride=2, pad=1, pool=3, pool_stride=1))
+
+
+def _conv_net(seed: int, input: Input = "uint8") -> BinaryNet:
+    torch.manual_seed(seed)
+    net = BinaryNet(layer_shapes((12, 9, 2), CONVS, (11, 4)), input)
+    with torch.no_grad():
+        for norm in net.norm_layers:
+            norm.weight.uniform_(0.5, 2)
+            norm.bias.normal_()
+    return net
+
+
+def _maps(n: int, high: int = 256) -> torch.Tensor:
+    return torch.randint(0, high, (n, 216), generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("input", ["uint8", "bits"])
+def test_sums_of_a_convolution_are_those_of_its_stored_rows_under_faults(input: Input) -> None:
+    net = _conv_net(1, input)
+    pixels = _maps(30, 256 if input == "uint8" else 2)
+    net.train()(encode(pixels, input, net.shapes[0]))  # moves the running statistics
+    network = integers(to_checkpoint(net.eval(), "random", {}, 0, {}))
+    faults = fault_maps.compose(
+        Iid(0.1, 0.02, 1).sample(layout_of(network), 0),
+        Iid(0.1, 0.1, 2).sample(layout_of(network), 1),
+    )
+    apply_faults(net, faults)
+    x, u = encode(pixels, input, net.shapes[0]), pixels.numpy().astype(np.uint8)
+    for i, layer in enumerate(fault_maps.apply(network, faults).layers):
+        rows = golden.windows(layer.window, u) if isinstance(layer, Conv) else u[:, None, None]
+        expected = golden.accumulate(layer, rows.reshape(-1, layer.n_inputs))
+        expected = expected if layer.input == "uint8" else 2 * expected - layer.n_inputs
+        with torch.no_grad():
+            sums = net.sums(i, x)
+            got = sums.movedim(1, -1).reshape(-1, layer.n_outputs).numpy()
+            assert (got == expected).all()
+            if layer.thresholds is not None:
+                x, u = net.fired(i, sums), golden.fire(layer, u)
+                assert (x.movedim(1, -1).reshape(30, -1).numpy() == 2.0 * u - 1).all()
+    apply_faults(net, None)
+
+
+def test_pooling_before_and_after_the_sign_gives_the_same_bits() -> None:
+    net = _conv_net(2)
+    x = encode(_maps(50), "uint8", net.shapes[0])
+    net.train()(x)
+    net.eval()
+    with torch.no_grad():
+        before = net(x)
+        net.pools_signs = True
+        assert torch.equal(net(x), before) and len(before.unique()) > 3
+
+
+def test_the_gradient_of_a_convolution_passes_through_every_flip() -> None:
+    net = _conv_net(3)
+    layer = net.binary_layers[0]
+    x = encode(_maps(5), "uint8", net.shapes[0])
+    grads: list[torch.Tensor] = []
+    up = torch.randn(net.sums(0, x).shape)
+    for memory in (None, _flips(0.3, 0.3)):
+        layer.memory, layer.weight.grad = memory, None
+        torch.autograd.backward(net.sums(0, x), up)
+        assert layer.weight.grad is not None
+        grads.append(layer.weight.grad.clone())
+    assert torch.allclose(grads[0], grads[1], rtol=1e-4)
+
+
+def test_running_statistics_and_calibration_are_those_of_every_window() -> None:
+    net = _conv_net(4)
+    pixels = _maps(40)
+    plain = replace(TINY, p01_max=0.0, p10_max=0.0, n_calibrations=1)
+    calibrate(net, plain, pixels, np.random.Generator(np.random.SFC64(0)))
+    x = encode(pixels, "uint8", net.shapes[0])
+    with torch.no_grad():
+        for i, norm in enumerate(net.norm_layers):
+            sums = net.sums(i, x)
+            rows = sums.movedim(1, -1).reshape(-1, net.shapes[i].n_outputs).double()
+            assert norm.running_mean is not None and norm.running_var is not None
+            assert torch.allclose(norm.running_mean.double(), rows.mean(0), rtol=1e-4, atol=1e-2)
+            assert torch.allclose(norm.running_var.double(), rows.var(0, correction=0), rtol=1e-4)
+            moved = PositiveBatchNorm(net.shapes[i].n_outputs).train()
+            moved.on_running, moved.momentum = True, 1.0
+            moved(sums)
+            assert moved.running_mean is not None and moved.running_var is not None
+            assert torch.allclose(moved.running_mean.double(), rows.mean(0), rtol=1e-4, atol=1e-2)
+            assert torch.allclose(moved.running_var.double(), rows.var(0), rtol=1e-4)
+            x = net.fired(i, sums)
+
+
+def test_a_checkpoint_of_convolutions_survives_its_file(tmp_path: Path) -> None:
+    net = _conv_net(5).eval()
+    checkpoint = to_checkpoint(net, "random", {}, 0, {})
+    save_checkpoint(checkpoint, tmp_path / "net.ckpt")
+    again = load_checkpoint(tmp_path / "net.ckpt")
+    assert again.sha256 == checkpoint.sha256 and again.shapes == net.shapes
+    x = encode(_maps(20), "uint8", net.shapes[0])
+    with torch.no_grad():
+        assert torch.equal(build_model(again)(x), net(x))
+    first = checkpoint.layers[0]
+    wider = replace(first, pool=Pool(2, 1))
+    with pytest.raises(InputError, match="takes 6 x 4 x 7 inputs, but 'conv0' gives 11 x 8 x 7"):
+        replace(checkpoint, layers=(wider, *checkpoint.layers[1:]))
+    with pytest.raises(InputError, match="does not fit a map"):
+        replace(first, pool=Pool(13, 1))
+    strided = replace(checkpoint.layers[1], pool=Pool(2, 2))  # of the same sizes as before
+    assert strided.shape.made == checkpoint.layers[1].shape.made
+    other = replace(checkpoint, layers=(first, strided, *checkpoint.layers[2:]))
+    assert other.sha256 != checkpoint.sha256
+
+
 # ---- recipes ----
 
 
@@ -191,8 +306,15 @@ def test_a_fault_map_does_to_the_model_what_it_does_to_the_integer_network(
         ({"hidden": [64, 0]}, "hidden must be positive"),
         ({"p01_max": 0.6}, r"p01_max must be 0\.\.0\.5, not 0\.6"),
         ({"loss": "mse"}, "loss must be one of margin_hinge, cross_entropy, not 'mse'"),
-        ({"data": "cifar"}, "data must be one of fashion-mnist, mnist"),
+        ({"data": "cifar"}, "data must be one of fashion-mnist, mnist, cifar10"),
         ({"select_rates": []}, "select_rates must be rates"),
+        ({"hidden": [], "convs": []}, "hidden must be positive"),
+        ({"convs": [3]}, "convs must be tables of channels"),
+        ({"convs": [{"kernel": 3}]}, "convs must be tables of channels"),
+        ({"convs": [{"channels": 3, "padding": 1}]}, "convs must be tables of channels"),
+        ({"convs": [{"channels": 3.0}]}, "convs.channels must be of type int"),
+        ({"convs": [{"channels": 0}]}, "channels must be 1 or more, not 0"),
+        ({"convs": [{"channels": 4, "pool_stride": 2}]}, "pool_stride needs a pool"),
     ],
 )
 def test_an_illegal_recipe_gets_one_line(change: dict[str, object], message: str) -> None:
