@@ -53,7 +53,8 @@ class Net:
     def __init__(self, image: Map, kind: Input) -> None:
         self.nodes: list[onnx.NodeProto] = []
         self.constants: list[onnx.TensorProto] = []
-        self.image, self.kind = image, kind
+        self.image = image
+        self.kind: Input = kind
         self.value, self.name = image, "images"
 
     def add(self, op: str, value: Map, *constants: Any, **attributes: Any) -> None:
