@@ -16,6 +16,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import numpy as np
+
 from .exceptions import ArtefactError
 from .rows import Row, Unit
 
@@ -180,11 +182,14 @@ class Store:
             named = dict(zip((*_UNIT, *_RESULT), values[1:], strict=True))
             named |= {name: json.loads(named[name]) for name in _JSON}
             unit = Unit(**{name: named.pop(name) for name in _UNIT})
+            row = Row(unit, **named)
+            if wrong := _wrong(row):
+                raise ValueError(wrong)
         except (ValueError, TypeError) as error:
             raise ArtefactError(f"{self.path}: row {values[0]!r} is corrupt ({error})") from error
         if unit.key != values[0]:
             raise ArtefactError(f"{self.path}: row {values[0][:12]} is not what its key says")
-        return Row(unit, **named)
+        return row
 
     def close(self) -> None:
         """Close the file; nothing is pending."""
@@ -201,6 +206,26 @@ class Store:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+_TYPES: dict[str, type] = {"INTEGER": int, "REAL": float, "TEXT": str}
+
+
+def _wrong(row: Row) -> str:
+    """What of a row no run can have written; "" where nothing is."""
+    for name, value in (vars(row.unit) | vars(row)).items():
+        if name in _UNIT or name in _RESULT:
+            wanted = dict if name in ("errors", "protection") else list
+            if name not in _JSON:
+                wanted = _TYPES[_KINDS.get(name, "TEXT")]
+            if not isinstance(value, wanted) and not (value is None and name in _MAY_BE_NULL):
+                return f"{name} is {value!r}"
+    counts = np.array(row.confusion)
+    if counts.dtype.kind != "i" or counts.ndim != 2 or len(set(counts.shape)) != 1:
+        return "confusion is no square of counts"
+    if counts.sum() != row.unit.n_images or np.trace(counts) != row.n_correct:
+        return f"confusion does not count {row.n_correct} of {row.unit.n_images}"
+    return ""
 
 
 def _offset(unit: Unit) -> int:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -321,6 +322,22 @@ def test_a_store_with_damaged_pages_is_refused(plan: Campaign) -> None:
     whole = plan.store.read_bytes()
     plan.store.write_bytes(whole[:4096] + b"\xff" * (len(whole) - 4096))
     with Store(plan.store) as store, pytest.raises(ArtefactError, match="cannot be read"):
+        store.rows()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *("n_correct = 'x'", "n_correct = n_correct - 1", "confusion = '[]'", "confusion = '3'"),
+        *("confusion = '[[40.0]]'", "errors = 'null'", "p01 = 'x'", "network_name = x'ff'"),
+    ],
+)
+def test_a_row_that_no_run_can_have_written_is_refused(plan: Campaign, change: str) -> None:
+    run(plan, GoldenDevice())
+    with closing(sqlite3.connect(plan.store)) as db:
+        db.execute(f"UPDATE rows SET {change}")
+        db.commit()
+    with Store(plan.store) as store, pytest.raises(ArtefactError, match="is corrupt"):
         store.rows()
 
 
