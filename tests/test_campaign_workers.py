@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -18,7 +19,7 @@ import pytest
 from numpy.typing import NDArray
 
 from stoic.sim import campaign
-from stoic.sim.campaign import Job, Outcome, StopRule, VictimSets, fixed
+from stoic.sim.campaign import Job, Outcome, StopRule, VictimSets, fixed, workers
 from stoic.sim.campaign.cluster import run_cluster
 from stoic.sim.campaign.jobs import make
 from stoic.sim.device import Device, GoldenDevice
@@ -91,6 +92,25 @@ def test_workers_give_the_rows_of_a_serial_run(tmp_path: Path, serial: list[Row]
         assert campaign.run_workers(jobs(), fixed(N_CHIPS), store, 2).n_computed == 0
 
 
+def test_workers_join_when_the_stop_rule_asks_for_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[Any] = []
+    start = workers._start
+
+    def noted(*args: Any) -> Any:
+        started.append(args)
+        return start(*args)
+
+    monkeypatch.setattr(workers, "_start", noted)
+    rule = StopRule(2, 8, 1e-6)  # never narrow enough: all 8
+    one = replace(jobs()[0], conditions=jobs()[0].conditions[1:2], fitted=jobs()[0].fitted[1:2])
+    with Store(tmp_path / "rows.sqlite") as store:
+        rows = campaign.run([one], fixed(1), store).agenda.rows()
+        ran = campaign.run_workers([one], rule, store, 2)  # one unit is missing, then six more
+        assert len(rows) == 1 and ran.n_computed == 7 and len(started) == 2
+
+
 def wait_for(store: Store, n_rows: int) -> None:
     deadline = time.monotonic() + 60
     while len(store.rows()) < n_rows:
@@ -123,6 +143,7 @@ def test_a_killed_worker_is_replaced_and_loses_nothing(tmp_path: Path, serial: l
 PARENT = """
 import sys, importlib.util
 from pathlib import Path
+from typing import Any
 sys.path.insert(0, str(Path(sys.argv[1]).parent))
 import test_campaign_workers as test
 if __name__ == "__main__":

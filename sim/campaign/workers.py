@@ -61,8 +61,10 @@ def run_workers(
         return _start(jobs, store.path, is_recomputing)
 
     try:
-        workers += [start() for _ in range(min(n_workers, agenda.n_waiting))]
         while not agenda.is_finished:
+            n_idle = sum(w.work is None for w in workers)  # the stop rule may ask for many at once
+            n_more = min(n_workers - len(workers), agenda.n_waiting - n_idle)
+            workers += [start() for _ in range(n_more)]
             for worker in workers:
                 _give(worker, agenda, is_last=all(w.work is None for w in workers))
             busy = [w for w in workers if w.work is not None]

@@ -6,7 +6,8 @@ from typing import ClassVar
 from ..exceptions import InputError
 from ..memory import Kind, Layout
 from ..network import Network
-from ..physical import MAX_COLUMNS, Interleave, extend
+from ..physical import extend
+from ..physical_steps import MAX_COLUMNS, Interleave
 from .protection import Cells, Protection, check_kinds, physical
 
 

@@ -13,7 +13,8 @@ from ..engine import Engine
 from ..exceptions import InputError
 from ..memory import Layout
 from ..network import Network
-from ..physical import Flags, extend
+from ..physical import extend
+from ..physical_steps import Flags
 from .moments import layer_inputs, met, moments, turn_chance
 from .protection import Cells, Known, Protection, physical
 from .rows import Rows, check_rows, of_rows, require_words, row_banks

@@ -8,7 +8,8 @@ import numpy as np
 from ..exceptions import InputError
 from ..memory import Layout
 from ..network import Network
-from ..physical import Copy, extend
+from ..physical import extend
+from ..physical_steps import Copy
 from .importance import most_harmful, row_harm
 from .protection import Cells, Known, Protection, physical
 from .rows import Rows, blocks, check_rows, require_words

@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from ..exceptions import InputError
 from ..memory import Layout
-from ..physical import Interleave, Physical
+from ..physical import Physical
+from ..physical_steps import Interleave
 
 Rows = tuple[tuple[int, ...], ...]
 """For every layer the rows that were chosen, rising."""

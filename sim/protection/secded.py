@@ -9,7 +9,8 @@ from ..bits import Words, pack, unpack
 from ..exceptions import InputError
 from ..memory import Kind, Layout
 from ..network import Network
-from ..physical import Alike, Physical, Widen, extend
+from ..physical import Alike, Physical, extend
+from ..physical_steps import Widen
 from . import hsiao
 from .protection import Cells, Protection, check_kinds, physical
 
