@@ -11,6 +11,7 @@ arithmetic on the parameters as the file stores them, with sign(0) = +1. What is
 refused by name.
 """
 
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,7 +21,7 @@ import onnx
 from ..sim import container
 from ..sim.bits import pack
 from ..sim.exceptions import ArtefactError, InputError
-from ..sim.layers import Dense, Input
+from ..sim.layers import MAX_INPUTS, Dense, Input
 from ..sim.network import Network
 from . import lower_conv, lower_dense, lower_norm, lower_shape
 from .graph import Graph, metadata, parse, read_model, refuse
@@ -88,6 +89,11 @@ def _start(graph: Graph) -> Lanes:
         raise ArtefactError(
             f"graph input {graph.input!r} is {graph.input_type!r}; supported: UINT8, BIPOLAR, "
             "or any float where the first operation is BipolarQuant"
+        )
+    if math.prod(graph.input_shape) > MAX_INPUTS:  # a forged shape must not fill the memory
+        raise ArtefactError(
+            f"graph input {graph.input!r} has shape {graph.input_shape}; supported: at most "
+            f"{MAX_INPUTS} elements an image"
         )
     return Lanes(inputs[graph.input_type], image_order(graph.input_shape))
 

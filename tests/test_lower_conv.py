@@ -441,6 +441,35 @@ def test_pads_of_pixels_are_zeros() -> None:
         lower_model(refused_net(_pad(ALL, -1.0), "uint8"), "n")
 
 
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("small") / "net.onnx"
+    convs = (ConvSize(2, 2, pad=1, pool=2), ConvSize(2, 2))
+    export_qonnx(random_checkpoint(0, (3, 3, 2), convs, (2,), "bits"), path)
+    return path
+
+
+@settings(max_examples=300, deadline=None)
+@given(data=st.data())
+def test_a_damaged_file_is_refused_or_is_still_a_network(data: st.DataObject, small: Path) -> None:
+    content = bytearray(small.read_bytes())
+    for _ in range(data.draw(st.integers(1, 4))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    path = small.parent / "damaged.onnx"
+    path.write_bytes(content[: data.draw(st.integers(0, 4 * len(content)))])
+    try:
+        assert isinstance(lower(path), Network)
+    except ArtefactError as error:
+        assert "\n" not in str(error)
+
+
+def test_an_image_too_large_is_refused() -> None:
+    model = refused_net(_conv())
+    model.graph.input[0].type.tensor_type.shape.dim[2].dim_value = 1 << 40
+    with pytest.raises(ArtefactError, match="at most 8421504 elements an image"):
+        lower_model(model, "n")
+
+
 # ---- a trained network and an odd one, through every world ----
 
 
