@@ -126,6 +126,24 @@ def test_a_rule_at_the_ends_of_what_is_legal_asks_for_a_number_of_chips(half_wid
     assert rule.wanted([0.5, 0.9], 100) == (40 if half_width < 0.5 else 13)
 
 
+def test_the_mean_after_stopping_is_biased_by_a_part_of_the_half_width_only() -> None:
+    """A first stage without a bad chip asks for few: chips that lean to the left seem better."""
+    rule, rng, n_trials = StopRule(10, 400, 0.0125), np.random.default_rng(13), 1000
+    for is_leaning in (False, True):
+        off = []
+        for _ in range(n_trials):
+            draw = 1 - rng.exponential(1, 400) if is_leaning else rng.normal(0, 1, 400)
+            every, n = list(0.5 + 0.05 * draw), 0
+            while (wanted := rule.wanted(every[:n], 10_000)) > n:
+                n = wanted
+            off.append(float(np.mean(every[:n])) - 0.5)
+        bias, error = np.mean(off), np.std(off) / n_trials**0.5
+        if is_leaning:
+            assert 4 * error < bias < 0.25 * 0.0125
+        else:
+            assert abs(bias) < 4 * error
+
+
 def test_looking_after_every_chip_without_the_rule_covers_less() -> None:
     """The bias that the rule is there to avoid is real, and the test above would see it."""
     rng, hits, half_width = np.random.default_rng(12), 0, 0.035
