@@ -29,7 +29,7 @@ _SQLITE = b"SQLite format 3\0"
 
 def campaign_run(
     file: CampaignFile,
-    workers: Annotated[int, typer.Option(min=1, help="Processes on this machine.")] = 1,
+    workers: Annotated[int, typer.Option(min=1, max=1024, help="Processes on this machine.")] = 1,
     cluster: Annotated[
         str, typer.Option(metavar="tcp://HOST:PORT", help="Dask scheduler whose workers compute.")
     ] = "",

@@ -215,7 +215,7 @@ def _wrong(row: Row) -> str:
     """What of a row no run can have written; "" where nothing is."""
     for name, value in (vars(row.unit) | vars(row)).items():
         if name in _UNIT or name in _RESULT:
-            wanted = dict if name in ("errors", "protection") else list
+            wanted: type = dict if name in ("errors", "protection") else list
             if name not in _JSON:
                 wanted = _TYPES[_KINDS.get(name, "TEXT")]
             if not isinstance(value, wanted) and not (value is None and name in _MAY_BE_NULL):

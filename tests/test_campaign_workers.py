@@ -209,6 +209,40 @@ def test_what_a_worker_is_refused_is_said_by_the_parent(tmp_path: Path) -> None:
         campaign.run_workers(jobs(RefusingDevice), fixed(1), store, 2)
 
 
+class BrokenDevice(GoldenDevice):
+    """Has a mistake."""
+
+    def infer(self, images: NDArray[np.generic]) -> NDArray[np.int32]:
+        raise IndexError("past the end")
+
+
+def test_a_mistake_in_a_worker_is_named_with_its_unit(tmp_path: Path) -> None:
+    says = "a worker failed with IndexError: past the end .chip 0 of"
+    with Store(tmp_path / "rows.sqlite") as store, pytest.raises(ToolError, match=says):
+        campaign.run_workers(jobs(BrokenDevice), fixed(1), store, 1)
+
+
+@pytest.mark.parametrize("n_rows", [0, 1])
+def test_ctrl_c_reaches_the_parent_alone_and_is_no_trace_of_workers(
+    tmp_path: Path, n_rows: int
+) -> None:
+    """A terminal sends it to all processes: while workers start, and when they are at work."""
+    script, path = tmp_path / "parent.py", tmp_path / "rows.sqlite"
+    script.write_text(PARENT)
+    command = [sys.executable, str(script), __file__, str(path)]
+    with subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as parent:
+        while len(psutil.Process(parent.pid).children()) < 3:  # two workers and their tracker
+            time.sleep(0.01)
+        with Store(path) as store:
+            wait_for(store, n_rows)
+        os.killpg(parent.pid, signal.SIGINT)
+        _, err = parent.communicate(timeout=60)
+    assert err.count("Traceback") == 1 and "spawn_main" not in err  # the parent's own
+    assert err.rstrip().endswith("KeyboardInterrupt")
+
+
 def free_port() -> int:
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))

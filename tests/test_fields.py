@@ -63,9 +63,9 @@ def test_every_field_of_every_protection_is_checked() -> None:
             for value in NEVER:
                 with pytest.raises(InputError, match=r"\w"):
                     protections.from_json({"name": name, **needed, field: value})
-    for value in (3, [], None, {}):
+    for wrong in (3, [], None, {}):
         with pytest.raises(InputError, match="protection"):
-            protections.from_json({"name": "compose", "of": ["none", value]})
+            protections.from_json({"name": "compose", "of": ["none", wrong]})
 
 
 def test_an_integer_where_a_number_is_wanted_is_that_number() -> None:

@@ -8,12 +8,15 @@ parent dies the workers end after the unit that they have.
 
 import logging
 import multiprocessing
+import signal
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
+from typing import Any
 
 from ..exceptions import StoicError, ToolError
 from ..rows import Unit
@@ -98,7 +101,13 @@ def _start(jobs: Sequence[Job], store: Path, is_recomputing: bool) -> _Worker:
     context = multiprocessing.get_context("spawn")  # threads of this process must not be copied
     ours, theirs = context.Pipe()
     process = context.Process(target=_work, args=(theirs,), daemon=True)
-    process.start()
+    # Ctrl-C is for the parent: it closes the pipes, and a worker ends after the unit that it has.
+    resource_tracker.ensure_running()  # where it is not, starting it unblocks the signal again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        process.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     theirs.close()
     with suppress(BrokenPipeError):  # it died at once, which is seen when it has a unit
         ours.send((list(jobs), store, is_recomputing))
@@ -144,16 +153,31 @@ def _bury(worker: _Worker, agenda: Agenda, deaths: dict[str, int]) -> None:
 
 def _work(pipe: Connection) -> None:
     """What a worker does until the pipe is closed: units in, rows into the store and out."""
-    jobs, path, is_recomputing = pipe.recv()
+    if (started := _receive(pipe)) is None:
+        return
+    jobs, path, is_recomputing = started
     is_current = current(jobs, is_recomputing)
     trials = Trials(jobs)
-    with Store(path) as store, suppress(EOFError, BrokenPipeError, KeyboardInterrupt):
-        while True:
-            task, must_wait = pipe.recv()
+    with Store(path) as store:
+        while (given := _receive(pipe)) is not None:
+            task, must_wait = given
             unit = jobs[task.job].unit(task)
+            answer: tuple[Obtained | None, StoicError | None]
             try:
-                found = obtain(task, unit, trials, store, is_current, wait=must_wait)
-                pipe.send((found, None))
+                answer = obtain(task, unit, trials, store, is_current, wait=must_wait), None
             except StoicError as error:
-                pipe.send((None, error))
+                answer = None, error
+            except Exception as error:  # may not survive pickling; a dead worker would say less
+                what = f"{type(error).__name__}: {error} (chip {unit.chip} of {unit.errors})"
+                answer = None, ToolError(f"a worker failed with {what}")
+            with suppress(BrokenPipeError):  # the parent is dead, the row is kept
+                pipe.send(answer)
     trials.close()
+
+
+def _receive(pipe: Connection) -> Any:
+    """What the parent sends next; None when it is done or dead, maybe in mid-sentence."""
+    try:
+        return pipe.recv()
+    except (EOFError, OSError):
+        return None
