@@ -7,6 +7,7 @@ byte lock in the file `<store>.lock`, which the operating system drops when the 
 
 import fcntl
 import json
+import os
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator
@@ -50,6 +51,10 @@ def _schema() -> str:
 class Store:
     """An open store; close it, or use it as a context.
 
+    Args:
+        create: whether it is to be written, and made where it is not; else one that lies where
+            nothing can be written is read all the same.
+
     Raises:
         ArtefactError: not there and not to be created, corrupt, of another program, or newer.
     """
@@ -58,20 +63,35 @@ class Store:
         self.path = path
         if not create and not path.is_file():
             raise ArtefactError(f"{path}: no such result store; `stoic campaign run` makes it")
+        is_fixed = path.is_file() and not all(os.access(p, os.W_OK) for p in (path, path.parent))
+        if is_fixed and create:
+            raise ArtefactError(f"{path}: it or its folder cannot be written; a run writes both")
+        if (
+            is_fixed
+            and (log := path.with_name(path.name + "-wal")).is_file()
+            and log.stat().st_size
+        ):
+            raise ArtefactError(
+                f"{path}: has rows in {log.name} and cannot be written; copy both to where they can"
+            )
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None)
+            name = f"{path.resolve().as_uri()}?immutable=1" if is_fixed else path
+            self._db = sqlite3.connect(name, timeout=_BUSY_S, isolation_level=None, uri=is_fixed)
             try:
-                self._open()
+                self._open("DEFERRED" if is_fixed else "IMMEDIATE")
+                if not is_fixed:
+                    self._use_wal()
             except BaseException:
                 self._db.close()
                 raise
-            self._lock = path.with_name(path.name + ".lock").open("ab")
+            lock = Path(os.devnull) if is_fixed else path.with_name(path.name + ".lock")
+            self._lock = lock.open("ab")
         except (sqlite3.DatabaseError, OSError, ValueError) as error:  # ValueError: a NUL in it
             raise ArtefactError(f"{path}: not a usable result store ({error})") from error
 
-    def _open(self) -> None:
-        with self._transaction():
+    def _open(self, how: str) -> None:
+        with self._transaction(how):
             (found,) = self._db.execute("PRAGMA application_id").fetchone()
             (version,) = self._db.execute("PRAGMA user_version").fetchone()
             (tables,) = self._db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
@@ -93,7 +113,6 @@ class Store:
                     f"{self.path}: store version {version} of a newer kit, this one reads version "
                     f"{VERSION}; use the newer kit or name another store"
                 )
-        self._use_wal()
         self._db.execute("PRAGMA synchronous = NORMAL")
 
     def _use_wal(self) -> None:
@@ -109,8 +128,8 @@ class Store:
                 time.sleep(0.01)
 
     @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._db.execute("BEGIN IMMEDIATE")
+    def _transaction(self, how: str = "IMMEDIATE") -> Iterator[None]:
+        self._db.execute(f"BEGIN {how}")
         try:
             yield
         except BaseException:

@@ -317,6 +317,24 @@ def test_a_store_that_is_not_one_is_refused(tmp_path: Path, how: str, says: str)
         Store(path, create=False)
 
 
+def test_a_store_where_nothing_can_be_written_is_read_whole_or_not_at_all(
+    plan: Campaign, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = run(plan, GoldenDevice())
+    log = plan.store.with_name(plan.store.name + "-wal")
+    lock = plan.store.with_name(plan.store.name + ".lock")
+    lock.unlink()
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may write anywhere
+    with Store(plan.store, create=False) as store:
+        assert sorted(r.unit.key for r in store.rows()) == sorted(r.unit.key for r in rows)
+    assert not lock.exists() and not log.exists()
+    with pytest.raises(ArtefactError, match="a run writes both"):
+        Store(plan.store)
+    log.write_bytes(b"rows that are not in the file yet")
+    with pytest.raises(ArtefactError, match="copy both"):
+        Store(plan.store, create=False)
+
+
 def test_a_store_with_damaged_pages_is_refused(plan: Campaign) -> None:
     run(plan, GoldenDevice())
     whole = plan.store.read_bytes()

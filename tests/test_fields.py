@@ -63,7 +63,8 @@ def test_every_field_of_every_protection_is_checked() -> None:
             for value in NEVER:
                 with pytest.raises(InputError, match=r"\w"):
                     protections.from_json({"name": name, **needed, field: value})
-    for wrong in (3, [], None, {}):
+    strange: tuple[Any, ...] = (3, [], None, {})
+    for wrong in strange:
         with pytest.raises(InputError, match="protection"):
             protections.from_json({"name": "compose", "of": ["none", wrong]})
 
