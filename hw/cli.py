@@ -142,14 +142,7 @@ class LazyGroup(TyperGroup):
 
 def _import(entry: Command, arguments: Sequence[str]) -> Any:
     module, name = entry.place.split(":")
-    try:
-        function = getattr(importlib.import_module(f"{KIT}.{module}"), name)
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith(f"{KIT}."):
-            raise
-        raise StoicError(
-            f"this command needs the package {error.name!r}; install stoic[all]"
-        ) from error
+    function = getattr(importlib.import_module(f"{KIT}.{module}"), name)
     app = typer.Typer(add_completion=False, rich_markup_mode=None)
     app.command()(_printing(function, arguments))
     return typer.main.get_command(app)
@@ -264,6 +257,8 @@ def run(arguments: Sequence[str]) -> int:
             return _refuse(f"{error.filename}: {error.strerror}")
         if isinstance(error, StoicError | OSError):
             return _refuse(str(error))
+        if isinstance(error, ModuleNotFoundError) and not f"{error.name}.".startswith(f"{KIT}."):
+            return _refuse(f"this command needs the package {error.name!r}; install stoic[all]")
         return _refuse(
             f"unexpected {type(error).__name__}: {error} (a bug; stoic --debug shows where)"
         )

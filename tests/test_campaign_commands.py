@@ -143,7 +143,7 @@ def test_what_is_missing_is_said_in_one_line(
     whole = builtins.__import__
 
     def without(name: str, *arguments: Any, **more: Any) -> Any:
-        if name.partition(".")[0] in ("dask", "distributed", "pyarrow"):
+        if name.partition(".")[0] in ("dask", "distributed", "pyarrow", "matplotlib"):
             raise ModuleNotFoundError(f"No module named {name!r}", name=name.partition(".")[0])
         return whole(name, *arguments, **more)
 
@@ -157,11 +157,13 @@ def test_what_is_missing_is_said_in_one_line(
     for options, words in zip(refused, says, strict=True):
         status, _, err = stoic("campaign", "run", plan, *options)
         assert status == 2 and words in err and len(err.splitlines()) == 1
-    monkeypatch.delitem(sys.modules, "stoic.sim.campaign.cluster", raising=False)
+    for module in ("campaign.cluster", "report.figures"):
+        monkeypatch.delitem(sys.modules, f"stoic.sim.{module}", raising=False)
     monkeypatch.setattr(builtins, "__import__", without)
     for command, words in (
         (("run", plan, "--cluster", "tcp://127.0.0.1:1"), "install stoic[cluster]"),
         (("export", plan, "-o", plan.with_suffix(".parquet")), "install stoic[table]"),
+        (("plot", plan), "needs the package 'matplotlib'"),
     ):
         status, _, err = stoic("campaign", *command)
         assert status == 2 and words in err and len(err.splitlines()) == 1
