@@ -28,7 +28,8 @@ def block(results: Path) -> str:
     Raises:
         ArtefactError: a result file is missing or damaged; the message names the command.
     """
-    return "\n".join((*_accuracy(results), "", *_exactness(results), "", *_hardware(results)))
+    parts = (_accuracy, _exactness, _beside, _hardware)
+    return "\n\n".join("\n".join(part(results)) for part in parts)
 
 
 def _read(path: Path, command: str) -> dict[str, Any]:
@@ -93,6 +94,54 @@ def _exactness(results: Path) -> Iterable[str]:
     yield (
         f"| engine, 2048 x 2048 layer, of the measured popcount limit "
         f"| ~{100 * engine['popcount_limit_fraction']:.0f} % | `make bench-engine` |"
+    )
+
+
+def _beside(results: Path) -> Iterable[str]:
+    found = _read(results / "bench_campaign.json", "make bench-campaign")
+    half = f"±{100 * found['stop_rule_half_width']:.1f}"
+    yield "| one core, all images, the same faults | beside | |"
+    yield "|---|---|---|"
+    for work, peer, key in (
+        (
+            "one trial, MLP 784-2048-2048-10",
+            "torch float32, as fast as we could",
+            "mlp_trial_vs_torch",
+        ),
+        ("", "torch float32, as a user writes it", "mlp_trial_vs_torch_naive"),
+        ("", "PyTorchFI", "mlp_trial_vs_pytorchfi"),
+        ("", "MRFI", "mlp_trial_vs_mrfi"),
+        ("one trial, CNN on uint8", "torch float32, as fast as we could", "cnn_trial_vs_torch"),
+        ("", "torch `channels_last`", "cnn_trial_vs_torch_channels_last"),
+        ("faults of 1 % of 5.8 Mbit", "`torch.bernoulli`", "inject_vs_bernoulli"),
+        ("", "PyTorchFI", "inject_vs_pytorchfi"),
+        ("", "MRFI", "inject_vs_mrfi"),
+        ("campaign on two processes", "one", "processes2_speedup"),
+    ):
+        yield f"| {work} | {peer} | {_times(found[key])} |"
+    yield (
+        f"| {found['campaign_trials']:,} trials of the MLP, 20 rates | torch, extrapolated: "
+        f"~{found['torch_campaign_minutes']:.0f} min | ~{found['campaign_minutes']:.1f} min |"
+    )
+    yield (
+        f"| the same until {half} %, as its widest interval | "
+        f"| ~{found['campaign_stop_rule_minutes']:.2f} min |"
+    )
+    yield (
+        f"| injected bits against the request, {found['unbiased_pairs']} models at a rate | "
+        f"| largest z {found['unbiased_max_abs_z']:.1f} |"
+    )
+    yield (
+        f"| scores that differ under the peers' own flips | torch, PyTorchFI, MRFI "
+        f"| **{found['scores_different']}** of {found['scores_compared']:,} |"
+    )
+    yield ""
+    yield "`make bench-campaign`; [what is measured](docs/bench.md)."
+
+
+def _times(ratio: float | None) -> str:
+    return (
+        "not measured" if ratio is None else f"~{ratio:,.0f} x" if ratio > 5 else f"~{ratio:.2f} x"
     )
 
 
