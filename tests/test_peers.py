@@ -61,12 +61,6 @@ def small_cnn(
     return subject(replace(network, name="cnn"), 20, rng)
 
 
-def second() -> Subject:
-    """What stands in for the CNN as long as the engine takes dense layers only."""
-    found = small_mlp(seed=2)
-    return replace(found, network=replace(found.network, name="cnn"))
-
-
 def every_torch(subject: Subject) -> list[Contender]:
     formats = [torch.contiguous_format]
     if isinstance(subject.network.layers[0], Conv):
@@ -205,7 +199,8 @@ def test_trained_in_closed_form_and_in_the_kits_order() -> None:
         assert not np.isin(layer.thresholds, layer.threshold_range).all()
 
 
-def test_jobs_take_turns() -> None:
+def test_jobs_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clock, "_LEAST_S", 0.0)
     order: list[str] = []
     took = clock.interleave({name: partial(order.append, name) for name in "ab"}, 3)
     assert "".join(order) == "ababab"
@@ -269,7 +264,8 @@ def test_the_benchmark_writes_its_keys_and_does_without_peers(
 
     for module in ("peers_pytorchfi", "peers_mrfi"):
         monkeypatch.setattr(f"stoic.models.bench.{module}.import_module", absent)
-    monkeypatch.setattr(campaign, "subjects", lambda plan, root: (small_mlp(), second()))
+    monkeypatch.setattr(campaign, "subjects", lambda plan, root: (small_mlp(), small_cnn()))
+    monkeypatch.setattr(clock, "_LEAST_S", 0.0)
     monkeypatch.setattr(campaign, "RATES", (0.01, 0.1))
     monkeypatch.setattr(campaign, "N_UNBIASED", 3)
     path = tmp_path / "new" / "r.json"
@@ -295,7 +291,7 @@ def test_the_benchmark_writes_its_keys_and_does_without_peers(
     }
     assert keys <= set(found)
     assert found["inject_vs_pytorchfi"] is None and found["scores_different"] == 0
-    assert found["scores_compared"] == 2 * (2 * 30 * 5)
+    assert found["scores_compared"] == 2 * 30 * 5 + 3 * 20 * 4
     assert not list(path.parent.glob("bench-campaign-*"))
 
 
@@ -303,7 +299,7 @@ def test_a_wrong_engine_ends_the_benchmark(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(torch, "set_num_threads", lambda n: None)
-    monkeypatch.setattr(campaign, "subjects", lambda plan, root: (small_mlp(), second()))
+    monkeypatch.setattr(campaign, "subjects", lambda plan, root: (small_mlp(), small_cnn()))
     right = Kit.scores
     monkeypatch.setattr(Kit, "scores", lambda self, map_: right(self, map_) + 2)
     assert campaign.main(["--rounds", "1"]) == 2

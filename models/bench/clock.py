@@ -7,6 +7,7 @@ from statistics import median
 from typing import TypeVar
 
 Job = Callable[[], object]
+_LEAST_S = 0.1
 Name = TypeVar("Name", bound=Hashable)
 
 
@@ -37,18 +38,20 @@ class Timing:
 
 
 def seconds(job: Job) -> tuple[float, float, float]:
-    """(thread CPU, process CPU, wall) seconds of one run."""
-    wall, process, thread = time.perf_counter(), time.process_time(), time.thread_time()
-    job()
+    """(thread CPU, process CPU, wall) seconds of one run, the mean over `_LEAST_S` or more."""
+    n, wall, process, thread = 0, time.perf_counter(), time.process_time(), time.thread_time()
+    while not n or time.perf_counter() - wall < _LEAST_S:
+        job()
+        n += 1
     return (
-        time.thread_time() - thread,
-        time.process_time() - process,
-        time.perf_counter() - wall,
+        (time.thread_time() - thread) / n,
+        (time.process_time() - process) / n,
+        (time.perf_counter() - wall) / n,
     )
 
 
 def interleave(jobs: Mapping[Name, Job], n_rounds: int) -> dict[Name, Timing]:
-    """Every job once in each round; what must be warm was run before.
+    """Every job in each round, a short one several times; what must be warm was run before.
 
     Args:
         n_rounds: 1 or more.

@@ -29,26 +29,29 @@ class Kit:
 
     def __post_init__(self) -> None:
         self.layout = layout_of(self.subject.network)
+        # A device remembers what it knows of its images; as in a campaign it always sees the same.
         self.device = EngineDevice(threads=1, path=self.path)
-        self.device.load(self.subject.network)
+        self._for_one = EngineDevice(threads=1, path=self.path)
+        for device in (self.device, self._for_one):
+            device.load(self.subject.network)
         self._chips = count()
 
-    def inject(self) -> None:
-        """Faults of the next chip into the engine."""
-        self.device.inject(self.model.sample(self.layout, next(self._chips)))
+    def _inject(self, device: EngineDevice) -> None:
+        """Faults of the next chip."""
+        device.inject(self.model.sample(self.layout, next(self._chips)))
 
     def ready(self) -> NDArray[np.int32]:
         """Faults of the next chip, and the scores of one image: whatever is put off is done."""
-        self.inject()
+        self._inject(self._for_one)
         return self.one()
 
     def one(self) -> NDArray[np.int32]:
         """The scores of one image under the faults that are there."""
-        return self.device.infer(self.subject.images[:1])
+        return self._for_one.infer(self.subject.images[:1])
 
     def trial(self) -> int:
         """Faults of the next chip, and how many images are classified correctly."""
-        self.inject()
+        self._inject(self.device)
         given = golden.classify(self.device.infer(self.subject.images))
         return int((given == self.subject.labels).sum())
 
