@@ -30,6 +30,7 @@ round is there too. Keys of the JSON object:
 
 import argparse
 import json
+import logging
 import os
 import shlex
 import sys
@@ -50,6 +51,7 @@ from ..bench_engine import processor
 from . import clock, race, timed_campaign, unbiased
 from .subjects import Subject, binarise, cnn, fitted, mlp
 
+log = logging.getLogger(__name__)
 BER = 0.01
 RATES = timed_campaign.RATES
 N_UNBIASED = unbiased.N_CHIPS
@@ -99,8 +101,11 @@ def run(plan: Plan, mlp_subject: Subject, cnn_subject: Subject, folder: Path) ->
         StoicError: somebody's scores differ from the engine's.
     """
     load_before = os.getloadavg()
+    log.info("trials and injection, %d rounds", plan.n_rounds)
     raced = race.run(mlp_subject, cnn_subject, BER, plan.n_rounds, plan.seed, plan.path)
+    log.info("campaigns of %d trials", len(RATES) * plan.n_chips)
     campaigns = timed_campaign.run(mlp_subject, folder, RATES, plan.n_chips, plan.seed, plan.path)
+    log.info("injected bits against the request")
     counted = unbiased.table(plan.seed, N_UNBIASED)
     mrfi_rates: list[unbiased.NominalRate] = []
     if "mrfi" not in raced.absent:
@@ -252,6 +257,8 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     if given.peers:
         sys.path.append(str(given.peers))  # last: the kit's own packages come first
+    logging.basicConfig(format="%(message)s")
+    log.setLevel(logging.INFO)  # not the root's: at that level PyTorchFI writes lines for each flip
     plan = Plan(given.images, given.rounds, given.chips, given.seed, given.path)
     try:
         resolve_path(plan.path)
