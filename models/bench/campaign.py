@@ -18,6 +18,7 @@ round is there too. Keys of the JSON object:
                               interval is as narrow as the widest of the full run (0..1)
     torch_campaign_minutes    extrapolated: trials of the full run times seconds of a torch trial
     processes2_speedup        wall clock of one process over that of two, same rows
+    processes2_cpu_share      CPU seconds of two processes over those of one: what two cost more
     unbiased_max_abs_z, unbiased_pairs           injected bits against the request: standard errors,
                               and pairs of a model and a rate; both directions of each count
     scores_compared, scores_different            with the peers, under the peers' own flips
@@ -55,6 +56,7 @@ log = logging.getLogger(__name__)
 BER = 0.01
 RATES = timed_campaign.RATES
 N_UNBIASED = unbiased.N_CHIPS
+_BUSY = 0.5  # load average before the benchmark
 _N_TRAINING = 10_000
 
 
@@ -190,6 +192,7 @@ def _campaigns(raced: race.Race, found: timed_campaign.Campaigns) -> dict[str, A
         "stop_rule_trials": found.stopped.n_units,
         "torch_campaign_minutes": found.one.n_units * torch_s / 60,
         "processes2_speedup": found.one.wall_s / found.two.wall_s,
+        "processes2_cpu_share": found.two.cpu_s / found.one.cpu_s,
         "campaigns": asdict(found),
     }
 
@@ -239,6 +242,11 @@ def table(found: dict[str, Any]) -> str:
         ),
     ]
     head = f"{found['n_images']} images, one core, {found['path']}, {found['processor']}"
+    busy = found["load_average"][0]
+    if busy > _BUSY:
+        head += (
+            f"\nbusy with other work (load {busy:.1f}): minutes and the two processes are too slow"
+        )
     return "\n".join([head, *(f"  {name:52}{value:>14}" for name, value in rows)])
 
 
