@@ -349,7 +349,7 @@ double limit_per_second(int64_t rounds) {
 
 extern "C" {
 
-int stoic_engine_abi() { return 4; }
+int stoic_engine_abi() { return 5; }
 
 // 1 where this CPU and its system can run the path.
 int stoic_engine_supports(int path) {
