@@ -5,7 +5,7 @@ whose rows must be the same, and under the stop rule, which ends a point when it
 narrow as the widest one that every chip gave.
 """
 
-import os
+import resource
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -125,8 +125,8 @@ def _timed(
 
 def _cpu_s() -> float:
     """CPU seconds of this process and of those that it has waited for."""
-    spent = os.times()
-    return spent.user + spent.system + spent.children_user + spent.children_system
+    workers = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + workers.ru_utime + workers.ru_stime
 
 
 def _half_width(point: Point) -> float:
