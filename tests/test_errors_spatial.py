@@ -263,6 +263,11 @@ def test_each_law_shows_its_pattern_and_no_other() -> None:
         assert g > 10 if together else 0.8 < g < 1.2
 
 
+def test_the_smallest_clusters_still_have_neighbours() -> None:
+    for radius in (0.3, 0.33):
+        assert len(Clusters(0.1, 0.1, size=2.0, radius=radius).offsets) == 4
+
+
 def test_clusters_correlate_as_their_law_says() -> None:
     model = Clusters(0.04, 0.04, size=5.0, radius=1.2)
     for p in (1e-12, 0.04, 0.9, 1 - 1e-9):

@@ -87,7 +87,7 @@ class Clusters:
     @cached_property
     def offsets(self) -> Index:
         """(n, 2) rows and columns from a centre to the neighbours it may hit; not itself."""
-        reach = int(3 * self.radius)
+        reach = max(1, int(3 * self.radius))  # the four next to it at least
         rows, columns = np.mgrid[-reach : reach + 1, -reach : reach + 1].reshape(2, -1)
         distance2 = rows**2 + columns**2
         keep = (distance2 > 0) & (distance2 <= max(1.0, 9 * self.radius**2))
