@@ -486,7 +486,7 @@ def test_points_have_their_published_rates(name: str, p01: float, p10: float, mo
     ("name", "words"),
     [
         ("sram-0.5V", "0.53..0.59"),
-        ("sram-1.2V-extrapolated", "0.53..0.59"),
+        ("sram-1.2V-extrapolated", "at most 1.0, not 1.2"),
         ("bram-0.52V", "bram-0.53V"),
         ("fefet-90C", "25..85"),
         ("rram-1t1r-400cycles", "1..300"),
