@@ -227,7 +227,7 @@ def _client(address: str) -> Iterator[Client]:
     try:
         try:
             client = Client(address, timeout=_CONNECT_S, set_as_default=False)
-        except AssertionError:  # on a busy machine its thread may miss the 10 s that it has to start
+        except AssertionError:  # on a busy machine its thread may not start within its 10 s
             client = Client(address, timeout=_CONNECT_S, set_as_default=False)
     except ValueError as error:
         raise InputError(f"--cluster must be e.g. tcp://host:8786, not {address!r}") from error
