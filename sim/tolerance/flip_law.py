@@ -85,7 +85,7 @@ def fire_probability(
     if p01 == p10:
         zero = np.zeros(len(kinds), np.int64)
         kinds = np.stack([kinds[:, 0], zero, layer.n_inputs - kinds[:, 0], zero, kinds[:, 1]], 1)
-    found = _tails(kinds, layer.n_inputs, p01, p10)
+    found = _tails(np.asarray(kinds, np.int64), layer.n_inputs, p01, p10)
     return found[where.ravel()].reshape(g.n11.shape), EXACT
 
 
