@@ -156,8 +156,6 @@ def test_prediction_is_the_mean_over_chips() -> None:
         predicted = np.array([p.accuracy for p in drawn])
         error = np.hypot(error, predicted.std() / 40**0.5)
         assert abs(predicted.mean() - mean) < 4 * error + 0.003
-        wrong = predict(network, np.tile(images, (50, 1)), np.tile(labels, 50), [(p10, p01)], rng)
-        assert p01 == p10 or abs(wrong[0].accuracy - mean) > 0.02  # the rates are not swapped
     (clean,) = predict(network, images, labels, [(0.0, 0.0)], rng)
     assert clean.accuracy == 1.0
     only = predict(network, images, labels, [(0.5, 0.5)], rng, layers=frozenset())

@@ -5,8 +5,9 @@ popcount read back is a sum of four binomials:
 
     P' = Bin(n11, 1 - p10) + Bin(n00, 1 - p01) + Bin(n10, p10) + Bin(n01, p01)
 
-Its law is exact by the characteristic function. On uint8 the sum of hundreds of unlike terms is
-taken as normal with the exact mean and variance.
+Its law is exact by the characteristic function. At p01 = p10 it depends on P alone, and one table
+over P and threshold serves a whole layer. On uint8 the sum of hundreds of unlike terms is taken as
+normal with the exact mean and variance.
 
 Source: notes of the kit's authors after Buschjaeger et al. 2020, arXiv 2002.00909; the four groups
 for p01 != p10 are ours.
@@ -16,12 +17,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.fft import irfft
 from scipy.special import ndtr
 
-from .. import golden
-from ..bits import unpack
 from ..exceptions import InputError
 from ..layers import Layer
+from .sums import Rows, rows_of
 
 EXACT = "exact"
 NORMAL = "normal approximation"
@@ -30,30 +31,27 @@ _AT_ONCE = 1 << 22  # complex numbers of one batch of transforms
 
 @dataclass(frozen=True, eq=False)
 class Groups:
-    """Products of every image and row, by weight and agreement; each (n, n_outputs) int64."""
+    """Products of every image and row, by weight and agreement; each (n, n_outputs) int32."""
 
-    n11: NDArray[np.int64]
-    n00: NDArray[np.int64]
-    n10: NDArray[np.int64]
-    n01: NDArray[np.int64]
+    n11: NDArray[np.int32]
+    n00: NDArray[np.int32]
+    n10: NDArray[np.int32]
+    n01: NDArray[np.int32]
 
     @property
-    def popcount(self) -> NDArray[np.int64]:
+    def popcount(self) -> NDArray[np.int32]:
         """(n, n_outputs) products that agree."""
         return self.n11 + self.n00
 
 
-def groups(layer: Layer, x: NDArray[np.uint8]) -> Groups:
+def groups(rows: Rows, x: NDArray[np.uint8]) -> Groups:
     """The four groups of a layer on bits.
 
     Args:
         x: (n, n_inputs) bits.
     """
-    agree = golden.accumulate(layer, x)
-    ones = x.sum(axis=1, dtype=np.int64)[:, None]
-    rows = unpack(layer.weights, layer.n_inputs).sum(axis=1, dtype=np.int64)[None]
-    n11 = (rows + ones + agree - layer.n_inputs) // 2
-    return Groups(n11, agree - n11, rows - n11, ones - n11)
+    n11, ones = rows.dots(x), x.sum(axis=1, dtype=np.int32)[:, None]
+    return Groups(n11, rows.layer.n_inputs - rows.ones - ones + n11, rows.ones - n11, ones - n11)
 
 
 def fire_probability(
@@ -70,21 +68,15 @@ def fire_probability(
     """
     check_rates(p01, p10)
     assert layer.thresholds is not None, "a layer of scores does not fire"
+    rows = rows_of(layer)
     if layer.input == "uint8":
-        mean, variance = uint8_moments(layer, x, p01, p10)
-        above = mean - layer.thresholds + 1  # sums have steps of 2: half a step of continuity
-        spread = np.sqrt(np.maximum(variance, 1e-300))
-        sure = (above >= 1).astype(np.float64)
-        return np.where(variance > 0, ndtr(above / spread), sure), NORMAL
-    g = groups(layer, x)
+        return above(layer, *Moments.of(rows, x).at(p01, p10)), NORMAL
+    if p01 == p10:
+        return symmetric_fire(layer, rows.sums(x), p01), EXACT
+    g = groups(rows, x)
     limits = np.broadcast_to(layer.thresholds, g.n11.shape)
     cases = np.stack([a.ravel() for a in (g.n11, g.n00, g.n10, g.n01, limits)], axis=1)
-    if p01 == p10:  # only P and theta count
-        cases = np.stack([g.popcount.ravel(), limits.ravel()], axis=1)
     kinds, where = np.unique(cases, axis=0, return_inverse=True)
-    if p01 == p10:
-        zero = np.zeros(len(kinds), np.int64)
-        kinds = np.stack([kinds[:, 0], zero, layer.n_inputs - kinds[:, 0], zero, kinds[:, 1]], 1)
     found = _tails(np.asarray(kinds, np.int64), layer.n_inputs, p01, p10)
     return found[where.ravel()].reshape(g.n11.shape), EXACT
 
@@ -100,18 +92,83 @@ def check_rates(p01: float, p10: float) -> None:
             raise InputError(f"{name} must be 0..1, not {rate!r}")
 
 
-def uint8_moments(
-    layer: Layer, x: NDArray[np.uint8], p01: float, p10: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(n, n_outputs) mean and variance of the sum that a layer on uint8 reads back."""
-    u = x.astype(np.float64)
-    plus = unpack(layer.weights, layer.n_inputs).astype(np.float64)
-    with_plus, total = u @ plus.T, u.sum(axis=1)[:, None]
-    squares_plus, squares = (u * u) @ plus.T, (u * u).sum(axis=1)[:, None]
-    mean = (1 - 2 * p10) * with_plus - (1 - 2 * p01) * (total - with_plus)
-    variance = 4 * p10 * (1 - p10) * squares_plus
-    variance += 4 * p01 * (1 - p01) * (squares - squares_plus)
-    return mean, variance
+def symmetric_fire(layer: Layer, popcounts: NDArray[np.int32], p: float) -> NDArray[np.float64]:
+    """(..., n_outputs) exact probability that a layer on bits fires at p01 = p10 = p.
+
+    Args:
+        popcounts: (..., n_outputs) fault-free P.
+    """
+    assert layer.thresholds is not None
+    if not popcounts.size:
+        return np.zeros(popcounts.shape)
+    low = int(popcounts.min())
+    table = symmetric_tails(layer.n_inputs, low, int(popcounts.max()), p)
+    found = table.ravel()[(popcounts - low) * table.shape[1] + layer.thresholds]
+    return np.asarray(found, np.float64)
+
+
+def symmetric_tails(n: int, low: int, high: int, p: float) -> NDArray[np.float64]:
+    """(high - low + 1, n + 2) P(Bin(P, 1 - p) + Bin(n - P, p) >= t), P = low..high, t = 0..n+1.
+
+    >>> symmetric_tails(1, 0, 1, 0.25).tolist()
+    [[1.0, 0.25, 0.0], [1.0, 0.75, 0.0]]
+    """
+    size = -(-(n + 1) // 64) * 64  # no large prime factors where n is at most some thousands
+    turn = np.exp(-2j * np.pi * np.arange(size // 2 + 1) / size)
+    stay, gain = p + (1 - p) * turn, 1 - p + p * turn
+    tails = np.zeros((high - low + 1, n + 2))
+    step = max(1, _AT_ONCE // size)
+    for start in range(low, high + 1, step):
+        end = min(start + step, high + 1)
+        law = np.broadcast_to(stay, (end - start, len(stay))).copy()
+        law[0] = stay**start
+        np.multiply.accumulate(law, axis=0, out=law)
+        rest = np.broadcast_to(gain, law.shape).copy()
+        rest[0] = gain ** (n - end + 1)
+        law *= np.multiply.accumulate(rest, axis=0, out=rest)[::-1]
+        density = irfft(law, size, axis=1)[:, : n + 1]
+        tails[start - low : end - low, :-1] = np.cumsum(density[:, ::-1], axis=1)[:, ::-1]
+    tails[:, 0] = 1.0
+    return np.clip(tails, 0.0, 1.0, out=tails)
+
+
+@dataclass(frozen=True, eq=False)
+class Moments:
+    """What decides mean and variance of a sum on uint8 at any rates; see `at`.
+
+    Attributes:
+        plus, minus: (n, n_outputs) sum of u over the lanes stored as 1, as 0.
+        plus2, minus2: the same of u^2.
+    """
+
+    plus: NDArray[np.float64]
+    minus: NDArray[np.float64]
+    plus2: NDArray[np.float64]
+    minus2: NDArray[np.float64]
+
+    @staticmethod
+    def of(rows: Rows, x: NDArray[np.uint8]) -> "Moments":
+        """The moments of a layer on (n, n_inputs) images or windows."""
+        u2 = x.astype(np.float64) ** 2
+        plus, plus2 = rows.dots(x).astype(np.float64), u2 @ rows.plus.T.astype(np.float64)
+        minus = x.sum(axis=1, dtype=np.int64)[:, None] - plus
+        return Moments(plus, minus, plus2, u2.sum(axis=1)[:, None] - plus2)
+
+    def at(self, p01: float, p10: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """(n, n_outputs) mean and variance of the sum that is read back."""
+        mean = (1 - 2 * p10) * self.plus - (1 - 2 * p01) * self.minus
+        variance = 4 * p10 * (1 - p10) * self.plus2 + 4 * p01 * (1 - p01) * self.minus2
+        return mean, variance
+
+
+def above(
+    layer: Layer, mean: NDArray[np.float64], variance: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Chance that a normal sum on uint8 reaches the threshold; sums have steps of 2."""
+    assert layer.thresholds is not None
+    distance = mean - layer.thresholds + 1  # half a step of continuity
+    spread = np.sqrt(np.maximum(variance, 1e-300))
+    return np.where(variance > 0, ndtr(distance / spread), (distance >= 1).astype(np.float64))
 
 
 def _tails(kinds: NDArray[np.int64], n: int, p01: float, p10: float) -> NDArray[np.float64]:

@@ -13,12 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import golden
-from ..bits import unpack
-from ..layers import Conv, Layer
-from ..network import Network, check_images
+from ..layers import Layer
+from .sums import Rows, rows_of
 
-_PIXELS_AT_ONCE = 1 << 24
+_LANES_AT_ONCE = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,27 +32,9 @@ class LayerMargins:
 
     name: str
     n_inputs: int
-    margin: NDArray[np.int64]
-    tolerated: NDArray[np.int64]
+    margin: NDArray[np.int32]
+    tolerated: NDArray[np.int32]
     is_dead: NDArray[np.bool_]
-
-
-def inputs_of(network: Network, images: NDArray[np.generic]) -> list[NDArray[np.uint8]]:
-    """What each layer sees, fault-free: (n, n_inputs) rows, windows of a convolution unrolled.
-
-    Args:
-        images: as `golden.scores` takes them.
-    """
-    encoded = golden.encode(network, check_images(network, images))
-    seen: list[NDArray[np.uint8]] = []
-    for chain in network.chains:
-        x = encoded
-        for layer in chain:
-            rows = golden.windows(layer.window, x) if isinstance(layer, Conv) else x
-            seen.append(rows.reshape(-1, layer.n_inputs))
-            if layer.thresholds is not None:
-                x = golden.fire(layer, x)
-    return seen
 
 
 def layer_margins(layer: Layer, x: NDArray[np.uint8]) -> LayerMargins:
@@ -63,39 +43,59 @@ def layer_margins(layer: Layer, x: NDArray[np.uint8]) -> LayerMargins:
     Args:
         x: (n, n_inputs) what it sees.
     """
+    return margins_of(rows_of(layer), x)
+
+
+def margins_of(
+    rows: Rows, x: NDArray[np.uint8], sums: NDArray[np.int32] | None = None
+) -> LayerMargins:
+    """Margins of one hidden layer.
+
+    Args:
+        x: (n, n_inputs) what it sees.
+        sums: what `rows.sums(x)` gave, where that is known.
+    """
+    layer = rows.layer
     assert layer.thresholds is not None, "a layer of scores has no margins to thresholds"
-    sums = golden.accumulate(layer, x)
-    margin = sums - layer.thresholds
+    margin = (rows.sums(x) if sums is None else sums) - layer.thresholds
+    fires = margin >= 0
     if layer.input == "uint8":
-        tolerated = _tolerated_uint8(layer, x, margin)
+        tolerated = _tolerated_uint8(rows, x, margin)
     else:
-        fires = margin >= 0
         tolerated = np.where(fires, margin, -margin - 1)
         always, never = layer.thresholds <= 0, layer.thresholds > layer.n_inputs
         tolerated[:, always | never] = layer.n_inputs
-    is_dead = np.asarray((margin >= 0).all(axis=0) | (margin < 0).all(axis=0))
+    is_dead = np.asarray(fires.all(axis=0) | ~fires.any(axis=0))
     return LayerMargins(layer.name, layer.n_inputs, margin, tolerated, is_dead)
 
 
 def _tolerated_uint8(
-    layer: Layer, x: NDArray[np.uint8], margin: NDArray[np.int64]
-) -> NDArray[np.int64]:
-    is_plus = unpack(layer.weights, layer.n_inputs).astype(np.bool_)
-    found = np.empty(margin.shape, np.int64)
+    rows: Rows, x: NDArray[np.uint8], margin: NDArray[np.int32]
+) -> NDArray[np.int32]:
+    """The brightest lanes that hurt are flipped until the decision falls, a block at a time."""
+    is_plus = np.ascontiguousarray(rows.plus.T > 0)  # (n_inputs, n_outputs)
+    found = np.full(margin.shape, rows.layer.n_inputs, np.int32)
     for m, image in enumerate(x):
         order = np.argsort(image, kind="stable")[::-1]
         moves = 2 * image[order].astype(np.int32)
-        for start in range(0, len(is_plus), max(1, _PIXELS_AT_ONCE // layer.n_inputs)):
-            rows = slice(start, start + max(1, _PIXELS_AT_ONCE // layer.n_inputs))
-            fires = margin[m, rows] >= 0
+        open_ = np.arange(rows.layer.n_outputs)  # neurons whose decision still stands
+        needed = np.where(margin[m] >= 0, margin[m] + 1, -margin[m])
+        n_flipped = np.zeros(len(needed), np.int32)
+        for start in range(0, np.count_nonzero(moves), _LANES_AT_ONCE):
+            lanes = slice(start, start + _LANES_AT_ONCE)
             # A firing neuron is hurt where w = +1, the others where w = -1.
-            helps = is_plus[rows][:, order] == fires[:, None]
-            moved = np.cumsum(helps * moves, axis=1, dtype=np.int32)
-            needed = np.where(fires, margin[m, rows] + 1, -margin[m, rows])
-            is_enough = moved >= needed[:, None]
-            first = is_enough.argmax(axis=1)
-            n_flips = np.take_along_axis(
-                np.cumsum(helps, axis=1, dtype=np.int32), first[:, None], 1
-            )[:, 0]
-            found[m, rows] = np.where(is_enough.any(axis=1), n_flips - 1, layer.n_inputs)
+            hurts = is_plus[order[lanes]][:, open_] == (margin[m, open_] >= 0)
+            moved = np.cumsum(hurts * moves[lanes, None], axis=0, dtype=np.int32)
+            is_enough = moved >= needed[open_]
+            falls = is_enough[-1]
+            first = is_enough[:, falls].argmax(axis=0)
+            is_before = np.arange(len(hurts))[:, None] < first
+            found[m, open_[falls]] = n_flipped[open_[falls]] + (hurts[:, falls] & is_before).sum(
+                axis=0
+            )
+            needed[open_] -= moved[-1]
+            n_flipped[open_] += hurts.sum(axis=0, dtype=np.int32)
+            open_ = open_[~falls]
+            if not len(open_):
+                break
     return found

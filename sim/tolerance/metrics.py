@@ -1,11 +1,12 @@
 """Bit-error-tolerance metrics of every hidden layer, in one pass over a sample of images.
 
     margin       mean |s - T| / sqrt(n), on uint8 / (255 sqrt(n)); T halfway to the next decision
+    noise_margin mean |s - T| / sqrt(sum x^2): the same on bits, but sees that an image is dim
     stability    1 - mean P(the neuron decides otherwise) at one bit error rate
     critical     mean rate at which the shrunken mean s (1 - 2p) meets T, at most 1/2
 
 Source: Buschjaeger et al. 2020, arXiv 2002.00909 and 2021, arXiv 2102.01344 name a metric of the
-margin; no public text gives its formula, so these three are reconstructions.
+margin; no public text gives its formula, so these are reconstructions.
 """
 
 from dataclasses import asdict, dataclass
@@ -15,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..layers import UINT8_MAX, Layer
-from ..network import Network
+from ..network import Network, check_images
 from .flip_law import fire_probability
-from .margins import LayerMargins, inputs_of, layer_margins
+from .margins import LayerMargins, margins_of
+from .sums import Step, steps
 
 _SURVIVED = (0, 1, 2, 4, 8)
 
@@ -29,7 +31,7 @@ class LayerTolerance:
     Attributes:
         n_inputs: fan-in, the flips that could happen to one neuron.
         dead_share: neurons that decide alike on all images; left out of everything else.
-        margin, stability, critical_ber: the three metrics, see the module.
+        margin, noise_margin, stability, critical_ber: the metrics, see the module.
         flip_probability: 1 - stability.
         method: of the flip probability: exact, or a normal approximation.
         mean_tolerated: flips that a decision survives wherever they are.
@@ -40,6 +42,7 @@ class LayerTolerance:
     n_inputs: int
     dead_share: float
     margin: float
+    noise_margin: float
     stability: float
     flip_probability: float
     method: str
@@ -71,12 +74,12 @@ def layer_tolerances(
     Raises:
         InputError: a rate is not 0..1.
     """
-    found = []
-    for layer, seen in zip(network.layers, inputs_of(network, images), strict=True):
-        if layer.thresholds is not None:
-            rows = seen[:: -(-len(seen) // max_rows)]
-            found.append(_tolerance(layer, rows, p01, p10))
-    return found
+    u8 = check_images(network, images)
+    return [
+        layer_tolerance(step, p01, p10, max_rows)
+        for step in steps(network, u8)
+        if step.layer.thresholds is not None
+    ]
 
 
 def sum_margins(layer: Layer, margins: LayerMargins) -> NDArray[np.float64]:
@@ -85,32 +88,41 @@ def sum_margins(layer: Layer, margins: LayerMargins) -> NDArray[np.float64]:
     return np.asarray(step * margins.margin + 1.0, np.float64)
 
 
-def _tolerance(layer: Layer, x: NDArray[np.uint8], p01: float, p10: float) -> LayerTolerance:
-    margins = layer_margins(layer, x)
+def layer_tolerance(step: Step, p01: float, p10: float, max_rows: int) -> LayerTolerance:
+    """The metrics of one hidden layer on the images of a step."""
+    layer = step.layer
+    skip = -(-step.x.shape[0] * step.x.shape[1] // max_rows)
+    x = step.x.reshape(-1, layer.n_inputs)[::skip]
+    margins = margins_of(step.rows, x, step.sums.reshape(-1, layer.n_outputs)[::skip])
     live = ~margins.is_dead
     if not live.any():
         return LayerTolerance(
-            layer.name,
-            layer.n_inputs,
-            1.0,
-            0.0,
-            1.0,
-            0.0,
-            "all dead",
-            0.5,
-            layer.n_inputs,
-            dict.fromkeys(_SURVIVED, 0.0),
+            name=layer.name,
+            n_inputs=layer.n_inputs,
+            dead_share=1.0,
+            margin=0.0,
+            noise_margin=0.0,
+            stability=1.0,
+            flip_probability=0.0,
+            method="all dead",
+            critical_ber=0.5,
+            mean_tolerated=layer.n_inputs,
+            tolerated_at_most=dict.fromkeys(_SURVIVED, 0.0),
         )
     fires, method = fire_probability(layer, x, p01, p10)
     flips = np.where(margins.margin >= 0, 1 - fires, fires)[:, live].mean()
-    distance = sum_margins(layer, margins)[:, live]
-    unit = UINT8_MAX if layer.input == "uint8" else 1
+    distance = np.abs(sum_margins(layer, margins)[:, live])
+    is_pixels = layer.input == "uint8"
+    unit = UINT8_MAX if is_pixels else 1
+    energy = (x.astype(np.float64) ** 2).sum(axis=1) if is_pixels else np.full(len(x), x.shape[1])
+    lit = energy > 0
     tolerated = margins.tolerated[:, live]
     return LayerTolerance(
         name=layer.name,
         n_inputs=layer.n_inputs,
         dead_share=float(margins.is_dead.mean()),
-        margin=float(np.abs(distance).mean() / (unit * layer.n_inputs**0.5)),
+        margin=float(distance.mean() / (unit * layer.n_inputs**0.5)),
+        noise_margin=float((distance[lit] / np.sqrt(energy[lit])[:, None]).mean()),
         stability=float(1 - flips),
         flip_probability=float(flips),
         method=method,

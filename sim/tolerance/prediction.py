@@ -1,9 +1,13 @@
 """Accuracy over bit error rates without a fault map: the law of every neuron, sampled.
 
 Given what a dense layer sees, its neurons read disjoint weights, so over the chips they err
-independently with the law of `flip_law`. Sampling that law image by image, layer by layer, has the
-mean accuracy of fresh chips for dense networks. What it lacks is the spread between chips; and in
-a convolution one faulty weight serves all windows, which are taken as independent here.
+independently with the law of `flip_law`: a neuron fires by one draw against its exact probability.
+In a convolution all windows of a channel read the same row, so their sums are correlated; there the
+rows themselves are drawn, afresh for every image, which keeps that correlation exactly. Drawn image
+by image, layer by layer, the mean over images is the mean accuracy of fresh chips, without bias.
+What it lacks is the spread between chips.
+
+All rates share their random numbers, so that a curve is smoother than its points are sure.
 """
 
 from collections.abc import Sequence
@@ -11,16 +15,22 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import bdtr
 
 from .. import golden
 from ..exceptions import InputError
 from ..layers import Conv, Layer
 from ..network import Network, check_images
-from .flip_law import check_rates, groups, uint8_moments
+from .flip_law import Moments, above, check_rates, groups, symmetric_fire
+from .sums import Rows, handed_on, rows_of, scores_of, seen_by
 
-DENSE = "law of neurons, sampled: unbiased"
-CONVOLUTION = "law of neurons, sampled: windows of a convolution taken as independent"
+EXACT = "exact law of every layer, sampled"
+NORMAL = "exact law of layers on bits and of rows of convolutions, normal law of sums of pixels"
+SPARSE_FLIPS = 4.0
+"""Flips of a row on uint8, on average, up to which they are drawn one by one; above, normal."""
+
 _CHUNK = 500  # images
+_AT_ONCE = 1 << 22  # flips
 
 
 @dataclass(frozen=True)
@@ -29,13 +39,15 @@ class Predicted:
 
     Attributes:
         accuracy: 0..1.
-        standard_error: of sampling and of the images.
+        agreement: images that keep their fault-free class, 0..1.
+        standard_error: of the accuracy, of sampling and of the images.
         method: what is exact about it and what is not.
     """
 
     p01: float
     p10: float
     accuracy: float
+    agreement: float
     standard_error: float
     method: str
 
@@ -52,77 +64,205 @@ def predict(
 
     Args:
         images, labels: of one data set.
-        layers: whose memories lie; None for all.
+        layers: numbers of those whose memories lie, over all members; None for all.
 
     Raises:
-        InputError: no images, not as many labels, or a rate that is not 0..1.
+        InputError: no images, not as many labels, a rate that is not 0..1, or no such layer.
     """
     u8 = check_images(network, images)
     if not len(u8) or len(labels) != len(u8):
         raise InputError(f"prediction needs images with labels, not {len(u8)} and {len(labels)}")
-    has_conv = any(isinstance(layer, Conv) for layer in network.layers)
-    found = []
+    lying = frozenset(range(len(network.layers))) if layers is None else layers
+    if not lying <= frozenset(range(len(network.layers))):
+        raise InputError(f"layers must be 0..{len(network.layers) - 1}, not {sorted(lying)}")
     for p01, p10 in rates:
         check_rates(p01, p10)
-        right = 0
-        for start in range(0, len(u8), _CHUNK):
-            part = slice(start, start + _CHUNK)
-            scores = _scores(network, u8[part], p01, p10, rng, layers)
-            right += int((golden.classify(scores) == labels[part]).sum())
-        accuracy = right / len(u8)
+    chains = [[rows_of(layer) for layer in chain] for chain in network.chains]
+    right, kept = np.zeros(len(rates)), np.zeros(len(rates))
+    for start in range(0, len(u8), _CHUNK):
+        part = slice(start, start + _CHUNK)
+        total = np.zeros((len(rates) + 1, len(u8[part]), network.n_classes), np.int32)
+        encoded, number = golden.encode(network, u8[part]), 0
+        for chain in chains:
+            numbered = list(enumerate(chain, number))
+            number += len(chain)
+            total += _chain_scores(numbered, encoded, [(0.0, 0.0), *rates], rng, lying)
+        classes = total.argmax(axis=2)
+        right += (classes[1:] == labels[part]).sum(axis=1)
+        kept += (classes[1:] == classes[:1]).sum(axis=1)
+    found = []
+    for (p01, p10), accuracy, agreement in zip(rates, right / len(u8), kept / len(u8), strict=True):
         error = float(np.sqrt(accuracy * (1 - accuracy) / len(u8)))
-        found.append(Predicted(p01, p10, accuracy, error, CONVOLUTION if has_conv else DENSE))
+        method = NORMAL if _is_normal(network, lying, p01, p10) else EXACT
+        found.append(Predicted(p01, p10, float(accuracy), float(agreement), error, method))
     return found
 
 
-def _scores(
-    network: Network,
-    u8: NDArray[np.uint8],
-    p01: float,
-    p10: float,
-    rng: np.random.Generator,
-    layers: frozenset[int] | None,
-) -> NDArray[np.int32]:
-    total = np.zeros((len(u8), network.n_classes), np.int32)
-    encoded, number = golden.encode(network, u8), 0
-    for chain in network.chains:
-        x = encoded
-        for layer in chain:
-            lies = layers is None or number in layers
-            number += 1
-            rows = golden.windows(layer.window, x) if isinstance(layer, Conv) else x
-            sums = _drawn(layer, rows.reshape(-1, layer.n_inputs), p01, p10, rng, lies)
-            if layer.thresholds is None:
-                total += (sums if layer.input == "uint8" else 2 * sums - layer.n_inputs).astype(
-                    np.int32
-                )
-                continue
-            fired = (sums >= layer.thresholds).astype(np.uint8)
-            maps = fired.reshape(*rows.shape[:-1], layer.n_outputs)
-            if isinstance(layer, Conv) and layer.pool:
-                maps = golden.or_pool(layer.pool, maps)
-            x = maps.reshape(len(u8), -1)
-    return total
+def _is_normal(network: Network, lying: frozenset[int], p01: float, p10: float) -> bool:
+    return any(
+        number in lying and layer.input == "uint8" and _draws_normal(layer, p01, p10)
+        for number, layer in enumerate(network.layers)
+    )
 
 
-def _drawn(
-    layer: Layer,
+def _draws_normal(layer: Layer, p01: float, p10: float) -> bool:
+    return not isinstance(layer, Conv) and max(p01, p10) * layer.n_inputs > SPARSE_FLIPS
+
+
+def _chain_scores(
+    chain: list[tuple[int, Rows]],
     x: NDArray[np.uint8],
-    p01: float,
-    p10: float,
+    rates: Sequence[tuple[float, float]],
     rng: np.random.Generator,
-    lies: bool,
-) -> NDArray[np.int64]:
-    """(n, n_outputs) what the layer compares, as one fresh memory for every image would read it."""
-    if not lies or p01 == p10 == 0:
-        return golden.accumulate(layer, x)
-    if layer.input == "uint8":
-        mean, variance = uint8_moments(layer, x, p01, p10)
+    lying: frozenset[int],
+) -> NDArray[np.int32]:
+    """(n_rates, n, n_classes) scores of one member, its fault-free prefix computed once."""
+    while len(chain) > 1 and chain[0][0] not in lying:
+        drawn = _Drawn(chain[0][1], x)
+        x = handed_on(drawn.layer, drawn.fired(0.0, 0.0, rng))
+        chain = chain[1:]
+    seeds = rng.integers(2**63, size=len(chain))
+    first = _Drawn(chain[0][1], x)
+    found = []
+    for p01, p10 in rates:
+        drawn = first
+        for k, (number, rows) in enumerate(chain):
+            wrong = (p01, p10) if number in lying else (0.0, 0.0)
+            draws = np.random.default_rng(seeds[k])
+            if rows.layer.thresholds is None:
+                found.append(scores_of(rows.layer, drawn.sums(*wrong, draws)[:, 0]))
+            else:
+                after = chain[k + 1][1]
+                drawn = _Drawn(after, handed_on(rows.layer, drawn.fired(*wrong, draws)))
+    return np.stack(found)
+
+
+class _Drawn:
+    """A layer on (n, n_elements_in) inputs; draws what it reads, keeps what all rates share."""
+
+    def __init__(self, rows: Rows, x: NDArray[np.uint8]) -> None:
+        self.rows, self.layer = rows, rows.layer
+        self._seen = seen_by(rows.layer, x)
+        self._sums: NDArray[np.int32] | None = None
+        self._moments: Moments | None = None
+
+    def clean(self) -> NDArray[np.int32]:
+        """(n, n_windows, n_outputs) fault-free."""
+        if self._sums is None:
+            sums = self.rows.sums(self._seen.reshape(-1, self.layer.n_inputs))
+            self._sums = sums.reshape(*self._seen.shape[:2], self.layer.n_outputs)
+        return self._sums
+
+    def fired(self, p01: float, p10: float, rng: np.random.Generator) -> NDArray[np.bool_]:
+        """(n, n_windows, n_outputs) decisions, each image on a fresh memory."""
+        layer = self.layer
+        assert layer.thresholds is not None
+        if p01 == p10 == 0 or isinstance(layer, Conv):
+            return self.sums(p01, p10, rng) >= layer.thresholds
+        if layer.input == "uint8":
+            if not _draws_normal(layer, p01, p10):
+                return self.sums(p01, p10, rng) >= layer.thresholds
+            chance = above(layer, *self.moments().at(p01, p10))[:, None]
+        else:
+            chance = symmetric_fire(layer, self._one_sided(p01, p10, rng), min(p01, p10))
+        return np.asarray(rng.random(chance.shape, dtype=np.float32) < chance)
+
+    def sums(self, p01: float, p10: float, rng: np.random.Generator) -> NDArray[np.int32]:
+        """(n, n_windows, n_outputs) what the layer compares, each image on a fresh memory."""
+        if p01 == p10 == 0:
+            return self.clean()
+        if isinstance(self.layer, Conv):
+            return self._fresh_rows(p01, p10, rng)
+        if self.layer.input == "bits":
+            p, n = min(p01, p10), self.layer.n_inputs
+            agree = self._one_sided(p01, p10, rng)
+            return agree - binomial(agree, p, rng) + binomial(n - agree, p, rng)
+        if not _draws_normal(self.layer, p01, p10):
+            return self._flip_by_flip(p01, p10, rng)
+        mean, variance = self.moments().at(p01, p10)
         drawn = mean + np.sqrt(variance) * rng.standard_normal(mean.shape)
-        parity = x.sum(axis=1, dtype=np.int64)[:, None] % 2  # of every reachable sum
-        return np.asarray(2 * np.rint((drawn - parity) / 2) + parity, np.int64)
-    g = groups(layer, x)
-    read: NDArray[np.int64] = rng.binomial(g.n11, 1 - p10)
-    for count, stays in ((g.n00, 1 - p01), (g.n10, p10), (g.n01, p01)):
-        read += rng.binomial(count, stays)
-    return read
+        parity = self._seen[:, 0].sum(axis=1, dtype=np.int64)[:, None] % 2  # of every reachable sum
+        return np.asarray(2 * np.rint((drawn - parity) / 2) + parity, np.int32)[:, None]
+
+    def moments(self) -> Moments:
+        """Of a dense layer on uint8."""
+        if self._moments is None:
+            self._moments = Moments.of(self.rows, self._seen[:, 0])
+        return self._moments
+
+    def _one_sided(self, p01: float, p10: float, rng: np.random.Generator) -> NDArray[np.int32]:
+        """P after the flips that one stored value has beyond the symmetric ones at the lower rate.
+
+        e = (high - low) / (1 - 2 low), since (1 - e) low + e (1 - low) = high.
+        """
+        agree = self.clean()
+        low, high = sorted((p01, p10))
+        if low == high:
+            return agree
+        extra = 1.0 if low == 0.5 else (high - low) / (1 - 2 * low)
+        g = groups(self.rows, self._seen[:, 0])
+        lost, gained = (g.n11, g.n10) if p10 > p01 else (g.n00, g.n01)
+        moved = binomial(gained, extra, rng) - binomial(lost, extra, rng)
+        return agree + moved[:, None]
+
+    def _fresh_rows(self, p01: float, p10: float, rng: np.random.Generator) -> NDArray[np.int32]:
+        stored = self.rows.plus
+        rate = np.where(stored > 0, np.float32(p10), np.float32(p01))
+        found = np.empty((*self._seen.shape[:2], self.layer.n_outputs), np.int32)
+        for image, seen in enumerate(self._seen):
+            read = stored != (rng.random(stored.shape, dtype=np.float32) < rate)
+            plus = read.astype(stored.dtype)
+            fresh = Rows(self.layer, plus, read.sum(axis=1, dtype=np.int32))
+            found[image] = fresh.sums(seen)
+        return found
+
+    def _flip_by_flip(self, p01: float, p10: float, rng: np.random.Generator) -> NDArray[np.int32]:
+        """Sums on uint8 with the lanes that flip, drawn as gaps between them."""
+        sums = self.clean().copy()
+        n_out, n = self.rows.plus.shape
+        highest = max(p01, p10)
+        stored = self.rows.plus > 0
+        step = max(1, int(_AT_ONCE / (highest * n_out * n + 1)))
+        for start in range(0, len(sums), step):
+            seen = self._seen[start : start + step, 0]
+            n_cells = len(seen) * n_out * n
+            cells = _hits(n_cells, highest, rng)
+            rest, lane = np.divmod(cells, n)
+            image, row = np.divmod(rest, n_out)
+            is_one = stored[row, lane]
+            u = seen[image, lane].astype(np.float64)
+            if p01 != p10:
+                u *= rng.random(len(u)) * highest < np.where(is_one, p10, p01)
+            moves = np.where(is_one, -2 * u, 2 * u)
+            moved = np.bincount(rest, moves, minlength=len(seen) * n_out)
+            sums[start : start + step, 0] += moved.reshape(len(seen), n_out).astype(np.int32)
+        return sums
+
+
+def _hits(n: int, p: float, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Which of n independent cells are hit, each with probability p, rising."""
+    parts, last = [], -1
+    while last < n:
+        gaps = rng.geometric(p, int(p * (n - last) + 6 * (p * n) ** 0.5 + 16))
+        part = last + np.cumsum(gaps)
+        parts.append(part)
+        last = int(part[-1])
+    found = np.concatenate(parts)
+    return found[found < n]
+
+
+def binomial(n: NDArray[np.int32], p: float, rng: np.random.Generator) -> NDArray[np.int32]:
+    """Exact binomial draws with n trials each, by inversion of one law for each value of n.
+
+    Args:
+        n: any shape, 0 or more.
+    """
+    u = rng.random(n.size)
+    flat = n.ravel()
+    order = np.argsort(flat, kind="stable")
+    trials, starts = np.unique(flat[order], return_index=True)
+    drawn = np.empty(n.size, np.int32)
+    for t, start, end in zip(trials, starts, [*starts[1:], n.size], strict=True):
+        chosen = order[start:end]
+        drawn[chosen] = np.searchsorted(bdtr(np.arange(t), t, p), u[chosen], side="right")
+    return drawn.reshape(n.shape)
