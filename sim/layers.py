@@ -66,15 +66,22 @@ class Layer:
         if self.negated.dtype != np.bool_ or self.negated.shape != shape[:1]:
             raise InputError(f"layer {self.name!r}: negated must be bool ({shape[0]},)")
         if self.thresholds is not None:
-            low, high = self.threshold_range
-            t = self.thresholds
-            if t.dtype != np.int32 or t.shape != shape[:1]:
-                raise InputError(f"layer {self.name!r}: thresholds must be int32 ({shape[0]},)")
-            if t.min() < low or t.max() > high:
-                raise InputError(
-                    f"layer {self.name!r}: thresholds must lie in {low}..{high}, "
-                    f"not {t.min()}..{t.max()}"
-                )
+            self.check_thresholds(self.thresholds)
+
+    def check_thresholds(self, values: NDArray[np.int32]) -> None:
+        """Refuse what cannot be thresholds of this layer.
+
+        Raises:
+            InputError: another type, shape or range.
+        """
+        low, high = self.threshold_range
+        if values.dtype != np.int32 or values.shape != (self.n_outputs,):
+            raise InputError(f"layer {self.name!r}: thresholds must be int32 ({self.n_outputs},)")
+        if values.min() < low or values.max() > high:
+            raise InputError(
+                f"layer {self.name!r}: thresholds must lie in {low}..{high}, "
+                f"not {values.min()}..{values.max()}"
+            )
 
     @property
     def n_outputs(self) -> int:

@@ -4,22 +4,27 @@ A network is a chain of layers (`layers.py`), or an ensemble of chains that see 
 whose scores add. The file (`*.stoic`) is a safetensors container; its metadata holds one JSON
 header with the format version, the kit version, the hash of the QONNX file it was lowered from and
 a SHA-256 of every stored bit and integer. A reader refuses what it does not know.
+
+Beside its own thresholds a network may carry tables of others, for operating conditions
+(`tables.py`). Nothing that runs a network looks at them: `select` first.
 """
 
 import hashlib
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from . import container
+from . import container, layer_entries, tables
 from .exceptions import ArtefactError, InputError
-from .layers import UINT8_MAX, Conv, Dense, Layer, Pool, Window
+from .layers import UINT8_MAX, Conv, Dense, Layer
+from .tables import Table
 
 FORMAT = "stoic-network"
-VERSION = 2
+VERSION = 3  # 2 had no threshold tables
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +40,7 @@ class Network:
         members: layers of each member of an ensemble; () stands for one member.
         thermometer: levels 1..255, rising, or () for none. Then an image is uint8 and bit j of its
             element i, lane i * len(levels) + j of the first layers, is 1 where it reaches level j.
+        tables: other thresholds, each for a condition; `select` makes one of them its own.
     """
 
     name: str
@@ -43,6 +49,7 @@ class Network:
     notes: dict[str, Any] = field(default_factory=dict)
     members: tuple[int, ...] = ()
     thermometer: tuple[int, ...] = ()
+    tables: tuple[Table, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.layers:
@@ -62,6 +69,7 @@ class Network:
                 f"input, classes) {sorted(ends)}"
             )
         _check_levels(self)
+        tables.check(self.tables, self.layers)
 
     @property
     def chains(self) -> tuple[tuple[Layer, ...], ...]:
@@ -91,7 +99,7 @@ class Network:
 
     @property
     def sha256(self) -> str:
-        """Hash of everything that decides the scores: shapes, inputs, weight bits, thresholds."""
+        """Hash of what decides the scores: shapes, inputs, weight bits, thresholds, tables."""
         digest = hashlib.sha256()
         for layer in self.layers:
             digest.update(f"{layer.n_inputs},{layer.n_outputs},{layer.input};".encode())
@@ -102,6 +110,10 @@ class Network:
                 digest.update(layer.thresholds.astype("<i4").tobytes())
         if self.thermometer or len(self.members) > 1:
             digest.update(f"{self.members},{self.thermometer};".encode())
+        for table in self.tables:
+            digest.update(f"table {table.name};".encode())
+            for values in table.thresholds:
+                digest.update(b"" if values is None else values.astype("<i4").tobytes())
         return digest.hexdigest()
 
 
@@ -195,14 +207,51 @@ def check_images(network: Network, images: NDArray[np.generic]) -> NDArray[np.ui
     return np.ascontiguousarray(flat.astype(np.uint8, copy=False))
 
 
+def select(network: Network, name: str) -> Network:
+    """The network whose thresholds are those of a table, and which carries none.
+
+    It is no longer what its QONNX file says, so it does not name that file; its notes say of which
+    network and table it is.
+
+    Raises:
+        InputError: there is no such table; with the names of those there are.
+    """
+    found = {table.name: table for table in network.tables}.get(name)
+    if found is None:
+        names = ", ".join(table.name for table in network.tables)
+        has = f"its tables are {names}" if names else "it has none"
+        raise InputError(f"network {network.name!r} has no table {name!r}; {has}")
+    layers = [
+        replace(layer, thresholds=values)
+        for layer, values in zip(network.layers, found.thresholds, strict=True)
+    ]
+    notes = {
+        "of": {"sha256": network.sha256, "source_sha256": network.source_sha256},
+        "table": tables.entry(found),
+    }
+    return replace(
+        network,
+        name=f"{network.name}@{name}",
+        layers=tuple(layers),
+        source_sha256="",
+        notes=notes,
+        tables=(),
+    )
+
+
+def with_tables(network: Network, added: Sequence[Table]) -> Network:
+    """The network with more tables; one of a name that it has already takes its place."""
+    found = {table.name: table for table in (*network.tables, *added)}
+    return replace(network, tables=tuple(found.values()))
+
+
 def save(network: Network, path: Path) -> None:
     """Write `*.stoic`."""
-    arrays: dict[str, NDArray[Any]] = {}
+    arrays: layer_entries.Arrays = {}
     for i, layer in enumerate(network.layers):
-        arrays[f"{i}.weights"] = layer.weights
-        arrays[f"{i}.negated"] = layer.negated.astype(np.uint8)
-        if layer.thresholds is not None:
-            arrays[f"{i}.thresholds"] = layer.thresholds
+        arrays |= layer_entries.arrays(layer, i)
+    for t, table in enumerate(network.tables):
+        arrays |= tables.arrays(table, t)
     header = {
         "name": network.name,
         "source_sha256": network.source_sha256,
@@ -210,31 +259,10 @@ def save(network: Network, path: Path) -> None:
         "notes": network.notes,
         "members": network.members,
         "thermometer": network.thermometer,
-        "layers": [_entry(layer) for layer in network.layers],
+        "layers": [layer_entries.entry(layer) for layer in network.layers],
+        "tables": [tables.entry(table) for table in network.tables],
     }
     container.write(path, FORMAT, VERSION, header, arrays)
-
-
-def kind(layer: Layer) -> str:
-    """What a layer is called in files and tables: "conv", "dense" or "scores"."""
-    if isinstance(layer, Conv):
-        return "conv"
-    return "scores" if layer.thresholds is None else "dense"
-
-
-def _entry(layer: Layer) -> dict[str, Any]:
-    entry = {
-        "kind": kind(layer),
-        "name": layer.name,
-        "input": layer.input,
-        "n_inputs": layer.n_inputs,
-        "n_outputs": layer.n_outputs,
-        "n_negated": int(layer.negated.sum()),
-    }
-    if isinstance(layer, Conv):
-        entry["window"] = asdict(layer.window)
-        entry["pool"] = layer.pool and asdict(layer.pool)
-    return entry
 
 
 def load(path: Path) -> Network:
@@ -243,20 +271,24 @@ def load(path: Path) -> Network:
     Raises:
         ArtefactError: not there, corrupt, truncated, foreign, newer, or not what its hash says.
     """
-    header, arrays = container.read(path, FORMAT, VERSION)
+    header, arrays = container.read(path, FORMAT, VERSION, "export or import the model again")
     try:
-        layers = [_layer(entry, i, arrays) for i, entry in enumerate(header["layers"])]
+        layers = [layer_entries.layer_of(v, i, arrays) for i, v in enumerate(header["layers"])]
+        found = [tables.table_of(v, t, layers, arrays) for t, v in enumerate(header["tables"])]
         network = Network(
             header["name"],
             tuple(layers),
             header["source_sha256"],
             header["notes"],
-            _integers(header["members"]),
-            _integers(header["thermometer"]),
+            layer_entries.integers(header["members"]),
+            layer_entries.integers(header["thermometer"]),
+            tuple(found),
         )
         stored = header["stored_sha256"]
         if not isinstance(network.notes, dict) or not isinstance(network.name, str):
             raise InputError("its name must be text and its notes a JSON object")
+        if arrays:
+            raise InputError(f"arrays {sorted(arrays)} are unknown to this kit")
     except (KeyError, TypeError, AttributeError, InputError) as error:
         raise ArtefactError(f"{path}: not a valid integer network: {error}") from error
     if network.sha256 != stored:
@@ -266,44 +298,6 @@ def load(path: Path) -> Network:
     return network
 
 
-def _integers(values: Any) -> tuple[int, ...]:
-    if not isinstance(values, list) or not all(type(v) is int for v in values):
-        raise InputError(f"{values!r} is not a list of integers")
-    return tuple(values)
-
-
-def _layer(entry: dict[str, Any], i: int, arrays: dict[str, NDArray[Any]]) -> Layer:
-    if entry["kind"] not in ("conv", "dense", "scores"):
-        raise InputError(f"layer kind {entry['kind']!r} is unknown to this kit")
-    name, n_inputs, weights = entry["name"], entry["n_inputs"], arrays[f"{i}.weights"]
-    thresholds = None if entry["kind"] == "scores" else arrays[f"{i}.thresholds"]
-    negated, lane = arrays[f"{i}.negated"].astype(np.bool_), entry["input"]
-    if entry["kind"] != "conv":
-        return Dense(name, n_inputs, weights, thresholds, negated, lane)
-    sizes = [entry["window"], entry["pool"] or {}]
-    _integers([value for size in sizes for value in size.values()])
-    pool = Pool(**entry["pool"]) if entry["pool"] else None
-    window = Window(**entry["window"])
-    return Conv(name, n_inputs, weights, thresholds, negated, lane, window=window, pool=pool)
-
-
 def summary(network: Network) -> list[dict[str, Any]]:
     """One JSON-able row per layer: kind, shape, stored bits, threshold range, negated rows."""
-    return [
-        {
-            "name": layer.name,
-            "kind": kind(layer),
-            "input": layer.input,
-            "n_inputs": layer.n_inputs,
-            "n_outputs": layer.n_outputs,
-            "n_windows": layer.n_windows,
-            "weight_bits": layer.n_inputs * layer.n_outputs,
-            "threshold_min": None if layer.thresholds is None else int(layer.thresholds.min()),
-            "threshold_max": None if layer.thresholds is None else int(layer.thresholds.max()),
-            "n_constant": 0
-            if layer.thresholds is None
-            else int(np.isin(layer.thresholds, layer.threshold_range).sum()),
-            "n_negated": int(layer.negated.sum()),
-        }
-        for layer in network.layers
-    ]
+    return [layer_entries.row(layer) for layer in network.layers]
