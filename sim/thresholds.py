@@ -10,6 +10,7 @@ is ever rounded.
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from math import floor, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +50,20 @@ def sign_of_root_sum(a: Fraction, b: Fraction, v: Fraction) -> int:
         return sign_a or sign_b
     lhs, rhs = a * a, b * b * v
     return sign_a * ((lhs > rhs) - (lhs < rhs))
+
+
+def floor_of_root_sum(a: Fraction, b: Fraction, v: Fraction) -> int:
+    """Greatest integer that is at most a + b sqrt(v) for v >= 0, exactly.
+
+    >>> floor_of_root_sum(Fraction(1), Fraction(-2), Fraction(9, 4))
+    -2
+    """
+    found = floor(a + b * Fraction(sqrt(v)))  # at most a few off
+    while sign_of_root_sum(a - found, b, v) < 0:
+        found -= 1
+    while sign_of_root_sum(a - found - 1, b, v) >= 0:
+        found += 1
+    return found
 
 
 def from_batch_norm(

@@ -10,6 +10,9 @@ From data. `chips` chips are drawn at the rates, and layer after layer each neur
 that makes it agree most often with the network without errors, on all chips and images together;
 of several the nearest to the old one. Later layers see what the corrected ones before them give.
 
+From statistics (`renorm.py`). Batch-norm re-estimation, carried over to integers: each threshold
+stays as many standard deviations from the mean of its neuron's sums as it is without errors.
+
 Neurons that always or never fire keep doing so.
 """
 
@@ -27,10 +30,13 @@ from ..exceptions import InputError
 from ..layers import Layer
 from ..memory import Layout, shapes_of
 from ..network import Network
+from ..sums import Rows, accumulate, fired, per_image, rows_of
 from .moments import few, layer_inputs, met
 from .protection import Known, Protection
+from .renorm import Tables, renormed
 
-Tables = tuple[tuple[int, ...], ...]
+Method = Literal["closed", "data", "statistics"]
+METHODS: tuple[Method, ...] = ("closed", "data", "statistics")
 
 
 @dataclass(frozen=True)
@@ -38,12 +44,12 @@ class Thresholds(Protection):
     """One more table of thresholds, for the condition it is fitted to; the weights stay.
 
     Attributes:
-        by: "closed" form or "data".
-        chips: drawn for "data".
+        by: "closed" form, "data" or "statistics".
+        chips: drawn for "data" and "statistics".
         tables: thresholds of each layer once chosen; () for a layer of scores.
     """
 
-    by: Literal["closed", "data"] = "closed"
+    by: Method = "closed"
     chips: int = 3
     tables: Tables | None = field(default=None, metadata={"chosen": True})
     name: ClassVar[str] = "thresholds"
@@ -51,8 +57,8 @@ class Thresholds(Protection):
     fitted_to: ClassVar[frozenset[str]] = frozenset({"rates", "images"})
 
     def __post_init__(self) -> None:
-        if self.by not in ("closed", "data"):
-            raise InputError(f"by must be 'closed' or 'data', not {self.by!r}")
+        if self.by not in METHODS:
+            raise InputError(f"by must be one of {METHODS}, not {self.by!r}")
         if self.chips < 1:
             raise InputError(f"chips must be 1 or more, not {self.chips}")
 
@@ -60,12 +66,12 @@ class Thresholds(Protection):
         """Choose the thresholds, unless they are chosen."""
         if self.tables is not None:
             return self
-        fitted = (
-            _closed(network, known)
-            if self.by == "closed"
-            else _data(network, base, known, self.chips)
-        )
-        return replace(self, tables=fitted)
+        if self.by == "closed":
+            return replace(self, tables=_closed(network, known))
+        images = known.calibration(f"thresholds by {self.by}")
+        faulty = [fault_maps.apply(network, known.chip(base, chip)) for chip in range(self.chips)]
+        fitted = _data if self.by == "data" else renormed
+        return replace(self, tables=fitted(network, images, faulty))
 
     def adapt(self, network: Network) -> Network:
         """The network with these thresholds.
@@ -111,7 +117,7 @@ def moved(layer: Layer, p01: Fraction, p10: Fraction, mean_x: Fraction) -> NDArr
     return np.array(found, np.int32)
 
 
-def agreeing(sums: NDArray[np.int64], fires: NDArray[np.bool_], old: int) -> int:
+def agreeing(sums: NDArray[np.signedinteger], fires: NDArray[np.bool_], old: int) -> int:
     """The threshold at which most sums fire as they should; of several the nearest to `old`.
 
     Args:
@@ -124,7 +130,7 @@ def agreeing(sums: NDArray[np.int64], fires: NDArray[np.bool_], old: int) -> int
     3
     """
     order = np.argsort(sums, kind="stable")
-    values, should = sums[order], fires[order]
+    values, should = sums[order].astype(np.int64), fires[order]
     cuts = np.flatnonzero(np.r_[True, values[1:] != values[:-1], True])  # so many lie below
     ones_below = np.r_[0, np.cumsum(should)][cuts]
     zeros_above = (~should).sum() - (cuts - ones_below)
@@ -158,33 +164,34 @@ def _closed(network: Network, known: Known) -> Tables:
     return tuple(tables)
 
 
-def _data(network: Network, base: Layout, known: Known, chips: int) -> Tables:
-    images = few(network, known.calibration("thresholds by data"))
-    faulty = [fault_maps.apply(network, known.chip(base, chip)) for chip in range(chips)]
+def _data(network: Network, images: NDArray[np.generic], faulty: list[Network]) -> Tables:
     tables: list[tuple[int, ...]] = []
-    encoded = golden.encode(network, images)
+    encoded = golden.encode(network, few(network, images))
     for chain in network.chains:
-        x, seen = encoded, [encoded] * chips
+        x, seen = encoded, [encoded] * len(faulty)
         for layer in chain:
             if layer.thresholds is None:
                 tables.append(())
                 continue
-            own = [chip.layers[len(tables)] for chip in faulty]
-            fires = golden.accumulate(layer, met(layer, x)) >= layer.thresholds
-            sums = [golden.accumulate(la, met(la, s)) for la, s in zip(own, seen, strict=True)]
-            table = _agreeing_rows(layer, np.concatenate(sums), np.concatenate([fires] * chips))
+            rows = [rows_of(chip.layers[len(tables)]) for chip in faulty]
+            own = rows_of(layer)
+            fires = accumulate(own, met(layer, x)) >= layer.thresholds
+            sums = [accumulate(r, met(layer, s)) for r, s in zip(rows, seen, strict=True)]
+            should = np.concatenate([fires] * len(faulty))
+            table = _agreeing_rows(layer, np.concatenate(sums), should)
             tables.append(table)
             thresholds = np.array(table, np.int32)
-            seen = [
-                golden.fire(replace(la, thresholds=thresholds), s)
-                for la, s in zip(own, seen, strict=True)
-            ]
-            x = golden.fire(layer, x)
+            seen = [_fire(r, s, thresholds) for r, s in zip(rows, seen, strict=True)]
+            x = _fire(own, x, layer.thresholds)
     return tuple(tables)
 
 
+def _fire(rows: Rows, x: NDArray[np.uint8], thresholds: NDArray[np.int32]) -> NDArray[np.uint8]:
+    return np.concatenate([fired(rows.layer, top, thresholds) for _, top in per_image(rows, x)])
+
+
 def _agreeing_rows(
-    layer: Layer, sums: NDArray[np.int64], fires: NDArray[np.bool_]
+    layer: Layer, sums: NDArray[np.int32], fires: NDArray[np.bool_]
 ) -> tuple[int, ...]:
     assert layer.thresholds is not None
     low, high = layer.threshold_range
