@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 
 from ..sim import agreement
 from ..sim import faults as fault_maps
-from ..sim import network as networks
 from ..sim.agreement import NONE, Comparison, Trial
-from ..sim.commands import NetworkFile
+from ..sim.commands import NetworkFile, TableName, load_network
 from ..sim.device import Device
 from ..sim.exceptions import InputError
 from ..sim.faults import FaultMap
@@ -42,6 +41,7 @@ def agree(
     mutants: Annotated[bool, typer.Option(help="Also give each device wrong networks.")] = True,
     board: BoardName = "",
     data_root: DataRoot = None,
+    table: TableName = None,
 ) -> dict[str, Any]:
     """Compare devices with golden under fault maps, every score; a difference is a failure."""
     names = [name.strip() for name in device_names.split(",")]
@@ -49,7 +49,7 @@ def agree(
         devices.check_name(name)
     if len(set(names)) != len(names):
         raise InputError(f"a device is named twice in {device_names!r}")
-    net = networks.load(network)
+    net = load_network(network, table)
     images = inputs.images(net, data, split, n, input_file, data_root)
     maps: list[FaultMap | None] = [None]
     paths: list[Path] = []

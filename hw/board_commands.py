@@ -9,10 +9,10 @@ import numpy as np
 import typer
 
 from ..sim import agreement, campaign
-from ..sim import network as networks
 from ..sim.agreement import N_MUTANT_IMAGES, Comparison
 from ..sim.campaign import Campaign
-from ..sim.commands import NetworkFile
+from ..sim.commands import NetworkFile, TableName, load_network
+from ..sim.exceptions import InputError
 from ..sim.memory import Layout, bank_words, stored_bits
 from ..sim.network import Network
 from . import agree_commands, boards, campaign_commands, commands, devices, inputs, probe
@@ -60,9 +60,11 @@ def identify(url: Url) -> dict[str, Any]:
     return {"url": url, **_identity(probe.identify(url))}
 
 
-def load(network: NetworkFile, url: Url, board: BoardName = "") -> dict[str, Any]:
+def load(
+    network: NetworkFile, url: Url, board: BoardName = "", table: TableName = None
+) -> dict[str, Any]:
     """Write a network into a board and read every word back."""
-    net = networks.load(network)
+    net = load_network(network, table)
     device, layout = _open(url, network, net, board)
     try:
         return {"url": url, **_identity(device.identity), **_load(device, net, layout)}
@@ -81,10 +83,11 @@ def infer(
     faults: Annotated[Path | None, typer.Option(metavar="MAP.faults")] = None,
     board: BoardName = "",
     data_root: DataRoot = None,
+    table: TableName = None,
 ) -> dict[str, Any]:
     """Write the int32 scores (images x classes) that a board gives."""
     return commands.infer(
-        network, output, data, split, n, input_file, url, faults, board, data_root
+        network, output, data, split, n, input_file, url, faults, board, data_root, table
     )
 
 
@@ -126,12 +129,15 @@ def selftest(
     ] = None,
     board: BoardName = "",
     data_root: DataRoot = None,
+    table: TableName = None,
 ) -> dict[str, Any]:
     """Write a network, read it back, and compare all scores with golden's, also under faults.
 
     Without --data and --input the images are random.
     """
-    net = networks.load(network)
+    if table is not None and campaign_file is not None:
+        raise InputError("a campaign runs a network's own thresholds; give --table or --campaign")
+    net = load_network(network, table)
     if data is None and input_file is None:
         images = inputs.random_images(net, n or N_MUTANT_IMAGES)
     else:

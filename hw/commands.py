@@ -14,7 +14,7 @@ from ..sim import faults as fault_maps
 from ..sim import golden, operating_points, rows
 from ..sim import network as networks
 from ..sim.agreement import NONE
-from ..sim.commands import NetworkFile, describe
+from ..sim.commands import NetworkFile, TableName, describe, load_network
 from ..sim.container import write_whole
 from ..sim.device import Device
 from ..sim.exceptions import BoardError, InputError
@@ -89,10 +89,11 @@ def infer(
     faults: Annotated[Path | None, typer.Option(metavar="MAP.faults")] = None,
     board: BoardName = "",
     data_root: DataRoot = None,
+    table: TableName = None,
 ) -> dict[str, Any]:
     """Write the int32 scores (images x classes) that a device gives."""
     devices.check_name(device)
-    net = networks.load(network)
+    net = load_network(network, table)
     images = inputs.images(net, data, split, n, input_file, data_root)
     fault_map = load_map(net, faults)
     opened = devices.open_device(device, devices.setting(network, net, board))
@@ -172,6 +173,7 @@ def virtual(
     board: BoardName = "",
     tcp: Annotated[int | None, typer.Option(help="TCP port; 0 or none: a free one.")] = None,
     pty: Annotated[Path | None, typer.Option(help="Link to make to a pty instead.")] = None,
+    table: TableName = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
 ) -> None:
     """Boot a virtual board for a network, print its URL, and run it until Ctrl-C."""
@@ -179,7 +181,7 @@ def virtual(
 
     if tcp is not None and pty is not None:
         raise InputError("give --tcp or --pty, not both")
-    net = networks.load(network)
+    net = load_network(network, table)
     at = devices.setting(network, net, board)
     chosen = boards.load(board) if board else None
     with virtual_device.boot(devices.memories_of(at), chosen, tcp_port=tcp, pty=pty) as running:

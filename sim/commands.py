@@ -8,10 +8,11 @@ import typer
 
 from . import faults as fault_maps
 from . import network as networks
-from . import operating_points, spatial
+from . import operating_points, spatial, tables
 from .errors.published import SOURCES
 from .faults import PLANES, FaultMap
 from .memory import Layout
+from .network import Network
 
 NetworkFile = Annotated[
     Path, typer.Argument(metavar="NET.stoic", help="Integer network.", show_default=False)
@@ -19,10 +20,24 @@ NetworkFile = Annotated[
 MapFile = Annotated[
     Path, typer.Argument(metavar="MAP.faults", help="Fault map.", show_default=False)
 ]
+TableName = Annotated[
+    str | None, typer.Option("--table", metavar="NAME", help="Thresholds of this table.")
+]
+
+
+def load_network(path: Path, table: str | None = None) -> Network:
+    """The network of a file, with the thresholds of one of its tables if that is named.
+
+    Raises:
+        ArtefactError: no such file, or not a right one.
+        InputError: no such table.
+    """
+    found = networks.load(path)
+    return found if table is None else networks.select(found, table)
 
 
 def show(network: NetworkFile) -> dict[str, Any]:
-    """Show an integer network: its layers, hashes and what its import noted."""
+    """Show an integer network: its layers, threshold tables, hashes, what its import noted."""
     found = networks.load(network)
     return {
         "name": found.name,
@@ -32,6 +47,7 @@ def show(network: NetworkFile) -> dict[str, Any]:
         "n_classes": found.n_classes,
         "n_weight_bits": found.n_weight_bits,
         "layers": networks.summary(found),
+        "tables": [tables.row(table, found.layers) for table in found.tables],
         "notes": {name: note for name, note in found.notes.items() if name != "layers"},
     }
 

@@ -1,0 +1,91 @@
+"""The command `tables`: threshold tables for a network, one for each operating condition."""
+
+from pathlib import Path
+from typing import Annotated, Any, get_args
+
+import typer
+
+from ..sim import network as networks
+from ..sim import operating_points, tables
+from ..sim.commands import NetworkFile
+from ..sim.exceptions import InputError
+from ..sim.protection import fitting
+from ..sim.protection.thresholds import METHODS, Method
+from ..sim.tables import Table
+from . import devices, inputs
+from .commands import BoardName, Data, DataRoot, InputFile, MapFiles, load_map
+
+N_IMAGES = 2000
+
+
+def tables_(
+    network: NetworkFile,
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="OUT.stoic")],
+    errors: Annotated[
+        list[str] | None,
+        typer.Option(help=f"Repeatable. One of {operating_points.legal_names()}."),
+    ] = None,
+    faults: MapFiles = None,
+    data: Data = None,
+    by: Annotated[str, typer.Option(help=f"One of {', '.join(METHODS)}.")] = "statistics",
+    n: Annotated[
+        int, typer.Option("--n", min=1, help="The first so many training images.")
+    ] = N_IMAGES,
+    chips: Annotated[
+        int, typer.Option(min=1, help="Drawn for every --errors, for all but closed.")
+    ] = fitting.CHIPS,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Of these chips; not that of chips you measure on.")
+    ] = fitting.SEED,
+    input_file: InputFile = None,
+    board: BoardName = "",
+    data_root: DataRoot = None,
+) -> dict[str, Any]:
+    """Add threshold tables: for any chip at --errors, or for the one chip of --faults.
+
+    Images for calibration are training images. A table is named by its operating point, or as the
+    file of the fault map; one of a name that the network has already takes its place.
+    """
+    method = _method(by)
+    net = networks.load(network)
+    if not errors and not faults:
+        raise InputError("give --errors NAME or --faults MAP.faults, each as often as needed")
+    if method == "closed" and data is None and input_file is None:
+        images, name = None, ""
+    else:
+        given = inputs.images(net, data, "train", n, input_file, data_root)
+        images, name = given.values, f"{data}/train" if data else Path(given.name).name
+    layout = devices.board_layout(net, board)
+    points = [operating_points.parse(text) for text in errors or []]
+    found: list[Table] = [
+        fitting.of_point(net, point, images, method, chips, seed, layout, data_root, name)
+        for point in points
+    ]
+    for path in faults or []:
+        chip = load_map(net, path)
+        assert chip is not None, "a path names a map"
+        if images is None:
+            raise InputError("the closed form knows rates, not a chip; use statistics or data")
+        found.append(fitting.of_chip(net, path.stem, chip, images, method, name))
+    names = [table.name for table in found]
+    if len(set(names)) != len(names):
+        raise InputError(f"two of the tables would have one name: {', '.join(names)}")
+    replaced = sorted({table.name for table in net.tables} & set(names))
+    more = networks.with_tables(net, found)
+    networks.save(more, output)
+    return {
+        "name": net.name,
+        "sha256": more.sha256,
+        "tables": [tables.row(table, more.layers) for table in more.tables],
+        "added": names,
+        "replaced": replaced,
+        "seeds": [seed] if points else [],
+        "network": output,
+    }
+
+
+def _method(text: str) -> Method:
+    for method in get_args(Method):
+        if text == method:
+            return method  # type: ignore[no-any-return]
+    raise InputError(f"--by must be one of {', '.join(METHODS)}, not {text!r}")
