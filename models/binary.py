@@ -1,9 +1,9 @@
 """The binary layers of the kit, on Brevitas: +-1 weights behind a memory, sign, batch norm.
 
 Conventions, defined here once and nowhere else in torch: `sign(0) = +1`; the gradient of a weight's
-sign and of whatever its memory does to it is the identity; the gradient of an activation's sign is
-the identity where |z| <= 1 and 0 elsewhere; the scale of a batch norm is positive, so that no row
-has to be negated when batch norm and sign become a comparison.
+sign is the identity, that of what its memory does to it a `Gradient`; the gradient of an
+activation's sign is the identity where |z| <= 1 and 0 elsewhere; the scale of a batch norm is
+positive, so that no row has to be negated when batch norm and sign become a comparison.
 """
 
 from typing import Any, Protocol, cast
@@ -18,6 +18,7 @@ from brevitas.quant_tensor import QuantTensor
 from torch import Tensor, nn
 
 from ..sim.layers import Input, Window
+from .recipe import Gradient
 
 MIN_SCALE = 0.01
 """Least batch-norm scale, kept by projection after every step. Ours; any positive value does."""
@@ -26,26 +27,56 @@ MIN_SCALE = 0.01
 class Memory(Protocol):
     """What stands between the weights as written and the weights as the datapath reads them."""
 
-    def read(self, weights: Tensor) -> Tensor:
-        """The +-1 weights (n_outputs, n_inputs) as read back; the argument is left alone."""
+    def read(self, stored: Tensor) -> Tensor:
+        """(n_outputs, n_inputs) bool as read back, True is +1; the argument is left alone."""
         ...
 
 
-class _ReadThrough(torch.autograd.Function):
-    """Replaces weights by what memory returned; the gradient passes straight through."""
+class _AsRead(torch.autograd.Function):
+    """Latent weights going in, the +-1 that memory returned coming out."""
 
     @staticmethod
-    def forward(ctx: Any, weights: Tensor, read: Tensor) -> Tensor:
-        return read.view_as(read)
+    def forward(
+        ctx: Any,
+        latent: Tensor,
+        stored: Tensor,
+        read: Tensor,
+        gradient: Gradient,
+        dtype: torch.dtype,
+    ) -> Tensor:
+        ctx.gradient = gradient
+        if gradient != "straight_through":
+            ctx.save_for_backward(stored ^ read)
+        return signs(read, dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        given = grads[0].float()
+        if ctx.gradient != "straight_through":
+            (is_wrong,) = ctx.saved_tensors
+            given = torch.where(is_wrong, -given if ctx.gradient == "sign_flipped" else 0.0, given)
+        return given, None, None, None, None
+
+
+class _Sign(torch.autograd.Function):
+    """+-1 in `dtype`; the gradient passes where |z| <= 1."""
+
+    @staticmethod
+    def forward(ctx: Any, z: Tensor, dtype: torch.dtype) -> Tensor:
+        ctx.save_for_backward(z)
+        return signs(z >= 0, dtype)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
-        return grads[0], None
+        (z,) = ctx.saved_tensors
+        return grads[0] * (z.abs() <= 1), None
 
 
-def read_through(weights: Tensor, read: Tensor) -> Tensor:
-    """`read` going forward, and its gradient handed to `weights` unchanged going back."""
-    return cast(Tensor, _ReadThrough.apply(weights, read))  # type: ignore[no-untyped-call]
+def signs(is_plus: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+    """+1 where True and -1 elsewhere."""
+    if dtype == torch.bfloat16:  # by its bits, as conversions take four times as long
+        return torch.add(0x3F80 - 0x8000, is_plus.to(torch.int16), alpha=-0x8000).view(dtype)
+    return torch.where(is_plus, 1.0, -1.0).to(dtype)
 
 
 class _UnitWeight(SignedBinaryWeightPerTensorConst):
@@ -57,8 +88,12 @@ class _UnitWeight(SignedBinaryWeightPerTensorConst):
 class BinaryLinear(QuantLinear):
     """A dense layer without bias: weights are the signs of latent floats, read through a memory.
 
+    In training the signs are taken by functions of this module, which are what Brevitas' quantizers
+    compute, only faster; evaluation and export run Brevitas' own.
+
     Attributes:
         memory: what the weights are read through; None is a memory that tells the truth.
+        gradient: of a weight that reads wrong.
         matmul_dtype: torch.bfloat16 makes training faster; sums are exact in float32 only, and
             evaluation always uses that.
     """
@@ -66,6 +101,7 @@ class BinaryLinear(QuantLinear):
     def __init__(self, n_inputs: int, n_outputs: int) -> None:
         super().__init__(n_inputs, n_outputs, bias=False, weight_quant=_UnitWeight)
         self.memory: Memory | None = None
+        self.gradient: Gradient = "straight_through"
         self.matmul_dtype = torch.float32
 
     def rows(self) -> Tensor:
@@ -77,19 +113,33 @@ class BinaryLinear(QuantLinear):
         """Take latent weights that `rows` would give."""
         self.weight.copy_(rows)
 
+    def forward(self, input: Tensor | QuantTensor) -> Tensor:
+        """Sums (batch, n_outputs) of products with the weights as read."""
+        if not self.training:
+            return cast(Tensor, super().forward(input))
+        low, x = self.matmul_dtype, cast(Tensor, input)
+        stored = self.weight.detach() >= 0
+        read = stored if self.memory is None else self.memory.read(stored)
+        weights = _as_read(self.weight, stored, read, self.gradient, low)
+        return F.linear(x.to(low), weights).float()
+
     def inner_forward_impl(
         self, x: Tensor, quant_weight: Tensor | QuantTensor, quant_bias: Tensor | None
     ) -> Tensor:
-        """Sums (batch, n_outputs) of products with the weights as read."""
+        """What Brevitas calls in evaluation and export."""
         weights = cast(Tensor, getattr(quant_weight, "value", quant_weight))
         if self.memory is not None:
-            with torch.no_grad():
-                read = self.memory.read(weights)
-            weights = read_through(weights, read)
-        if self.training and self.matmul_dtype != torch.float32:
-            low = self.matmul_dtype
-            return F.linear(x.to(low), weights.to(low)).float()
+            weights = signs(self.memory.read(weights > 0))
         return F.linear(x, weights)
+
+
+def _as_read(
+    latent: Tensor, stored: Tensor, read: Tensor, gradient: Gradient, dtype: torch.dtype
+) -> Tensor:
+    return cast(
+        Tensor,
+        _AsRead.apply(latent, stored, read, gradient, dtype),  # type: ignore[no-untyped-call]
+    )
 
 
 def to_rows(kernels: Tensor) -> Tensor:
@@ -110,7 +160,7 @@ class BinaryConv2d(QuantConv2d):
         window: where its rows look.
         memory: what the rows are read through, (n_outputs, n_inputs) with lanes (ky, kx, channel)
             as memory stores them; None is a memory that tells the truth.
-        matmul_dtype: as of BinaryLinear.
+        gradient, matmul_dtype: as of BinaryLinear.
     """
 
     def __init__(self, window: Window, n_outputs: int, input: Input) -> None:
@@ -125,6 +175,7 @@ class BinaryConv2d(QuantConv2d):
         self.window = window
         self.pad_value = 0.0 if input == "uint8" else -1.0
         self.memory: Memory | None = None
+        self.gradient: Gradient = "straight_through"
         self.matmul_dtype = torch.float32
 
     def rows(self) -> Tensor:
@@ -136,21 +187,31 @@ class BinaryConv2d(QuantConv2d):
         """Take latent weights that `rows` would give."""
         self.weight.copy_(to_kernels(rows, self.window))
 
+    def forward(self, input: Tensor | QuantTensor) -> Tensor:
+        """Sums (batch, n_outputs, rows, columns) of (batch, channels, height, width) maps."""
+        if not self.training:
+            return cast(Tensor, super().forward(input))
+        low, x = self.matmul_dtype, cast(Tensor, input)
+        stored = self.weight.detach() >= 0
+        read = stored if self.memory is None else self._read(self.memory, stored)
+        weights = _as_read(self.weight, stored, read, self.gradient, low)
+        return F.conv2d(self._padded(x.to(low)), weights, stride=self.window.stride).float()
+
     def inner_forward_impl(
         self, x: Tensor, quant_weight: Tensor | QuantTensor, quant_bias: Tensor | None
     ) -> Tensor:
-        """Sums (batch, n_outputs, rows, columns) of (batch, channels, height, width) maps."""
-        if self.window.pad:
-            x = F.pad(x, [self.window.pad] * 4, value=self.pad_value)
+        """What Brevitas calls in evaluation and export."""
         weights = cast(Tensor, getattr(quant_weight, "value", quant_weight))
         if self.memory is not None:
-            with torch.no_grad():
-                read = to_kernels(self.memory.read(to_rows(weights)), self.window)
-            weights = read_through(weights, read)
-        if self.training and self.matmul_dtype != torch.float32:
-            low = self.matmul_dtype
-            return F.conv2d(x.to(low), weights.to(low), stride=self.window.stride).float()
-        return F.conv2d(x, weights, stride=self.window.stride)
+            weights = signs(self._read(self.memory, weights > 0))
+        return F.conv2d(self._padded(x), weights, stride=self.window.stride)
+
+    def _read(self, memory: Memory, kernels: Tensor) -> Tensor:
+        return to_kernels(memory.read(to_rows(kernels)), self.window)
+
+    def _padded(self, x: Tensor) -> Tensor:
+        pad = self.window.pad
+        return F.pad(x, [pad] * 4, value=self.pad_value) if pad else x
 
 
 Binary = BinaryLinear | BinaryConv2d
@@ -195,9 +256,19 @@ class PositiveBatchNorm(nn.BatchNorm1d):
         self.weight.clamp_(min=MIN_SCALE)
 
 
-def binary_sign() -> nn.Module:
-    """Module whose output is +1 where the input is >= 0, else -1."""
-    return cast(
-        nn.Module,
-        QuantIdentity(act_quant=SignedBinaryActPerTensorConst, return_quant_tensor=False),
-    )
+class BinarySign(QuantIdentity):
+    """+1 where the input is >= 0, else -1.
+
+    Attributes:
+        dtype: of what training hands on; evaluation gives float32.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(act_quant=SignedBinaryActPerTensorConst, return_quant_tensor=False)
+        self.dtype = torch.float32
+
+    def forward(self, input: Tensor | QuantTensor) -> Tensor:
+        """Any shape."""
+        if not self.training:
+            return cast(Tensor, super().forward(input))
+        return cast(Tensor, _Sign.apply(input, self.dtype))  # type: ignore[no-untyped-call]

@@ -25,6 +25,7 @@ def train(
     seed: Annotated[int, typer.Option(min=0, help="With the recipe it remakes the network.")] = 1,
     out: Annotated[Path | None, typer.Option(help="Folder of the results; build/<name>.")] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's.")] = None,
+    device: Annotated[str, typer.Option(help="Of torch: cpu, cuda, cuda:1, ...")] = "cpu",
     data_root: DataRoot = None,
 ) -> dict[str, Any]:
     """Train a network into <out>/<name>.ckpt; a run that was killed goes on where it stopped.
@@ -40,9 +41,8 @@ def train(
     if epochs is not None:
         chosen = replace(chosen, epochs=epochs)
     folder = out or Path("build") / chosen.name
-    made = training.train(
-        chosen, seed, folder, data_root, report=_epoch_line(chosen.name, chosen.epochs)
-    )
+    report = _epoch_line(chosen.name, chosen.epochs)
+    made = training.train(chosen, seed, folder, data_root, report=report, device=device)
     return {
         "checkpoint": folder / f"{chosen.name}.ckpt",
         "sha256": made.sha256,
@@ -56,12 +56,16 @@ def train(
 def _epoch_line(name: str, n_epochs: int) -> Callable[[dict[str, Any]], None]:
     def report(row: dict[str, Any]) -> None:
         found = ", ".join(
-            f"{100 * a:.2f} % at BER {100 * float(p):g} %"
-            for p, a in row["validation_accuracy"].items()
+            f"{100 * accuracy:.2f} % at {_condition(label)}"
+            for label, accuracy in row["validation_accuracy"].items()
         )
         log.info("%s epoch %d/%d: validation %s", name, row["epoch"], n_epochs, found)
 
     return report
+
+
+def _condition(label: str) -> str:
+    return f"BER {100 * float(label):g} %" if label[0].isdigit() else label
 
 
 def accuracy(

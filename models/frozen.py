@@ -24,6 +24,7 @@ from ..sim.layers import Conv, Dense, Layer, Window
 from ..sim.memory import shapes_of
 from ..sim.network import Network, check_images, require_one_chain
 from ..sim.thresholds import from_batch_norm
+from .binary import signs
 from .checkpoint import Checkpoint, load_checkpoint
 from .nets import build_model, encode
 from .noise import weight_cells
@@ -92,11 +93,9 @@ class FrozenNet(nn.Module):
         self.weights: list[Tensor] = []
         self.limits: list[Tensor] = []
         for i, layer in enumerate(self.network.layers):
-            bits = torch.from_numpy(unpack(layer.weights, layer.n_inputs))
-            weights = 2 * bits.to(torch.float32) - 1  # (n_outputs, n_inputs)
-            self.weights.append(
-                weights if faults is None else weight_cells(faults, i).read(weights)
-            )
+            stored = torch.from_numpy(unpack(layer.weights, layer.n_inputs)).view(torch.bool)
+            read = stored if faults is None else weight_cells(faults, i).read(stored)
+            self.weights.append(signs(read))  # (n_outputs, n_inputs)
             if layer.thresholds is None:
                 continue
             values = torch.from_numpy(layer.thresholds).long()

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ..sim.bits import pack, unpack
 from ..sim.exceptions import InputError
 from ..sim.layers import Input, Pool
-from .binary import Binary, BinaryConv2d, BinaryLinear, PositiveBatchNorm, binary_sign
+from .binary import Binary, BinaryConv2d, BinaryLinear, BinarySign, PositiveBatchNorm
 from .checkpoint import BatchNorm, Checkpoint, Layer
 from .topology import LayerShape
 
@@ -22,13 +22,15 @@ class BinaryNet(nn.Module):
     The input is what `encode` makes: pixels as floats 0..255 (`uint8`), or -1 and +1 (`bits`). The
     output is the last layer's integer sums, as floats.
 
-    Sign is monotone, so pooling before or after it gives the same bits. Pooling what is compared is
-    faster, and its gradient finds the lane that won.
+    Batch norm with a positive scale and sign are monotone, so pooling sums gives the bits that
+    pooling signs gives. It is faster, its gradient finds the lane that won, and the statistics are
+    those of the sums that decide.
 
     Attributes:
         shapes: of the layers.
         layers, norms: in order; one norm fewer than layers.
-        pools_signs: pool after the sign, as hardware does and as files have it.
+        pools_signs: pool after the sign, as hardware does and as files have it; a must where a
+            batch-norm scale is negative.
     """
 
     def __init__(self, shapes: tuple[LayerShape, ...], input: Input = "uint8") -> None:
@@ -42,7 +44,7 @@ class BinaryNet(nn.Module):
             _binary(shape, input if i == 0 else "bits") for i, shape in enumerate(shapes)
         )
         self.norms = nn.ModuleList(PositiveBatchNorm(s.n_outputs) for s in shapes[:-1])
-        self.signs = nn.ModuleList(binary_sign() for _ in shapes[:-1])
+        self.signs = nn.ModuleList(BinarySign() for _ in shapes[:-1])
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, n_classes) sums of (batch, n) inputs or (batch, channels, height, width) maps."""
@@ -56,12 +58,14 @@ class BinaryNet(nn.Module):
             x = x.permute(0, 2, 3, 1).flatten(1)  # (batch, n_inputs), channel-last as in memory
         return cast(Tensor, self.layers[i](x))
 
+    def compared(self, i: int, sums: Tensor) -> Tensor:
+        """What the batch norm of layer number `i` takes: its sums, pooled unless signs are."""
+        return sums if self.pools_signs else _pooled(sums, self.shapes[i].pool)
+
     def fired(self, i: int, sums: Tensor) -> Tensor:
         """(batch, n_outputs[, rows, columns]) of +-1, pooled: what layer number `i` hands on."""
-        z, pool = self.norms[i](sums), self.shapes[i].pool
-        if self.pools_signs:
-            return _pooled(self.signs[i](z), pool)
-        return cast(Tensor, self.signs[i](_pooled(z, pool)))
+        fired = cast(Tensor, self.signs[i](self.norms[i](self.compared(i, sums))))
+        return _pooled(fired, self.shapes[i].pool) if self.pools_signs else fired
 
     @property
     def binary_layers(self) -> list[Binary]:
@@ -72,6 +76,13 @@ class BinaryNet(nn.Module):
     def norm_layers(self) -> list[PositiveBatchNorm]:
         """`norms`, typed."""
         return [cast(PositiveBatchNorm, n) for n in self.norms]
+
+    def set_matmul(self, dtype: torch.dtype) -> None:
+        """Multiply matrices in this precision when training."""
+        for layer in self.binary_layers:
+            layer.matmul_dtype = dtype
+        for sign in self.signs:
+            cast(BinarySign, sign).dtype = dtype
 
 
 def _binary(shape: LayerShape, input: Input) -> Binary:
@@ -115,6 +126,7 @@ def build_model(checkpoint: Checkpoint) -> BinaryNet:
             targets = (norm.weight, norm.bias, norm.running_mean, norm.running_var)
             for to, name in zip(targets, ("gamma", "beta", "mean", "var"), strict=True):
                 cast(Tensor, to).copy_(torch.from_numpy(getattr(values, name)))
+    model.pools_signs = any(bool((n.weight < 0).any()) for n in model.norm_layers)
     return model.eval()
 
 
@@ -130,7 +142,7 @@ def to_checkpoint(
     """
 
     def array(tensor: Tensor | None) -> NDArray[np.float32]:
-        return cast(Tensor, tensor).detach().numpy().astype(np.float32, copy=True)
+        return cast(Tensor, tensor).detach().cpu().numpy().astype(np.float32, copy=True)
 
     norms: list[BatchNorm | None] = [
         BatchNorm(
@@ -142,7 +154,7 @@ def to_checkpoint(
         Layer(
             f"{'conv' if shape.window else 'dense'}{i}",
             shape.n_inputs,
-            pack((binary.rows() >= 0).numpy()),
+            pack((binary.rows() >= 0).cpu().numpy()),
             norm,
             shape.window,
             shape.pool,

@@ -1,82 +1,50 @@
-"""Memories that lie inside the forward pass: fresh flips for training, and any FaultMap."""
+"""Memories that lie inside the forward pass: any `FaultMap` under a model, new ones every step."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..sim import operating_points
+from ..sim.errors import ErrorModel, Iid
 from ..sim.exceptions import InputError
-from ..sim.faults import FaultMap, restrict
-from ..sim.memory import Shape
+from ..sim.faults import PLANES, FaultMap, is_empty, restrict
+from ..sim.memory import MAX_WIDTH, Fold, Layout, Shape
 from .nets import BinaryNet
-
-
-@dataclass(frozen=True)
-class FreshFlips:
-    """Every read draws new independent flips; rates are resolved to 1/65536.
-
-    Attributes:
-        p01: P(read 1 | stored 0).
-        p10: P(read 0 | stored 1).
-        rng: moved on by every read.
-    """
-
-    p01: float
-    p10: float
-    rng: np.random.Generator
-
-    def __post_init__(self) -> None:
-        for name in ("p01", "p10"):
-            if not 0.0 <= getattr(self, name) <= 1.0:
-                raise InputError(f"{name} must be 0..1, not {getattr(self, name)!r}")
-
-    def read(self, weights: Tensor) -> Tensor:
-        """(n_outputs, n_inputs) of +-1, some flipped."""
-        n = weights.numel()
-        # raw 64-bit words cut in four: drawing is a large share of a training step
-        raw = self.rng.bit_generator.random_raw(-(-n // 4)).view(np.int16)[:n]
-        draws = torch.from_numpy(raw).view(weights.shape)
-        is_flipped = _below(draws, self.p10)
-        if self.p01 != self.p10:
-            is_flipped = torch.where(weights > 0, is_flipped, _below(draws, self.p01))
-        return torch.addcmul(weights, is_flipped.to(weights.dtype), weights, value=-2.0)
-
-
-def _below(draws: Tensor, p: float) -> Tensor:
-    """Where uniform int16 fall below their p-quantile; `<=`, as p = 1 has no int16 above all."""
-    n_of_65536 = round(p * 65536)
-    return draws <= n_of_65536 - 32769 if n_of_65536 else torch.zeros_like(draws, dtype=torch.bool)
+from .recipe import Recipe
 
 
 @dataclass(frozen=True, eq=False)
 class FaultyCells:
-    """The weight cells of one layer under a FaultMap: read = weights * gain + offset.
+    """The weight cells of one layer under a FaultMap.
 
     Attributes:
-        gain: (n_outputs, n_inputs), 1 healthy, -1 flipped, 0 stuck.
-        offset: same shape, -1 stuck at 0, +1 stuck at 1, else 0.
+        flip, stuck0, stuck1: (n_outputs, n_inputs) bool, in logical order; None is nowhere.
     """
 
-    gain: Tensor
-    offset: Tensor
+    flip: Tensor | None = None
+    stuck0: Tensor | None = None
+    stuck1: Tensor | None = None
 
-    def read(self, weights: Tensor) -> Tensor:
-        """(n_outputs, n_inputs) of +-1 as this memory returns them."""
-        return weights * self.gain + self.offset
+    def read(self, stored: Tensor) -> Tensor:
+        """(n_outputs, n_inputs) bool as this memory returns them."""
+        read = stored if self.flip is None else stored ^ self.flip
+        read = read if self.stuck0 is None else read & ~self.stuck0
+        return read if self.stuck1 is None else read | self.stuck1
 
 
-def weight_cells(faults: FaultMap, layer: int) -> FaultyCells:
+def weight_cells(faults: FaultMap, layer: int, device: torch.device | None = None) -> FaultyCells:
     """What a map does to the weights of layer number `layer`, in logical order."""
-    cells = faults.layout.weight_cells(layer)
-
-    def plane(name: str) -> NDArray[np.float32]:
-        return np.asarray(faults.cells(name)[cells], np.float32)
-
-    flip, stuck0, stuck1 = plane("flip"), plane("stuck0"), plane("stuck1")
-    gain = 1 - 2 * flip - stuck0 - stuck1
-    return FaultyCells(torch.from_numpy(gain), torch.from_numpy(stuck1 - stuck0))
+    planes: dict[str, Tensor] = {}
+    for name in PLANES:
+        if not is_empty(getattr(faults, name)):
+            rows = faults.layout.rows(faults.cells(name), layer, "weights")
+            planes[name] = torch.from_numpy(np.ascontiguousarray(rows)).to(device).view(torch.bool)
+    return FaultyCells(**planes)
 
 
 def apply_faults(model: BinaryNet, faults: FaultMap | None) -> None:
@@ -88,8 +56,7 @@ def apply_faults(model: BinaryNet, faults: FaultMap | None) -> None:
             stored row is not the model's row.
     """
     if faults is None:
-        for layer in model.binary_layers:
-            layer.memory = None
+        set_memories(model, None)
         return
     if faults.layout.shapes != shapes_of_model(model):
         rows = [(s.n_outputs, s.n_inputs) for s in model.shapes]
@@ -100,8 +67,18 @@ def apply_faults(model: BinaryNet, faults: FaultMap | None) -> None:
         raise InputError(
             "a negative batch-norm scale stores its row negated: freeze the network first"
         )
+    set_memories(model, faults)
+
+
+def set_memories(
+    model: BinaryNet, faults: FaultMap | None, layers: Iterable[int] | None = None
+) -> None:
+    """Read these layers (None: all) through a map that fits, the others as they were written."""
+    lies = set(range(len(model.shapes)) if layers is None else layers)
     for i, layer in enumerate(model.binary_layers):
-        layer.memory = weight_cells(faults, i)
+        layer.memory = None
+        if faults is not None and i in lies:
+            layer.memory = weight_cells(faults, i, layer.weight.device)
 
 
 def shapes_of_model(model: BinaryNet) -> tuple[Shape, ...]:
@@ -111,3 +88,60 @@ def shapes_of_model(model: BinaryNet) -> tuple[Shape, ...]:
         Shape(s.n_inputs, s.n_outputs, model.input if i == 0 else "bits", i < last)
         for i, s in enumerate(model.shapes)
     )
+
+
+def layout_of_model(model: BinaryNet) -> Layout:
+    """The layout that `memory.layout_of` gives the network that a model becomes."""
+    shapes = shapes_of_model(model)
+    return Layout(shapes, tuple(Fold(1, MAX_WIDTH) for _ in shapes))
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingErrors:
+    """The faulty memories that a recipe trains under, a new one for every step.
+
+    Attributes:
+        recipe: says which error model, how often its chips come again, and which layers lie.
+        seed: of the population of chips; training, validation and tests use different ones.
+        data_root: of measured data, for models that replay them.
+    """
+
+    recipe: Recipe
+    layout: Layout
+    seed: int
+    data_root: Path | None = None
+
+    def model(self, share: float) -> ErrorModel:
+        """The error model, independent errors at this share of the recipe's highest rates."""
+        if self.recipe.errors:
+            return operating_points.parse(self.recipe.errors).model(self.seed, self.data_root)
+        return Iid(share * self.recipe.p01_max, share * self.recipe.p10_max, self.seed)
+
+    def draw(self, number: int, share: float, model: BinaryNet) -> FaultMap:
+        """The faults of draw number `number`.
+
+        Args:
+            share: 0..1 of the highest rates; without effect on a named operating point.
+            model: whose weights are stored, for errors that depend on them.
+        """
+        errors = self.model(share)
+        chip = number % self.recipe.n_chips if self.recipe.n_chips else number
+        stored = _stored(model, self.layout) if errors.needs_data else None
+        return errors.sample(self.layout, chip, event=number, stored=stored)
+
+    def put(self, model: BinaryNet, number: int, share: float) -> None:
+        """Read the layers that lie through draw number `number`."""
+        set_memories(model, self.draw(number, share, model), self.layers)
+
+    @property
+    def layers(self) -> range:
+        """Numbers of the layers that lie."""
+        return range(1 if self.recipe.exposed == "all_but_first" else 0, len(self.layout.shapes))
+
+
+def _stored(model: BinaryNet, layout: Layout) -> NDArray[np.uint8]:
+    """(n_cells,) the weights as written; nothing else is."""
+    cells = np.zeros(layout.n_cells, np.uint8)
+    for i, layer in enumerate(model.binary_layers):
+        layout.put_rows(cells, i, "weights", (layer.rows() >= 0).cpu().numpy().astype(np.uint8))
+    return cells

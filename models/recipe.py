@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from ..sim import operating_points
 from ..sim.exceptions import InputError
 from ..sim.layers import INPUTS, Input
 from .data import SOURCES
@@ -12,7 +13,14 @@ from .topology import ConvSize
 
 RECIPES = Path(__file__).parent / "recipes"
 
-Loss = Literal["margin_hinge", "cross_entropy"]
+Loss = Literal["margin_hinge", "cross_entropy", "margin_cross_entropy"]
+Scale = Literal["fixed", "learned"]
+Rates = Literal["uniform", "fixed", "rising"]
+Exposed = Literal["all", "all_but_first"]
+Gradient = Literal["straight_through", "sign_flipped", "masked"]
+"""What the gradient of a weight is whose bit reads wrong: as if it had read right, as through a
+product with -1, or nothing."""
+Augment = Literal["none", "shift", "shift_mirror"]
 Matmul = Literal["bfloat16", "float32"]
 
 
@@ -29,11 +37,27 @@ class Recipe:
         batch: images of a step; a last smaller one is left out.
         learning_rate: of Adam, at its peak.
         warm_up: share of the steps in which the rate rises from 0, before it falls on a cosine.
-        loss: on the raw integer scores.
-        margin: of margin_hinge, in units of a score.
-        temperature: of cross_entropy, in units of a score.
-        p01_max, p10_max: every step draws u in [0, 1) and flips the weights of all layers with
-            rates u p01_max (those stored as 0) and u p10_max (those stored as 1).
+        loss: on the integer scores.
+        scale: "fixed" takes scores as they are; "learned" multiplies them by one more parameter,
+            which no file keeps, as it changes no decision.
+        first_scale: of "learned", before the first step.
+        margin: of margin_hinge and margin_cross_entropy, in units of a (scaled) score.
+        temperature: of cross_entropy and margin_cross_entropy, in units of a (scaled) score.
+        limit: of margin_cross_entropy, in units of a (scaled) score.
+        tolerance_weight: of the regularizer that pulls hidden margins to `tolerance_margin`.
+        tolerance_margin: |s - T| / sqrt(fan-in), > 0.
+        p01_max, p10_max: highest rates of independent errors, of bits stored as 0 and as 1; every
+            step reads weights through a new chip.
+        rates: of a step are u p01_max and u p10_max; u is drawn from [0, 1), is 1, or rises from 0
+            to 1 over the training.
+        errors: name of an operating point to train under instead, at its own rates.
+        n_chips: so many chips come again and again; 0 means that every step sees a new one.
+        exposed: layers whose memory lies.
+        gradient: of a weight that reads wrong, see `Gradient`.
+        clean_weight: share of the loss that weights as written have, 0..1; more than 0 takes two
+            passes a step.
+        clean_below: with clean_weight, errors begin once a batch's loss on weights as written has
+            been below this; 0 means at once.
         running_norm_from: share of the steps after which batch norms train on running statistics.
         running_momentum: of those statistics, from then on.
         select_rates: bit error rates, 0..0.5; the epoch is kept whose mean accuracy over them, on
@@ -41,6 +65,8 @@ class Recipe:
         n_calibrations: sets of flipped weights under which the batch norms are measured at the end.
         matmul: precision of the training's matrix products; evaluation is exact in any case.
         convs: convolutions before the dense layers, tables in TOML, see `topology.ConvSize`.
+        augment: "shift" moves every image by up to 2 pixels (black comes in), "shift_mirror" by up
+            to 4 and mirrors half of them.
     """
 
     name: str
@@ -62,6 +88,19 @@ class Recipe:
     n_calibrations: int = 16
     matmul: Matmul = "bfloat16"
     convs: tuple[ConvSize, ...] = ()
+    scale: Scale = "fixed"
+    first_scale: float = 1e-3
+    limit: float = 100.0
+    tolerance_weight: float = 0.0
+    tolerance_margin: float = 1.0
+    rates: Rates = "uniform"
+    errors: str = ""
+    n_chips: int = 0
+    exposed: Exposed = "all"
+    gradient: Gradient = "straight_through"
+    clean_weight: float = 0.0
+    clean_below: float = 0.0
+    augment: Augment = "none"
 
     def __post_init__(self) -> None:
         for name, legal in (
@@ -69,6 +108,11 @@ class Recipe:
             ("loss", get_args(Loss)),
             ("input", INPUTS),
             ("matmul", get_args(Matmul)),
+            ("scale", get_args(Scale)),
+            ("rates", get_args(Rates)),
+            ("exposed", get_args(Exposed)),
+            ("gradient", get_args(Gradient)),
+            ("augment", get_args(Augment)),
         ):
             self._check(name, getattr(self, name) in legal, f"one of {', '.join(legal)}")
         self._check("name", bool(self.name) and "/" not in self.name, "a file name")
@@ -79,17 +123,36 @@ class Recipe:
         )
         for name in ("epochs", "batch", "n_calibrations"):
             self._check(name, getattr(self, name) >= 1, "1 or more")
-        for name in ("learning_rate", "margin", "temperature"):
+        for name in ("tolerance_weight", "clean_below", "n_chips"):
+            self._check(name, getattr(self, name) >= 0, "0 or more")
+        for name in (
+            "learning_rate",
+            "margin",
+            "temperature",
+            "first_scale",
+            "limit",
+            "tolerance_margin",
+        ):
             self._check(name, getattr(self, name) > 0, "positive")
         for name in ("p01_max", "p10_max"):
             self._check(name, 0 <= getattr(self, name) <= 0.5, "0..0.5")
-        for name in ("warm_up", "running_norm_from", "running_momentum"):
+        for name in ("warm_up", "running_norm_from", "running_momentum", "clean_weight"):
             self._check(name, 0 <= getattr(self, name) <= 1, "0..1")
         self._check(
             "select_rates",
             bool(self.select_rates) and all(0 <= p <= 0.5 for p in self.select_rates),
             "rates in 0..0.5",
         )
+        if self.errors:
+            operating_points.parse(self.errors)
+            self._check(
+                "errors", not (self.p01_max or self.p10_max), "alone, without p01_max, p10_max"
+            )
+
+    @property
+    def has_errors(self) -> bool:
+        """Whether the memory lies in training."""
+        return bool(self.errors or self.p01_max or self.p10_max)
 
     def _check(self, name: str, is_legal: bool, legal: str) -> None:
         if not is_legal:
@@ -116,10 +179,7 @@ def from_values(values: dict[str, Any]) -> Recipe:
 
 def to_values(recipe: Recipe) -> dict[str, Any]:
     """JSON values from which `from_values` makes the same recipe."""
-    values = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(recipe).items()}
-    if not recipe.convs:  # so that dense checkpoints stay the files that they were
-        del values["convs"]
-    return values
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(recipe).items()}
 
 
 def load_recipe(name_or_path: str) -> Recipe:

@@ -13,44 +13,53 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..sim.container import write_whole
-from ..sim.errors import Iid
-from ..sim.faults import FaultMap
-from ..sim.memory import Fold, Layout
-from . import losses
+from ..sim.exceptions import InputError
+from . import losses, validation
+from .augment import augment
+from .calibration import calibrate
 from .checkpoint import Checkpoint, save_checkpoint
 from .data import CACHE, Images, load
+from .margins import scores_and_margins
 from .nets import BinaryNet, encode, to_checkpoint
-from .noise import FreshFlips, apply_faults, shapes_of_model
+from .noise import TrainingErrors, layout_of_model, set_memories
 from .recipe import Recipe, to_values
 from .topology import layer_shapes
 
 log = logging.getLogger(__name__)
 
 Row = dict[str, Any]
-_N_VALIDATION_CHIPS = 2
-_VALIDATION_SEED = 1 << 32
-"""Population of the chips that validation uses; campaigns count their seeds from 0."""
-_N_CALIBRATION_IMAGES = 20_000
-_MAX_CALIBRATION_BYTES = 1 << 28  # of the widest map of all those images
-_MAX_MAP_BYTES = 1 << 24  # of the widest map of the images that are evaluated at once
+SEEDS = 2 << 32
+"""Populations of chips that training uses, one for each of its seeds: from here on."""
+_CALIBRATION = 1 << 40
+"""Number of the first draw that calibration uses; steps count from 0."""
+_LEAST_SCALE = 1e-6
 
 
 @dataclass
 class _Run:
-    """What a resumed run needs; it changes with every epoch."""
+    """What a resumed run needs; it changes with every epoch.
+
+    Attributes:
+        scale: of the scores, where it is learned.
+        n_steps: made so far.
+        lies: whether training under errors has begun, see `Recipe.clean_below`.
+    """
 
     model: BinaryNet
+    scale: torch.nn.Parameter | None
     optimizer: torch.optim.Adam
     order: torch.Generator
     rng: np.random.Generator
     epoch: int = 0
+    n_steps: int = 0
+    lies: bool = False
     rows: list[Row] = field(default_factory=list)
     best: dict[str, Tensor] = field(default_factory=dict)
 
@@ -62,14 +71,16 @@ def train(
     root: Path | None = None,
     cache: Path = CACHE,
     report: Callable[[Row], None] = lambda row: None,
+    device: str = "cpu",
 ) -> Checkpoint:
     """Train on the data set of the recipe; writes <out>/<name>.ckpt and <out>/log.jsonl.
 
     A run that was killed goes on after the last epoch it finished, and ends with the same file.
 
     Args:
-        root, cache: where data sets are, see `data.load`.
+        root, cache: where data sets are, see `data.load`; measured faults are in `root` too.
         report: is told each row of the log, those of a resumed run too.
+        device: of torch. Only on "cpu" do equal seeds give equal files.
     """
     return fit(
         recipe,
@@ -78,6 +89,8 @@ def train(
         load(recipe.data, "validation", root, cache),
         out,
         report,
+        device,
+        root,
     )
 
 
@@ -85,43 +98,44 @@ def fit(
     recipe: Recipe,
     seed: int,
     training: Images,
-    validation: Images,
+    held_out: Images,
     out: Path,
     report: Callable[[Row], None] = lambda row: None,
+    device: str = "cpu",
+    root: Path | None = None,
 ) -> Checkpoint:
     """As `train`, on these images."""
     state, log_path = out / f"{recipe.name}.state", out / "log.jsonl"
     key = {"recipe": to_values(recipe), "seed": seed, "n_images": len(training.images)}
     with _one_thread():
-        run = _start(recipe, seed, training)
+        run = _start(recipe, seed, training, _device(device))
         _resume(run, state, key)
         for row in run.rows:
             report(row)
-        maps = validation_maps(run.model, recipe)
-        images = torch.from_numpy(training.images).flatten(1)
-        labels = torch.from_numpy(training.labels).long()
+        errors = TrainingErrors(recipe, layout_of_model(run.model), SEEDS + seed, root)
+        check = validation.make(errors, held_out)
         while run.epoch < recipe.epochs:
             start = time.process_time(), time.perf_counter()
-            loss = _epoch(run, recipe, images, labels)
+            loss = _epoch(run, recipe, errors, training)
             row = {
                 "epoch": run.epoch,
                 "loss": loss,
-                "validation_accuracy": accuracies(run.model, validation, maps),
+                "validation_accuracy": check.accuracies(run.model),
                 "cpu_s": round(time.process_time() - start[0], 2),
                 "wall_s": round(time.perf_counter() - start[1], 2),
             }
-            if _score(recipe, row) > max((_score(recipe, r) for r in run.rows), default=-1.0):
+            if _score(check, row) > max((_score(check, r) for r in run.rows), default=-1.0):
                 run.best = {k: v.clone() for k, v in run.model.state_dict().items()}
             run.rows.append(row)
             _save(run, state, key)
             write_whole(log_path, "".join(json.dumps(r) + "\n" for r in run.rows).encode())
             report(row)
         run.model.load_state_dict(run.best)
-        calibrate(run.model, recipe, images, run.rng)
-        chosen = max(run.rows, key=lambda r: _score(recipe, r))
+        _calibrate(run.model, recipe, errors, training)
+        chosen = max(run.rows, key=lambda r: _score(check, r))
         results = {
             "epoch": chosen["epoch"],
-            "validation_accuracy": accuracies(run.model, validation, maps),
+            "validation_accuracy": check.accuracies(run.model),
         }
     checkpoint = to_checkpoint(run.model, recipe.name, to_values(recipe), seed, results)
     save_checkpoint(checkpoint, out / f"{recipe.name}.ckpt")
@@ -129,100 +143,38 @@ def fit(
     return checkpoint
 
 
-def validation_maps(model: BinaryNet, recipe: Recipe) -> dict[float, list[FaultMap | None]]:
-    """Chips to validate on: BER 0, the highest trained rate, those that the recipe selects on."""
-    shapes = shapes_of_model(model)
-    layout = Layout(shapes, tuple(Fold(1, 64) for _ in shapes))
-    trained = (recipe.p01_max + recipe.p10_max) / 2
-    asymmetry = recipe.p01_max / trained if trained else 1.0
-    maps: dict[float, list[FaultMap | None]] = {0.0: [None]}
-    for rate in sorted({trained, *recipe.select_rates} - {0.0}):
-        errors = Iid(rate * asymmetry, rate * (2 - asymmetry), _VALIDATION_SEED)
-        maps[rate] = [errors.sample(layout, chip) for chip in range(_N_VALIDATION_CHIPS)]
-    return maps
+def _score(check: validation.Validation, row: Row) -> float:
+    return check.score(row["validation_accuracy"])
 
 
-@torch.no_grad()
-def accuracies(
-    model: BinaryNet, data: Images, maps: dict[float, list[FaultMap | None]]
-) -> dict[str, float]:
-    """{bit error rate as text: accuracy on `data`, 0..1, mean over the chips of that rate}."""
-    model.eval()
-    labels = torch.from_numpy(data.labels)
-    # in parts, as the maps of a convolution are large; a float sum of integers does not mind
-    n = max(1, _MAX_MAP_BYTES // (4 * _widest(model)))
-    parts = torch.split(torch.from_numpy(data.images), n)
-    found = {}
-    for rate, chips in maps.items():
-        hits = []
-        for faults in chips:
-            apply_faults(model, faults)
-            classes = [model(encode(x, model.input, model.shapes[0])).argmax(1) for x in parts]
-            hits.append(float((torch.cat(classes) == labels).float().mean()))
-        found[f"{rate:g}"] = round(sum(hits) / len(hits), 6)
-    apply_faults(model, None)
-    return found
-
-
-def _widest(model: BinaryNet) -> int:
-    """Sums of an image in the layer that makes most of them."""
-    return max(
-        s.n_outputs * (s.window.rows * s.window.columns if s.window else 1) for s in model.shapes
-    )
-
-
-@torch.no_grad()
-def calibrate(model: BinaryNet, recipe: Recipe, images: Tensor, rng: np.random.Generator) -> None:
-    """Measure the batch norms anew, on training images under the flips of training.
-
-    One table of statistics has to serve every rate, so it is the mean over sets of fresh flips
-    whose rates cover the trained range evenly. A layer is measured behind layers that are final.
-
-    Args:
-        images: (n, n_inputs) uint8, of which the first are used: at most
-            20,000, fewer where maps are large.
-    """
-    model.eval()
+def _calibrate(model: BinaryNet, recipe: Recipe, errors: TrainingErrors, training: Images) -> None:
+    """One table of statistics that serves the trained rates, evenly."""
     n = recipe.n_calibrations
-    n_images = min(_N_CALIBRATION_IMAGES, max(n, _MAX_CALIBRATION_BYTES // _widest(model)))
-    given = [encode(part, recipe.input, model.shapes[0]) for part in images[:n_images].chunk(n)]
-    shares = [(k + 0.5) / n for k in range(len(given))]
-    for i, norm in enumerate(model.norm_layers):
-        layer = model.binary_layers[i]
-        flips = [FreshFlips(s * recipe.p01_max, s * recipe.p10_max, rng) for s in shares]
-        read = [_Held(memory.read(_signs(layer.rows()))) for memory in flips]
-        found = []
-        for x, held in zip(given, read, strict=True):
-            layer.memory = held
-            found.append(_var_mean(model.sums(i, x.float())))
-        var, mean = (torch.stack(t).mean(0) for t in zip(*found, strict=True))
-        cast(Tensor, norm.running_mean).copy_(mean)
-        cast(Tensor, norm.running_var).copy_(var)
-        for k, held in enumerate(read):  # once more: all sums at once would be too many
-            layer.memory = held
-            given[k] = model.fired(i, model.sums(i, given[k].float())).to(torch.int8)
-        layer.memory = None
+    maps = [
+        errors.draw(_CALIBRATION + k, 1.0 if recipe.rates == "fixed" else (k + 0.5) / n, model)
+        if recipe.has_errors
+        else None
+        for k in range(n)
+    ]
+    images = torch.from_numpy(training.images[:20_000]).flatten(1).to(_device_of(model))
+    calibrate(model, maps, images, errors.layers)
 
 
-@dataclass(frozen=True, eq=False)
-class _Held:
-    """A memory that returns the same weights at every read."""
-
-    weights: Tensor
-
-    def read(self, weights: Tensor) -> Tensor:
-        return self.weights
-
-
-def _signs(latent: Tensor) -> Tensor:
-    return torch.where(latent >= 0, 1.0, -1.0)
+def _device(name: str) -> torch.device:
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"device {name!r} cannot be used here: {reason}") from error
+    return device
 
 
-def _var_mean(sums: Tensor) -> tuple[Tensor, Tensor]:
-    return torch.var_mean(sums.movedim(1, -1).flatten(0, -2), 0, correction=0)
+def _device_of(model: BinaryNet) -> torch.device:
+    return model.binary_layers[0].weight.device
 
 
-def _start(recipe: Recipe, seed: int, training: Images) -> _Run:
+def _start(recipe: Recipe, seed: int, training: Images, device: torch.device) -> _Run:
     n_classes = int(training.labels.max()) + 1
     shapes = layer_shapes(training.images.shape[1:], recipe.convs, (*recipe.hidden, n_classes))
     model = BinaryNet(shapes, recipe.input)
@@ -236,60 +188,94 @@ def _start(recipe: Recipe, seed: int, training: Images) -> _Run:
             fan_out = shape.n_outputs * (shape.window.kernel**2 if shape.window else 1)
             bound = math.sqrt(6 / (shape.n_inputs + fan_out))  # Glorot
             layer.weight.uniform_(-bound, bound, generator=weights)
-            layer.matmul_dtype = getattr(torch, recipe.matmul)
-    optimizer = torch.optim.Adam(model.parameters(), lr=recipe.learning_rate, fused=True)
-    return _Run(model, optimizer, order, np.random.Generator(np.random.SFC64(streams[2])))
+            layer.gradient = recipe.gradient
+    model.set_matmul(getattr(torch, recipe.matmul))
+    model.to(device)
+    scale = None
+    if recipe.scale == "learned":
+        scale = torch.nn.Parameter(torch.tensor(recipe.first_scale, device=device))
+    parameters = [*model.parameters(), *([] if scale is None else [scale])]
+    optimizer = torch.optim.Adam(parameters, lr=recipe.learning_rate, fused=True)
+    rng = np.random.Generator(np.random.SFC64(streams[2]))
+    return _Run(model, scale, optimizer, order, rng)
 
 
-def _epoch(run: _Run, recipe: Recipe, images: Tensor, labels: Tensor) -> float:
+def _epoch(run: _Run, recipe: Recipe, errors: TrainingErrors, training: Images) -> float:
     """Mean loss of one pass over the training images."""
     run.model.train()
+    device = _device_of(run.model)
+    images = torch.from_numpy(training.images).flatten(1)
+    labels = torch.from_numpy(training.labels).long()
     n_steps = len(images) // recipe.batch
+    n_all = n_steps * recipe.epochs
     perm = torch.randperm(len(images), generator=run.order)
     total = 0.0
     for k in range(n_steps):
-        done = (run.epoch * n_steps + k) / (recipe.epochs * n_steps)
-        after = done + 1 / (recipe.epochs * n_steps)
-        rise = min(1.0, after / recipe.warm_up) if recipe.warm_up else 1.0
+        done = run.n_steps / n_all
+        rise = min(1.0, (run.n_steps + 1) / (recipe.warm_up * n_all)) if recipe.warm_up else 1.0
         rate = recipe.learning_rate * rise * 0.5 * (1 + math.cos(math.pi * done))
         run.optimizer.param_groups[0]["lr"] = rate
         if done >= recipe.running_norm_from:
             for norm in run.model.norm_layers:
                 norm.on_running, norm.momentum = True, recipe.running_momentum
-        if recipe.p01_max or recipe.p10_max:
-            share = run.rng.random()
-            flips = FreshFlips(share * recipe.p01_max, share * recipe.p10_max, run.rng)
-            for layer in run.model.binary_layers:
-                layer.memory = flips
         batch = perm[k * recipe.batch : (k + 1) * recipe.batch]
-        x = encode(images[batch], recipe.input, run.model.shapes[0])
-        total += _step(run, recipe, x, labels[batch])
-    for layer in run.model.binary_layers:
-        layer.memory = None
+        given = augment(images[batch], training.images.shape[1:], recipe.augment, run.rng)
+        x = encode(given.to(device), recipe.input, run.model.shapes[0])
+        total += _step(run, recipe, errors, x, labels[batch].to(device), done)
+        run.n_steps += 1
+    set_memories(run.model, None)
     run.epoch += 1
     return round(total / n_steps, 6)
 
 
-def _step(run: _Run, recipe: Recipe, x: Tensor, target: Tensor) -> float:
-    logits = run.model(x)  # (batch, n_classes)
-    if recipe.loss == "margin_hinge":
-        loss = losses.margin_hinge(logits, target, recipe.margin).mean()
-    else:
-        loss = losses.cross_entropy(logits, target, recipe.temperature).mean()
+def _step(
+    run: _Run, recipe: Recipe, errors: TrainingErrors, x: Tensor, target: Tensor, done: float
+) -> float:
+    share = {"uniform": run.rng.random(), "fixed": 1.0, "rising": done}[recipe.rates]
+    loss = torch.zeros(())
+    if recipe.clean_weight:
+        set_memories(run.model, None)
+        clean = _objective(run, recipe, x, target)
+        run.lies |= not recipe.clean_below or float(clean.detach()) < recipe.clean_below
+        loss = clean * (recipe.clean_weight if run.lies else 1.0)
+    if run.lies or not recipe.clean_weight:
+        if recipe.has_errors:
+            errors.put(run.model, run.n_steps, share)
+        loss = loss + _objective(run, recipe, x, target) * (1.0 - recipe.clean_weight)
     run.optimizer.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
     run.optimizer.step()
     with torch.no_grad():
         for layer in run.model.binary_layers:
             layer.weight.clamp_(-1, 1)
+        if run.scale is not None:
+            run.scale.clamp_(min=_LEAST_SCALE)
     for norm in run.model.norm_layers:
         norm.project()
     return float(loss.detach())
 
 
-def _score(recipe: Recipe, row: Row) -> float:
-    found: dict[str, float] = row["validation_accuracy"]
-    return sum(found[f"{rate:g}"] for rate in recipe.select_rates) / len(recipe.select_rates)
+def _objective(run: _Run, recipe: Recipe, x: Tensor, target: Tensor) -> Tensor:
+    """The loss of the weights as they read now, mean over the batch."""
+    margins: list[Tensor] = []
+    if recipe.tolerance_weight:
+        logits, margins = scores_and_margins(run.model, x)
+    else:
+        logits = run.model(x)  # (batch, n_classes)
+    if run.scale is not None:
+        logits = logits * run.scale
+    if recipe.loss == "margin_hinge":
+        loss = losses.margin_hinge(logits, target, recipe.margin)
+    elif recipe.loss == "cross_entropy":
+        loss = losses.cross_entropy(logits, target, recipe.temperature)
+    else:
+        loss = losses.margin_cross_entropy(
+            logits, target, recipe.margin, recipe.limit, recipe.temperature
+        )
+    if margins:
+        short = losses.margin_shortfall(margins, recipe.tolerance_margin)
+        return loss.mean() + recipe.tolerance_weight * short
+    return loss.mean()
 
 
 def _save(run: _Run, path: Path, key: Row) -> None:
@@ -301,7 +287,10 @@ def _save(run: _Run, path: Path, key: Row) -> None:
             "optimizer": run.optimizer.state_dict(),
             "order": run.order.get_state(),
             "rng": json.dumps(run.rng.bit_generator.state, default=lambda a: a.tolist()),
+            "scale": run.scale,
             "epoch": run.epoch,
+            "n_steps": run.n_steps,
+            "lies": run.lies,
             "rows": json.dumps(run.rows),
             "best": run.best,
         },
@@ -328,6 +317,9 @@ def _resume(run: _Run, path: Path, key: Row) -> None:
     rng_state = json.loads(state["rng"])
     rng_state["state"]["state"] = np.array(rng_state["state"]["state"], np.uint64)
     run.rng.bit_generator.state = rng_state
+    if run.scale is not None:
+        run.scale.data.copy_(state["scale"])
+    run.n_steps, run.lies = state["n_steps"], state["lies"]
     run.epoch, run.rows, run.best = state["epoch"], json.loads(state["rows"]), state["best"]
     log.info("going on after epoch %d of %s", run.epoch, path)
 

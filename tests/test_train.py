@@ -15,15 +15,18 @@ import pytest
 import torch
 
 from stoic.models import losses
-from stoic.models.binary import MIN_SCALE, BinaryLinear, PositiveBatchNorm, binary_sign
+from stoic.models.augment import REACH, augment
+from stoic.models.binary import MIN_SCALE, BinaryLinear, BinarySign, PositiveBatchNorm, signs
+from stoic.models.calibration import calibrate
 from stoic.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from stoic.models.data import Images, load
 from stoic.models.frozen import integers
+from stoic.models.margins import scores_and_margins
 from stoic.models.nets import BinaryNet, build_model, encode, to_checkpoint
-from stoic.models.noise import FreshFlips, apply_faults
-from stoic.models.recipe import Recipe, from_values, load_recipe, recipe_names, to_values
+from stoic.models.noise import FaultyCells, TrainingErrors, apply_faults, layout_of_model
+from stoic.models.recipe import Gradient, Recipe, from_values, load_recipe, recipe_names, to_values
 from stoic.models.topology import ConvSize, layer_shapes
-from stoic.models.train import calibrate, fit
+from stoic.models.train import fit
 from stoic.sim import faults as fault_maps
 from stoic.sim import golden
 from stoic.sim.bits import unpack
@@ -68,35 +71,71 @@ def trained(images: tuple[Images, Images], tmp_path_factory: pytest.TempPathFact
     return out
 
 
-def _flips(p01: float, p10: float, seed: int = 0) -> FreshFlips:
-    return FreshFlips(p01, p10, np.random.Generator(np.random.SFC64(seed)))
+def _flips(shape: tuple[int, ...], seed: int = 0) -> FaultyCells:
+    return FaultyCells(torch.rand(shape, generator=torch.Generator().manual_seed(seed)) < 0.3)
 
 
 # ---- layers ----
 
 
-def test_zero_counts_as_plus_one_in_weights_and_activations() -> None:
-    dense = BinaryLinear(3, 1)
+@pytest.mark.parametrize("training", [True, False])
+def test_zero_counts_as_plus_one_in_weights_and_activations(training: bool) -> None:
+    dense, sign = BinaryLinear(3, 1).train(training), BinarySign().train(training)
     with torch.no_grad():
         dense.weight.copy_(torch.tensor([[0.0, -0.0, -1e-9]]))
     assert dense(torch.eye(3)).flatten().tolist() == [1.0, 1.0, -1.0]
-    assert binary_sign()(torch.tensor([0.0, -0.0, -1e-9, 3.0])).tolist() == [1.0, 1.0, -1.0, 1.0]
+    assert sign(torch.tensor([0.0, -0.0, -1e-9, 3.0])).tolist() == [1.0, 1.0, -1.0, 1.0]
 
 
-def test_the_gradient_passes_through_sign_inside_its_window_and_through_every_flip() -> None:
+def test_training_computes_what_the_quantizers_of_brevitas_compute(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    net = _conv_net(7).train()
+    x = encode(_maps(40), "uint8", net.shapes[0])
+    target = torch.arange(40) % 4
+
+    def learned() -> list[torch.Tensor]:
+        net.zero_grad()
+        losses.margin_hinge(net(x), target, 3.0).mean().backward()  # type: ignore[no-untyped-call]
+        return [p.grad.clone() for p in net.parameters() if p.grad is not None]
+
+    ours = learned()
+    quantized = [*net.binary_layers, *net.signs]
+    for module in quantized:  # the forward of Brevitas, as in evaluation
+        monkeypatch.setattr(module, "forward", super(type(module), module).forward)
+    theirs = learned()
+    assert len(ours) == len(theirs) == len(list(net.parameters()))
+    for mine, other in zip(ours, theirs, strict=True):
+        assert torch.allclose(mine, other, rtol=1e-4, atol=1e-6) and bool(mine.any())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_signs_are_plus_and_minus_one_in_every_precision(dtype: torch.dtype) -> None:
+    made = signs(torch.tensor([True, False, True]), dtype)
+    assert made.dtype == dtype and made.tolist() == [1.0, -1.0, 1.0]
+
+
+@pytest.mark.parametrize("gradient", ["straight_through", "sign_flipped", "masked"])
+def test_the_gradient_of_a_weight_that_reads_wrong_is_what_the_recipe_says(
+    gradient: Gradient,
+) -> None:
     z = torch.tensor([-1.5, -1.0, 0.0, 0.5, 1.5], requires_grad=True)
-    binary_sign()(z).sum().backward()
+    BinarySign()(z).sum().backward()
     assert z.grad is not None and z.grad.tolist() == [0.0, 1.0, 1.0, 1.0, 0.0]
 
     x, up = torch.randn(5, 40), torch.randn(5, 6)
     dense = BinaryLinear(40, 6)
-    dense.memory = _flips(0.3, 0.3)
+    dense.memory, dense.gradient = _flips((6, 40)), gradient
+    wrong = dense.memory.flip
+    assert wrong is not None
+    stored = torch.where(dense.weight >= 0, 1.0, -1.0)
     sums = dense(x)
-    truth = torch.where(dense.weight >= 0, 1.0, -1.0)
-    assert not torch.equal(sums, x @ truth.T)  # something was flipped
+    assert torch.allclose(sums, x @ torch.where(wrong, -stored, stored).T, atol=1e-5)
     sums.backward(up)
+    told = {"straight_through": 1.0, "sign_flipped": -1.0, "masked": 0.0}[gradient]
     assert dense.weight.grad is not None
-    assert torch.allclose(dense.weight.grad, up.T @ x)  # a flip that negated it would show here
+    expected = (up.T @ x) * torch.where(wrong, told, 1.0)
+    assert torch.allclose(dense.weight.grad, expected, atol=1e-5)
 
 
 def test_training_on_running_statistics_normalises_with_them_and_moves_them() -> None:
@@ -128,24 +167,108 @@ def test_losses_equal_their_definitions() -> None:
     ]
     assert losses.cross_entropy(logits, target, 16.0).tolist() == pytest.approx(soft)
 
+    lowered = [10 - 5, 0 - 5]  # tanh(x / 1e6) is x / 1e6 to 1e-9 here
+    others = [[-40.0, 3.0], [0.0, 50.0]]
+    margined = [
+        math.log(sum(math.exp((v - t) / 16) for v in [t, *rest]))
+        for t, rest in zip(lowered, others, strict=True)
+    ]
+    found = losses.margin_cross_entropy(logits, target, 5.0, 1e6, 16.0)
+    assert found.tolist() == pytest.approx(margined, rel=1e-5)
+    bounded = losses.margin_cross_entropy(1e6 * logits, target, 0.0, 30.0)
+    assert float(bounded.max()) <= math.log(1 + 2 * math.exp(60.0))
+
+
+def test_margins_are_distances_to_the_threshold_of_the_integer_network() -> None:
+    net = _conv_net(8)
+    pixels = _maps(60)
+    net.train()(encode(pixels, "uint8", net.shapes[0]))
+    net.eval()
+    network = integers(to_checkpoint(net, "random", {}, 0, {}))
+    with torch.no_grad():
+        x = encode(pixels, "uint8", net.shapes[0])
+        scores, margins = scores_and_margins(net, x)
+        assert torch.equal(scores, net(x))
+        for i, layer in enumerate(network.layers[:-1]):
+            assert layer.thresholds is not None
+            sums = net.compared(i, net.sums(i, x)).movedim(1, -1).flatten(0, -2)
+            limits = torch.from_numpy(layer.thresholds.astype(np.float32))
+            unit, step = (255.0, 1.0) if layer.input == "uint8" else (1.0, 2.0)
+            limits = limits if layer.input == "uint8" else 2 * limits - layer.n_inputs
+            live = (layer.thresholds > layer.threshold_range[0]) & (
+                layer.thresholds < layer.threshold_range[1]
+            )
+            distance = margins[i].movedim(1, -1).flatten(0, -2) * unit * layer.n_inputs**0.5
+            # the float threshold lies within one step below the least sum that fires
+            off = (sums - limits + step / 2).abs() - distance
+            assert float(off[:, torch.from_numpy(live)].abs().max()) <= step / 2 + 1e-2
+            x = net.fired(i, net.sums(i, x))
+    wanted = torch.tensor([0.5, 3.0])
+    assert float(losses.margin_shortfall([wanted], 2.0)) == pytest.approx(0.75)
+
+
+def test_augmentation_moves_whole_images_and_mirrors_some() -> None:
+    rng = np.random.default_rng(0)
+    image = torch.zeros(1, 9, 9, 2, dtype=torch.uint8)
+    image[0, 4, 4, 0], image[0, 4, 5, 1] = 200, 100  # a second point tells mirrored from moved
+    moved = augment(image.reshape(1, -1).repeat(500, 1), (9, 9, 2), "shift_mirror", rng)
+    assert moved.shape == (500, 162) and moved.dtype == torch.uint8
+    maps = moved.reshape(500, 9, 9, 2)
+    first, second = maps[..., 0].nonzero(), maps[..., 1].nonzero()
+    reach = REACH["shift_mirror"]
+    assert set((first[:, 1] - 4).tolist()) == set(range(-reach, reach + 1))
+    steps = {(int(n), int(x)) for n, _, x in second}
+    places = {int(n): int(v) for n, _, v in first}
+    signs_seen = {x - places[n] for n, x in steps}
+    assert signs_seen == {-1, 1}
+    assert augment(moved, (9, 9, 2), "none", rng) is moved
+
 
 # ---- memory ----
 
 
-@pytest.mark.parametrize(
-    ("p01", "p10"), [(0.1, 0.1), (0.02, 0.1), (0.0, 0.3), (0.0, 0.0), (1.0, 1.0)]
-)
-def test_fresh_flips_have_the_rates_that_were_asked_for(p01: float, p10: float) -> None:
-    weights = torch.where(torch.arange(500 * 801).reshape(500, 801) % 3 == 0, 1.0, -1.0)
-    memory = _flips(p01, p10)
-    first, second = memory.read(weights), memory.read(weights)
-    for stored, p in ((-1.0, p01), (1.0, p10)):
-        of = weights == stored
-        n = int(of.sum())
-        wrong = int((first[of] != stored).sum())
-        assert abs(wrong - n * p) <= 6 * math.sqrt(n * p * (1 - p)) + n / 65536
-    assert torch.equal(first.abs(), torch.ones_like(first))
-    assert torch.equal(first, second) == (p01 == p10 == round(p01))  # fresh every time
+def _errors(net: BinaryNet, **values: object) -> TrainingErrors:
+    recipe = from_values({**to_values(replace(TINY, p01_max=0.0, p10_max=0.0)), **values})
+    return TrainingErrors(recipe, layout_of_model(net), 5, ROOT)
+
+
+@pytest.mark.parametrize(("p01", "p10"), [(0.1, 0.1), (0.02, 0.1), (0.0, 0.3)])
+def test_every_step_reads_through_another_chip_with_the_rates_of_the_recipe(
+    p01: float, p10: float
+) -> None:
+    net = BinaryNet(layer_shapes((784,), (), (500, 300, 10)))
+    errors = _errors(net, p01_max=p01, p10_max=p10)
+    wrong = []
+    for number in (7, 8, 7):
+        errors.put(net, number, 0.5)
+        found = []
+        for layer in net.binary_layers:
+            stored = layer.rows() >= 0
+            assert layer.memory is not None
+            changed = layer.memory.read(stored) != stored
+            for bit, p in ((False, p01 / 2), (True, p10 / 2)):
+                n = int((stored == bit).sum())
+                k = int((changed & (stored == bit)).sum())
+                assert abs(k - n * p) <= 6 * math.sqrt(n * p * (1 - p) + 1)
+            found.append(changed)
+        wrong.append(torch.cat([f.flatten() for f in found]))
+    assert not torch.equal(wrong[0], wrong[1]) and torch.equal(wrong[0], wrong[2])
+
+
+def test_training_meets_the_very_chips_of_a_named_memory() -> None:
+    net = BinaryNet(layer_shapes((784,), (), (64, 10)))
+    few = _errors(net, errors="sram-0.53V", n_chips=2)
+    assert few.draw(4, 1.0, net).sha256 == few.draw(0, 1.0, net).sha256
+    assert few.draw(1, 1.0, net).sha256 != few.draw(0, 1.0, net).sha256
+    assert few.draw(1, 0.1, net).sha256 == few.draw(1, 1.0, net).sha256  # its own rates
+    told = _errors(net, errors="data-5%")
+    with torch.no_grad():
+        before = told.draw(3, 1.0, net).sha256
+        net.binary_layers[0].weight.neg_()
+        assert told.draw(3, 1.0, net).sha256 != before  # what is stored counts
+    spared = _errors(net, p01_max=0.3, p10_max=0.3, exposed="all_but_first")
+    spared.put(net, 0, 1.0)
+    assert net.binary_layers[0].memory is None and net.binary_layers[1].memory is not None
 
 
 def _stuck_and_flipped(network: Network) -> FaultMap:
@@ -242,7 +365,7 @@ def test_the_gradient_of_a_convolution_passes_through_every_flip() -> None:
     x = encode(_maps(5), "uint8", net.shapes[0])
     grads: list[torch.Tensor] = []
     up = torch.randn(net.sums(0, x).shape)
-    for memory in (None, _flips(0.3, 0.3)):
+    for memory in (None, _flips((7, 18))):
         layer.memory, layer.weight.grad = memory, None
         torch.autograd.backward(net.sums(0, x), up)
         assert layer.weight.grad is not None
@@ -250,22 +373,22 @@ def test_the_gradient_of_a_convolution_passes_through_every_flip() -> None:
     assert torch.allclose(grads[0], grads[1], rtol=1e-4)
 
 
-def test_running_statistics_and_calibration_are_those_of_every_window() -> None:
+def test_running_statistics_and_calibration_are_those_of_every_sum_that_is_compared() -> None:
     net = _conv_net(4)
     pixels = _maps(40)
-    plain = replace(TINY, p01_max=0.0, p10_max=0.0, n_calibrations=1)
-    calibrate(net, plain, pixels, np.random.Generator(np.random.SFC64(0)))
+    calibrate(net, [None], pixels)
     x = encode(pixels, "uint8", net.shapes[0])
     with torch.no_grad():
         for i, norm in enumerate(net.norm_layers):
             sums = net.sums(i, x)
-            rows = sums.movedim(1, -1).reshape(-1, net.shapes[i].n_outputs).double()
+            compared = net.compared(i, sums)
+            rows = compared.movedim(1, -1).reshape(-1, net.shapes[i].n_outputs).double()
             assert norm.running_mean is not None and norm.running_var is not None
             assert torch.allclose(norm.running_mean.double(), rows.mean(0), rtol=1e-4, atol=1e-2)
             assert torch.allclose(norm.running_var.double(), rows.var(0, correction=0), rtol=1e-4)
             moved = PositiveBatchNorm(net.shapes[i].n_outputs).train()
             moved.on_running, moved.momentum = True, 1.0
-            moved(sums)
+            moved(compared)
             assert moved.running_mean is not None and moved.running_var is not None
             assert torch.allclose(moved.running_mean.double(), rows.mean(0), rtol=1e-4, atol=1e-2)
             assert torch.allclose(moved.running_var.double(), rows.var(0), rtol=1e-4)
@@ -305,7 +428,10 @@ def test_a_checkpoint_of_convolutions_survives_its_file(tmp_path: Path) -> None:
         ({"hidden": 64}, "hidden must be a list"),
         ({"hidden": [64, 0]}, "hidden must be positive"),
         ({"p01_max": 0.6}, r"p01_max must be 0\.\.0\.5, not 0\.6"),
-        ({"loss": "mse"}, "loss must be one of margin_hinge, cross_entropy, not 'mse'"),
+        (
+            {"loss": "mse"},
+            "loss must be one of margin_hinge, cross_entropy, margin_cross_entropy, not 'mse'",
+        ),
         ({"data": "cifar"}, "data must be one of fashion-mnist, mnist, cifar10"),
         ({"select_rates": []}, "select_rates must be rates"),
         ({"hidden": [], "convs": []}, "hidden must be positive"),
@@ -343,7 +469,7 @@ def test_training_learns_and_logs_every_epoch(trained: Path) -> None:
     rows = [json.loads(line) for line in (trained / "log.jsonl").read_text().splitlines()]
     assert [row["epoch"] for row in rows] == [1, 2, 3, 4]
     assert all(set(row["validation_accuracy"]) == {"0", "0.05", "0.075"} for row in rows)
-    assert max(row["validation_accuracy"]["0"] for row in rows) > 0.6  # chance is 0.1
+    assert max(row["validation_accuracy"]["0"] for row in rows) > 0.5  # chance is 0.1
     assert not (trained / "tiny.state").exists()
 
 
@@ -420,9 +546,8 @@ def test_a_state_of_another_run_or_half_a_state_is_not_taken_up(
 
 def test_calibration_measures_the_exact_sums_it_normalises(images: tuple[Images, Images]) -> None:
     model = BinaryNet(layer_shapes((784,), (), (12, 10)))
-    plain = replace(TINY, p01_max=0.0, p10_max=0.0, n_calibrations=1)
     pixels = torch.from_numpy(images[0].images).flatten(1)
-    calibrate(model, plain, pixels, np.random.Generator(np.random.SFC64(0)))
+    calibrate(model, [None], pixels)
     weights = torch.where(model.binary_layers[0].weight >= 0, 1, -1)
     sums = (encode(pixels, "uint8", model.shapes[0]).long() @ weights.T).double()
     norm = model.norm_layers[0]
