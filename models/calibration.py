@@ -4,11 +4,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import cast
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ..sim.faults import FaultMap
-from .nets import BinaryNet, encode
+from ..sim.network import Network
+from .checkpoint import Checkpoint
+from .frozen import integers
+from .nets import BinaryNet, build_model, encode, to_checkpoint
 from .noise import weight_cells
 
 _N_IMAGES = 20_000
@@ -60,6 +65,19 @@ def calibrate(
             layer.memory = held
             given[k] = model.fired(i, model.sums(i, given[k].float())).to(torch.int8)
         layer.memory = None
+
+
+def recalibrated(
+    checkpoint: Checkpoint, maps: Sequence[FaultMap | None], images: NDArray[np.generic]
+) -> Network:
+    """The integer network with batch norms measured under these maps: a table for a condition.
+
+    Args:
+        images: (n, ...) training images.
+    """
+    model = build_model(checkpoint)
+    calibrate(model, maps, torch.from_numpy(images.reshape(len(images), -1)))
+    return integers(to_checkpoint(model, checkpoint.name, {}, checkpoint.seed, {}))
 
 
 def widest(model: BinaryNet) -> int:

@@ -10,10 +10,12 @@ import numpy as np
 
 from ..sim import golden
 from ..sim.device import Device
-from ..sim.errors import Iid
+from ..sim.errors import ErrorModel, Iid
 from ..sim.exceptions import InputError
+from ..sim.faults import restrict
 from ..sim.intervals import over_chips
-from ..sim.memory import layout_of
+from ..sim.memory import layout_of, stored_bits
+from ..sim.network import Network
 from .checkpoint import Checkpoint
 from .data import Images
 from .frozen import float_disagreements, integers
@@ -54,15 +56,11 @@ def accuracy_table(
     models = []
     for checkpoint in checkpoints:
         network = integers(checkpoint)
-        layout = layout_of(network)
         device.load(network)
         points = []
         for ber in bers:
-            chips = []
-            for chip in range(n_chips if ber else 1):
-                device.inject(Iid(ber, ber, seed).sample(layout, chip) if ber else None)
-                hits = golden.classify(device.infer(test.images)) == test.labels
-                chips.append(float(hits.mean()))
+            model = Iid(ber, ber, seed) if ber else None
+            chips = chip_accuracies(device, network, test, model, range(n_chips))
             interval = over_chips(chips, len(test.images)) if ber else None
             point = {
                 "model": checkpoint.name,
@@ -92,6 +90,32 @@ def accuracy_table(
         "seeds": {"chips": seed, "training": {c.name: c.seed for c in checkpoints}},
         "models": models,
     }
+
+
+def chip_accuracies(
+    device: Device,
+    network: Network,
+    test: Images,
+    model: ErrorModel | None,
+    chips: range,
+    layers: range | None = None,
+) -> list[float]:
+    """Accuracy 0..1 of each chip; of one value when there is no error model.
+
+    Args:
+        device: has loaded the network.
+        layers: whose weight memories lie; None for all.
+    """
+    layout, found = layout_of(network), []
+    stored = stored_bits(network, layout) if model is not None and model.needs_data else None
+    for chip in chips if model is not None else range(1):
+        faults = None if model is None else model.sample(layout, chip, stored=stored)
+        if faults is not None and layers is not None:
+            faults = restrict(faults, layers=layers)
+        device.inject(faults)
+        hits = golden.classify(device.infer(test.images)) == test.labels
+        found.append(float(hits.mean()))
+    return found
 
 
 def training_cost(log_path: Path) -> dict[str, float] | None:
