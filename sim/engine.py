@@ -19,6 +19,7 @@ from . import faults as fault_maps
 from .device import SoftwareDevice
 from .engine_layers import CChain, CLayer, CReads, CStored, contiguous, lines, prepare, stored
 from .engine_prefix import Prefix, Seen
+from .engine_rooms import Room, Rooms
 from .errors import Iid
 from .errors.model import cell_banks, chip_key
 from .errors.transient import Transient
@@ -39,9 +40,11 @@ PREFIX_BYTES = 256 << 20
 @cache
 def _library() -> ctypes.CDLL:
     found = library()
+    pointer, whole = ctypes.c_void_p, ctypes.c_int64
     found.stoic_engine_limit.restype = ctypes.c_double
-    for name in ("inject", "lines"):
-        getattr(found, f"stoic_engine_{name}").restype = ctypes.c_int64
+    found.stoic_engine_lines.restype = whole
+    found.stoic_engine_inject.argtypes = (ctypes.c_int, pointer, pointer, whole, *[pointer] * 6)
+    found.stoic_engine_inject.restype = whole
     return found
 
 
@@ -88,7 +91,7 @@ class Engine:
     Attributes:
         n_changed: stored bits that read wrong.
 
-    Threads may share an engine: but for the prefix, it does not change.
+    Threads may share an engine: but for the prefix and spare rooms, it does not change.
 
     Raises:
         InputError: fewer than one thread, or a path that is unknown or that this processor lacks.
@@ -103,8 +106,12 @@ class Engine:
         self.threads = threads
         self.path = resolve_path(path)
         self.n_changed = 0
+        members = network.members
+        self._chains = [(sum(members[:c]), n) for c, n in enumerate(members)]  # first layer, layers
+        self._first_wrong = [n - 1 for n in members]  # of each chain; its last if none is
         self._clean = self._read = prepare(self.network)
-        self._first_wrong = [n - 1 for n in network.members]  # of each chain; its last if none is
+        self._rooms = Rooms(self._clean)
+        self._room: Room | None = None  # of what is read, unless it is clean
         self._levels = np.array(network.thermometer, np.uint8)
         self._prefix = Prefix(prefix_bytes)
         self._stored: dict[Layout, ctypes.Array[CStored]] = {}
@@ -141,13 +148,14 @@ class Engine:
     def with_faults(self, faults: FaultMap | None) -> "Engine":
         """An engine of what this network's memory reads under the map; None: of itself.
 
-        The clean panels are kept, and only layers that read wrong get others.
+        The clean panels are kept, and only layers that read wrong get others, in a room that goes
+        back when the engine is forgotten.
 
         Raises:
             InputError: the map is of a network with other layer shapes.
         """
         clean = copy.copy(self)
-        clean._read, clean.n_changed = self._clean, 0
+        clean._read, clean._room, clean.n_changed = self._clean, None, 0
         clean._first_wrong = [n - 1 for n in self.network.members]
         return clean if faults is None else clean._injected(faults)
 
@@ -168,8 +176,6 @@ class Engine:
             for i, image in enumerate(u8):
                 out[i] = self.with_faults(faults.at(first + i)).scores(image[None])
             return out
-        if faults.layout.shapes != shapes_of(self.network):
-            raise InputError("the transient faults are not for the layer shapes of the network")
         model, layout = faults.model, faults.layout
         keys = [
             chip_key(model, "stoic.cell/2", faults.chip, event)
@@ -207,35 +213,30 @@ class Engine:
         _check_memory(failed)
         return out
 
-    @property
-    def _chains(self) -> list[tuple[int, int]]:
-        """(first layer, layers) of each member."""
-        members = self.network.members
-        return [(sum(members[:c]), n) for c, n in enumerate(members)]
-
     def _injected(self, faults: FaultMap) -> "Engine":
         """Fill this engine, which nobody else has yet, with what the memory reads."""
-        fault_maps.check_for(self.network, faults)
         if type(faults.layout) is not Layout:
             faults = fault_maps.readdress(faults, layout_of(self.network))
+        rows = self._rows(faults.layout)
         is_flips = fault_maps.is_empty(faults.stuck0) and fault_maps.is_empty(faults.stuck1)
         turns1 = turns0 = np.ascontiguousarray(faults.flip)
         if not is_flips:
             turns1, turns0 = faults.flip | faults.stuck1, faults.flip | faults.stuck0
-        self._read = self._clean.room()
         n_layers = len(self.network.layers)
-        n_wrong = np.zeros(n_layers, np.int64)
+        n_wrong = (ctypes.c_int64 * n_layers)()
+        self._room = self._rooms.take()
+        self._read = self._room.prepared
         self.n_changed = _library().stoic_engine_inject(
             NUMBERS[self.path],
             self._clean.layers,
-            self._rows(faults.layout),
-            ctypes.c_int64(n_layers),
-            ctypes.c_void_p(turns1.ctypes.data),
-            ctypes.c_void_p(turns0.ctypes.data),
+            rows,
+            n_layers,
+            turns1.ctypes.data,
+            turns0.ctypes.data,
             self._read.panels_at,
             self._read.limits_at,
             self._read.layers,
-            ctypes.c_void_p(n_wrong.ctypes.data),
+            n_wrong,
         )
         self._first_wrong = [
             next((i for i in range(n) if n_wrong[start + i]), n - 1) for start, n in self._chains
@@ -243,8 +244,12 @@ class Engine:
         return self
 
     def _rows(self, layout: Layout) -> ctypes.Array[CStored]:
+        """Where the layout has the rows of the layers, once it is known to be of their shapes."""
         known = self._stored.get(layout)
         if known is None:
+            if layout.shapes != shapes_of(self.network):
+                name = self.network.name
+                raise InputError(f"the faults are not for the layer shapes of network {name!r}")
             known = self._stored[layout] = stored(self.network, layout)
         return known
 

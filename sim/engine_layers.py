@@ -6,6 +6,7 @@ The structs mirror those of _engine.h, _engine_inject.h and _engine.cpp, field b
 import ctypes
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -100,19 +101,19 @@ class Prepared:
     limits: tuple[NDArray[np.int32], ...]
 
     def room(self) -> "Prepared":
-        """The same with arrays of its own; the layers point at this one's."""
+        """Arrays of its own with the same pads; the layers still point at this one's."""
         panels = tuple(_aligned(p.shape, p.dtype) for p in self.panels)
         for ours, theirs in zip(panels, self.panels, strict=True):
             ours[-1] = theirs[-1]  # pad neurons
         layers = (CLayer * len(self.layers))(*self.layers)
         return Prepared(layers, panels, tuple(limits.copy() for limits in self.limits))
 
-    @property
+    @cached_property
     def panels_at(self) -> ctypes.Array[ctypes.c_void_p]:
         """Address of each layer's panels."""
         return _addresses(self.panels)
 
-    @property
+    @cached_property
     def limits_at(self) -> ctypes.Array[ctypes.c_void_p]:
         """Address of each layer's limits."""
         return _addresses(self.limits)

@@ -218,6 +218,32 @@ def test_an_engine_may_be_shared_by_threads() -> None:
             assert (scores == golden.scores(network, batch)).all()
 
 
+@pytest.mark.parametrize("kind", ["bits", "uint8"])
+def test_a_room_has_one_reader_at_a_time_and_nothing_of_the_last_one(kind: Input) -> None:
+    rng = np.random.default_rng(5)
+    network = random_network((70, 65, 33, 10), kind, rng)
+    images = draw_images(network, 50, rng)
+    layout = layout_of(network)
+    maps = [Iid(p, p, seed=6).sample(layout, chip, KINDS) for chip in range(4) for p in (0.3, 0.01)]
+    maps += [faults.restrict(maps[0], layers=[i]) for i in range(3)]
+    expected = [golden.scores(faults.apply(network, map_), images) for map_ in maps]
+    clean = Engine(network)
+
+    def is_right(i: int) -> bool:
+        return bool((clean.with_faults(maps[i]).scores(images) == expected[i]).all())
+
+    together = [clean.with_faults(map_) for map_ in maps[:3]]
+    for one, scores in zip(together, expected, strict=False):
+        assert (one.scores(images) == scores).all()
+    second = together[1].with_faults(maps[4])
+    del together, one  # their rooms go back; that of `second` does not
+    assert all(is_right(i) for i in range(len(maps)))
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(is_right, list(range(len(maps))) * 20))
+    assert (second.scores(images) == expected[4]).all()
+    assert (clean.scores(images) == golden.scores(network, images)).all()
+
+
 def test_the_profile_names_every_layer_and_changes_no_score() -> None:
     rng = np.random.default_rng(4)
     network = random_network((64, 64, 64, 4), "bits", rng)
