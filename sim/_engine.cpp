@@ -242,11 +242,9 @@ int64_t read_layers(const Layer *clean, const Stored *stored, int64_t n_layers, 
 // Faults that are drawn anew for every image: cells with u < p01 turn 1, those with u < p10 turn 0.
 struct Reads {  // mirrored by `_Reads` in engine_layers.py
     const StoicKey *roots;  // of each image
-    const StoicBank *banks;
-    int64_t n_banks;
+    const StoicBanks *banks;
     double p01, p10;
-    const uint64_t *mask;  // [n_words] cells that hold a bit
-    int64_t n_words;
+    int64_t n_words;  // of all cells
 };
 
 // A thread's copy of everything that faults change.
@@ -302,11 +300,9 @@ void work_off_reads(TransientRun &run) try {
     const int64_t n_elements = chains[0].n_elements();
     const int64_t n_classes = chains[0].layers[chains[0].n_layers - 1].n_outputs;
     for (int64_t i; (i = run.next.fetch_add(1)) < run.n_images;) {
-        stoic_sample_planes(run.path, reads.roots + i, reads.banks, reads.n_banks, reads.p01, reads.mask,
-                            copy.turns1.data(), reads.n_words);
+        stoic_sample_planes(run.path, reads.roots + i, reads.banks, reads.p01, copy.turns1.data(), reads.n_words);
         if (reads.p01 != reads.p10) {
-            stoic_sample_planes(run.path, reads.roots + i, reads.banks, reads.n_banks, reads.p10, reads.mask,
-                                copy.turns0.data(), reads.n_words);
+            stoic_sample_planes(run.path, reads.roots + i, reads.banks, reads.p10, copy.turns0.data(), reads.n_words);
             turns0 = copy.turns0.data();
         }
         read_layers<Path>(run.clean, run.stored, run.n_layers, {turns1, turns0}, copy.panel_at.data(),
@@ -349,7 +345,7 @@ double limit_per_second(int64_t rounds) {
 
 extern "C" {
 
-int stoic_engine_abi() { return 5; }
+int stoic_engine_abi() { return 6; }
 
 // 1 where this CPU and its system can run the path.
 int stoic_engine_supports(int path) {

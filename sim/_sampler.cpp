@@ -27,6 +27,7 @@
 #pragma GCC diagnostic ignored "-Wpsabi"  // vectors are passed between functions of this file only
 #endif
 #if defined(__x86_64__)
+#include <immintrin.h>
 #define HAS_X86 1
 #endif
 
@@ -42,7 +43,7 @@ constexpr int N_SERIES = 6;
 constexpr double SERIES[N_SERIES] = {0.0968132779733789, 0.11095700366762518, 0.1428587726871944,
                                      0.1999999939866506, 0.3333333333368755,  1.0};
 constexpr int BATCH = 256;                          // hits at a time
-constexpr int BLOCK = 512;                          // words compared with planes at a time
+constexpr int BLOCK = 512;                          // words compared with planes at a time, a multiple of LANES
 constexpr int FIRST_PLANES = 8, MORE_PLANES = 3;    // planes compared before words are sorted out
 
 struct Stream {
@@ -119,25 +120,6 @@ uint64_t common_limit(double p) {
     return low;
 }
 
-// Puts the words of one bank after each other from any bit on.
-struct Writer {
-    Writer(int64_t first_cell, uint64_t *out)
-        : shift(static_cast<int>(first_cell & 63)), out(out + (first_cell >> 6)) {}
-
-    inline void put(uint64_t word) {
-        *out++ |= word << shift | carry;
-        carry = word >> 1 >> (63 - shift);
-    }
-    inline void finish() {
-        if (carry) *out |= carry;
-    }
-
-private:
-    int shift;
-    uint64_t carry = 0;
-    uint64_t *out;
-};
-
 #define ISA portable
 #define TARGET
 #define LANES 2
@@ -190,14 +172,7 @@ void sample_plane(const Path &path, StoicKey key, const StoicBank &bank, double 
             path.set_marked(stream(key, GAPS + i), stream(key, MARKS + i), level.shift(), level.limit(p),
                             level.skip, begin, end, out);
     }
-    if (limit < uint64_t{1} << PLANE_BITS) {
-        path.set_common(stream(key, PLANES), limit, begin, bank.n_cells, out);
-        return;
-    }
-    Writer writer(begin, out);
-    for (int64_t left = bank.n_cells; left > 0; left -= 64)
-        writer.put(left >= 64 ? ~uint64_t{0} : (uint64_t{1} << left) - 1);
-    writer.finish();
+    path.set_common(stream(key, PLANES), limit, begin, bank.n_cells, out);
 }
 
 // `rarer` and `other` in one ascending list; a cell in both keeps what `rarer` says.
@@ -260,14 +235,14 @@ StoicKey stoic_join(StoicKey root, StoicKey name) {
     return {y, draw(root, x ^ y)};
 }
 
-void stoic_sample_planes(int path, const StoicKey *root, const StoicBank *banks, int64_t n_banks, double p,
-                         const uint64_t *mask, uint64_t *out, int64_t n_words) {
+void stoic_sample_planes(int path, const StoicKey *root, const StoicBanks *banks, double p, uint64_t *out,
+                         int64_t n_words) {
     std::memset(out, 0, static_cast<size_t>(n_words) * sizeof *out);
     if (!(p > 0.0)) return;
     const uint64_t limit = common_limit(p);
-    for (const StoicBank *bank = banks; bank != banks + n_banks; bank++)
+    for (const StoicBank *bank = banks->banks; bank != banks->banks + banks->n_banks; bank++)
         sample_plane(PATHS[path], root ? stoic_join(*root, bank->name) : bank->name, *bank, p, limit, out);
-    for (int64_t w = 0; mask && w < n_words; w++) out[w] &= mask[w];
+    for (const StoicPad *pad = banks->pads; pad != banks->pads + banks->n_pads; pad++) out[pad->word] &= pad->kept;
 }
 
 int64_t stoic_sample_below(int path, StoicKey key, int64_t n_cells, double limit, int64_t *cells, double *u,

@@ -16,6 +16,19 @@ struct StoicBank {  // mirrored by `_BANK` in sampling.py
     int64_t first_cell, n_cells;
 };
 
+// A word in which some cells hold no bit.
+struct StoicPad {  // mirrored by `_PAD` in sampling.py
+    int64_t word;
+    uint64_t kept;  // 1 where a cell holds one
+};
+
+struct StoicBanks {  // mirrored by `CBanks` in sampling.py
+    const StoicBank *banks;
+    int64_t n_banks;
+    const StoicPad *pads;
+    int64_t n_pads;
+};
+
 // Paths as in the engine: 0 portable, 1 AVX2, 2 AVX-512. Every path gives the same bits.
 int stoic_sampler_supports(int path);
 int stoic_sampler_best();
@@ -23,13 +36,12 @@ int stoic_sampler_best();
 // The key of the part `name` under `root`.
 StoicKey stoic_join(StoicKey root, StoicKey name);
 
-// Sets bit (first_cell + c) of `out` where u < p for cell c of a bank, and clears all others.
+// Sets bit (first_cell + c) of `out` where u < p for cell c of a bank, and clears all others, and pads.
 //   root   joined with the name of each bank gives its key; null: the name is the key
 //   p      0..1
-//   mask   n_words words, or null: bits that are 0 in it stay 0
-//   out    n_words words; no bank reaches past them, and no two banks overlap
-void stoic_sample_planes(int path, const StoicKey *root, const StoicBank *banks, int64_t n_banks, double p,
-                         const uint64_t *mask, uint64_t *out, int64_t n_words);
+//   out    n_words words; no bank and no pad reaches past them, and no two banks overlap
+void stoic_sample_planes(int path, const StoicKey *root, const StoicBanks *banks, double p, uint64_t *out,
+                         int64_t n_words);
 
 // The cells with u < limit, ascending, and their u. Returns how many there are, and writes them only when
 // that is at most `room`; -1: no memory.

@@ -42,19 +42,6 @@ TARGET static inline D minus_log(D u) {
     return -(exponent * LN2 + (s + s) * series);
 }
 
-// Cells passed over before each of `count` hits (a multiple of LANES), from hit number `from`.
-TARGET static void gaps(const Stream &stream, double skip, int64_t from, int count, int32_t *out) {
-    U x = ramp(1) + (stream.start + static_cast<uint64_t>(from) * WEYL);
-    const U second = broadcast(stream.second);
-    for (int i = 0; i < count; i += LANES) {
-        const U word = finish(x, second);
-        const D u = reinterpret_cast<D>((word >> 12) | ONE) - (1.0 - 0x1p-53);
-        const I gap = __builtin_convertvector(minus_log(u) * skip, I);
-        std::memcpy(out + i, &gap, sizeof gap);
-        x += LANES * WEYL;
-    }
-}
-
 TARGET static void words(const Stream &stream, int64_t from, int count, uint64_t *out) {
     U x = ramp(1) + (stream.start + static_cast<uint64_t>(from) * WEYL);
     const U second = broadcast(stream.second);
@@ -62,6 +49,20 @@ TARGET static void words(const Stream &stream, int64_t from, int count, uint64_t
         const U word = finish(x, second);
         std::memcpy(out + i, &word, sizeof word);
         x += LANES * WEYL;
+    }
+}
+
+// Cells passed over before each of `count` hits (a multiple of LANES), from hit number `from`. Words come
+// first: of one long chain of operations a processor has too few under way at once.
+TARGET static void gaps(const Stream &stream, double skip, int64_t from, int count, int32_t *out) {
+    alignas(64) uint64_t word[BATCH];
+    words(stream, from, count, word);
+    for (int i = 0; i < count; i += LANES) {
+        U x;
+        std::memcpy(&x, word + i, sizeof x);
+        const D u = reinterpret_cast<D>((x >> 12) | ONE) - (1.0 - 0x1p-53);
+        const I gap = __builtin_convertvector(minus_log(u) * skip, I);
+        std::memcpy(out + i, &gap, sizeof gap);
     }
 }
 
@@ -114,67 +115,85 @@ TARGET static inline void compare(U x, U second, uint64_t limit, int count, U &i
     }
 }
 
-// Sets the cells of a bank whose u' is below limit / 2^53. A word at a time would end each at a plane that
-// nobody can predict, so a block of words takes a few planes together, and then those still open a few more.
-TARGET static void set_common(const Stream &stream, uint64_t limit, int64_t first_cell, int64_t n_cells,
-                              uint64_t *out) {
-    if (limit == 0) return;
-    alignas(64) uint64_t set[BLOCK + 1], undecided[BLOCK + 1], start[LANES], less[LANES], open[LANES];
-    int place[BLOCK + 8];  // of words that are undecided
+// Puts the lanes in which something is open one after the other, with their places; returns how many.
+TARGET static inline int keep_open(U place, U open, uint64_t *places, uint64_t *opens) {
+#if LANES == 8
+    const auto all = reinterpret_cast<__m512i>(open), at = reinterpret_cast<__m512i>(place);
+    const __mmask8 kept = _mm512_test_epi64_mask(all, all);
+    _mm512_storeu_si512(places, _mm512_maskz_compress_epi64(kept, at));
+    _mm512_storeu_si512(opens, _mm512_maskz_compress_epi64(kept, all));
+    return __builtin_popcount(kept);
+#else
+    int n = 0;
+    for (int k = 0; k < LANES; k++) {
+        places[n] = place[k];
+        opens[n] = open[k];
+        n += open[k] != 0;
+    }
+    return n;
+#endif
+}
+
+// Finds the cells with u' below limit / 2^53 in n <= BLOCK words, from word `from` of a bank on. A word at a time
+// would end each at a plane that nobody can predict, so all take a few planes together, and then those still open
+// a few more.
+TARGET static void find_common(const Stream &stream, uint64_t limit, int64_t from, int n, uint64_t *set) {
+    alignas(64) uint64_t open[BLOCK + LANES], place[BLOCK + LANES], less[LANES];
     const U second = broadcast(stream.second);
+    const uint64_t base = stream.start + static_cast<uint64_t>(from) * 64 * WEYL;
     const uint64_t bits = limit << (64 - PLANE_BITS);
     const int n_bits = 64 - __builtin_ctzll(bits);  // once they are used up nothing is less any more
     const int n_first = n_bits < FIRST_PLANES ? n_bits : FIRST_PLANES;
-    const int64_t n_words = (n_cells + 63) / 64;
-    Writer writer(first_cell, out);
-    for (int64_t w = 0; w < n_words; w += BLOCK) {
-        const uint64_t base = stream.start + static_cast<uint64_t>(w) * 64 * WEYL;
-        const int n = static_cast<int>(n_words - w < BLOCK ? n_words - w : BLOCK);
-        U x = ramp(64) + base;
-        int n_open = 0;
-        for (int i = 0; i < n; i += LANES) {
-            U is_less = {}, is_open = ~U{};
-            compare(x, second, bits, n_first, is_less, is_open);
-            std::memcpy(set + i, &is_less, sizeof is_less);
-            std::memcpy(undecided + i, &is_open, sizeof is_open);
-            x += LANES * 64 * WEYL;
-        }
-        for (int i = 0; i < n; i++) {
-            place[n_open] = i;
-            n_open += undecided[i] != 0;
-        }
-        for (int done = n_first; done < n_bits && n_open;) {
-            const int count = n_bits - done < MORE_PLANES ? n_bits - done : MORE_PLANES;
-            for (int i = n_open; i < n_open + LANES - 1; i++) place[i] = BLOCK;  // a spare word
-            int n_left = 0;
-            for (int i = 0; i < n_open; i += LANES) {
-                for (int k = 0; k < LANES; k++) {
-                    start[k] = base + (static_cast<uint64_t>(place[i + k]) * 64 + static_cast<uint64_t>(done)) * WEYL;
-                    less[k] = set[place[i + k]];
-                    open[k] = undecided[place[i + k]];
-                }
-                U y, is_less, is_open;
-                std::memcpy(&y, start, sizeof y);
-                std::memcpy(&is_less, less, sizeof is_less);
-                std::memcpy(&is_open, open, sizeof is_open);
-                compare(y, second, bits << done, count, is_less, is_open);
-                std::memcpy(less, &is_less, sizeof is_less);
-                std::memcpy(open, &is_open, sizeof is_open);
-                for (int k = 0; k < LANES && i + k < n_open; k++) {
-                    const int at = place[i + k];
-                    set[at] = less[k];
-                    undecided[at] = open[k];
-                    place[n_left] = at;
-                    n_left += open[k] != 0;
-                }
-            }
-            n_open = n_left;
-            done += count;
-        }
-        if (w + n == n_words && n_cells % 64) set[n - 1] &= (uint64_t{1} << (n_cells % 64)) - 1;
-        for (int i = 0; i < n; i++) writer.put(set[i]);
+    U x = ramp(64) + base, at = {};
+    for (int i = 0; i < n; i += LANES, x += LANES * 64 * WEYL) {
+        U is_less = {}, is_open = ~U{};
+        compare(x, second, bits, n_first, is_less, is_open);
+        std::memcpy(set + i, &is_less, sizeof is_less);
+        std::memcpy(open + i, &is_open, sizeof is_open);
     }
-    writer.finish();
+    int n_open = 0;
+    for (int k = 0; k < LANES; k++) at[k] = static_cast<uint64_t>(k);
+    for (int i = 0; i < n; i += LANES, at += LANES) {
+        U is_open;
+        std::memcpy(&is_open, open + i, sizeof is_open);
+        n_open += keep_open(at, is_open, place + n_open, open + n_open);
+    }
+    for (int done = n_first, n_left; done < n_bits && n_open; done += MORE_PLANES, n_open = n_left) {
+        const int count = n_bits - done < MORE_PLANES ? n_bits - done : MORE_PLANES;
+        std::memset(open + n_open, 0, sizeof less);
+        n_left = 0;
+        for (int i = 0; i < n_open; i += LANES) {
+            U is_less = {}, is_open;
+            std::memcpy(&at, place + i, sizeof at);
+            std::memcpy(&is_open, open + i, sizeof is_open);
+            compare((at * 64 + static_cast<uint64_t>(done)) * WEYL + base, second, bits << done, count, is_less, is_open);
+            std::memcpy(less, &is_less, sizeof is_less);
+            for (int k = 0; k < LANES && i + k < n_open; k++) set[place[i + k]] |= less[k];
+            n_left += keep_open(at, is_open, place + n_left, open + n_left);
+        }
+    }
+}
+
+// Sets the cells of a bank with u' below limit / 2^53.
+TARGET static void set_common(const Stream &stream, uint64_t limit, int64_t first_cell, int64_t n_cells,
+                              uint64_t *out) {
+    if (limit == 0) return;
+    alignas(64) uint64_t room[8 + BLOCK] = {};
+    uint64_t *set = room + 8;  // after the last word of the block before
+    const int64_t n_words = (n_cells + 63) / 64;
+    const int shift = static_cast<int>(first_cell & 63);
+    out += first_cell >> 6;
+    for (int64_t w = 0; w < n_words; w += BLOCK, out += BLOCK) {
+        const int n = static_cast<int>(n_words - w < BLOCK ? n_words - w : BLOCK);
+        if (limit >> PLANE_BITS)
+            std::memset(set, 0xff, BLOCK * sizeof *set);
+        else
+            find_common(stream, limit, w, n, set);
+        if (64 * (w + n) > n_cells) set[n - 1] &= (uint64_t{1} << (n_cells & 63)) - 1;
+        for (int i = 0; i < n; i++) out[i] |= set[i] << shift | set[i - 1] >> 1 >> (63 - shift);
+        set[-1] = set[n - 1];
+        if (w + n == n_words && set[-1] >> 1 >> (63 - shift)) out[n] |= set[-1] >> 1 >> (63 - shift);
+    }
 }
 
 // Hits with their marks, ascending.

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import faults as fault_maps
+from .bits import n_words
 from .device import SoftwareDevice
 from .engine_layers import CChain, CLayer, CReads, CStored, contiguous, lines, prepare, stored
 from .engine_prefix import Prefix, Seen
@@ -183,15 +184,12 @@ class Engine:
         ]
         roots = np.array(keys, np.uint64).reshape(-1, 2)
         banks = cell_banks(layout, tuple(faults.where))
-        mask = layout.stored_mask
         reads = CReads(
             roots.ctypes.data,
-            banks.ctypes.data,
-            len(banks),
+            ctypes.pointer(banks.struct),
             model.p01,
             model.p10,
-            mask.ctypes.data,
-            len(mask),
+            n_words(layout.n_cells),
         )
         chains = [self._chain(c) for c in range(len(self._chains))]
         for c, chain in enumerate(chains):

@@ -16,6 +16,7 @@ from .bits import Words, unpack
 from .layers import Conv, Layer, Pool
 from .memory import Layout
 from .network import Network
+from .sampling import CBanks
 
 BITS_PANEL, BYTES_PANEL = 16, 32  # neurons computed together, see _engine.h
 _ALIGNMENT = 64
@@ -78,11 +79,9 @@ class CReads(ctypes.Structure):
 
     _fields_ = (
         ("roots", ctypes.c_void_p),
-        ("banks", ctypes.c_void_p),
-        ("n_banks", ctypes.c_int64),
+        ("banks", ctypes.POINTER(CBanks)),
         ("p01", ctypes.c_double),
         ("p10", ctypes.c_double),
-        ("mask", ctypes.c_void_p),
         ("n_words", ctypes.c_int64),
     )
 

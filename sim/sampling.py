@@ -10,7 +10,8 @@ Everything is a pure function of the key and the number of the cell, whatever el
 import ctypes
 import hashlib
 from collections.abc import Iterable
-from functools import cache
+from dataclasses import dataclass
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from .native import NUMBERS, library
 
 __all__ = [
     "Banks",
+    "CBanks",
     "Key",
     "available_paths",
     "bank_table",
@@ -36,15 +38,52 @@ __all__ = [
     "uniforms_at",
 ]
 
-Banks = NDArray[np.void]
 _BANK = np.dtype([("name", np.uint64, 2), ("first_cell", np.int64), ("n_cells", np.int64)])
 """Mirror of `StoicBank` in _sampler.h."""
+_PAD = np.dtype([("word", np.int64), ("kept", np.uint64)])
+"""Mirror of `StoicPad` in _sampler.h."""
+_FULL = np.uint64(2**64 - 1)
 
 
 class _Key(ctypes.Structure):
     """Mirror of `StoicKey` in _sampler.h."""
 
     _fields_ = (("first", ctypes.c_uint64), ("second", ctypes.c_uint64))
+
+
+class CBanks(ctypes.Structure):
+    """Mirror of `StoicBanks` in _sampler.h."""
+
+    _fields_ = (
+        ("banks", ctypes.c_void_p),
+        ("n_banks", ctypes.c_int64),
+        ("pads", ctypes.c_void_p),
+        ("n_pads", ctypes.c_int64),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Banks:
+    """Banks as the library takes them.
+
+    Attributes:
+        table: (n,) of each bank its name, its first cell and its number of cells.
+        pads: (m,) words in which not every cell of a bank can be set, and which can.
+    """
+
+    table: NDArray[np.void]
+    pads: NDArray[np.void]
+
+    @cached_property
+    def struct(self) -> CBanks:
+        """The same for a call; it must not outlive this."""
+        table, pads = self.table, self.pads
+        return CBanks(table.ctypes.data, len(table), pads.ctypes.data, len(pads))
+
+    @cached_property
+    def end(self) -> int:
+        """The cell after the last one."""
+        return int((self.table["first_cell"] + self.table["n_cells"]).max(initial=0))
 
 
 def key(*parts: str | int) -> Key:
@@ -64,36 +103,30 @@ def plane(key: Key, n_cells: int, p: float, *, path: str = "auto") -> Words:
         InputError: p is not 0..1, a negative number of cells, or no such path here.
     """
     _check(n_cells, p)
-    table = np.array([(key, 0, n_cells)], _BANK)
-    return _planes(None, table, p, n_cells, None, path)
+    banks = Banks(np.array([(key, 0, n_cells)], _BANK), np.empty(0, _PAD))
+    return _planes(None, banks, p, n_cells, path)
 
 
-def planes(
-    root: Key,
-    banks: Banks,
-    p: float,
-    n_cells: int,
-    mask: Words | None = None,
-    *,
-    path: str = "auto",
-) -> Words:
+def planes(root: Key, banks: Banks, p: float, n_cells: int, *, path: str = "auto") -> Words:
     """(n_words(n_cells),) the planes of many banks in one call, each from its first cell on.
 
     Args:
         root: of the chip; each bank has the key `join(root, its name)`.
         banks: of `bank_table`.
         n_cells: of all banks.
-        mask: (n_words(n_cells),) bits that are 0 in it are 0 in the result, e.g. pads.
 
     Raises:
         InputError: as `plane`.
     """
     _check(n_cells, p)
-    return _planes(root, banks, p, n_cells, mask, path)
+    return _planes(root, banks, p, n_cells, path)
 
 
-def bank_table(banks: Iterable[tuple[str, int, int]]) -> Banks:
+def bank_table(banks: Iterable[tuple[str, int, int]], mask: Words | None = None) -> Banks:
     """Banks as `planes` takes them: of each its name, its first cell and its number of cells.
+
+    Args:
+        mask: a bit for each cell; where it is 0, as for pads, the cell is never set.
 
     Raises:
         InputError: two banks overlap, or one starts below cell 0.
@@ -103,7 +136,15 @@ def bank_table(banks: Iterable[tuple[str, int, int]]) -> Banks:
     ends = ordered["first_cell"] + ordered["n_cells"]
     if (table["first_cell"] < 0).any() or (ordered["first_cell"][1:] < ends[:-1]).any():
         raise InputError("banks must not overlap, nor start below cell 0")
-    return table
+    if mask is None:
+        return Banks(table, np.empty(0, _PAD))
+    in_banks = np.zeros(len(mask), np.bool_)
+    for first, end in zip(ordered["first_cell"], ends, strict=True):
+        in_banks[first // 64 : n_words(end)] = True
+    words = np.flatnonzero(in_banks & (mask != _FULL))
+    pads = np.empty(len(words), _PAD)
+    pads["word"], pads["kept"] = words, mask[words]
+    return Banks(table, pads)
 
 
 def below(
@@ -145,19 +186,14 @@ def available_paths() -> tuple[str, ...]:
     return tuple(p for p, number in NUMBERS.items() if _library().stoic_sampler_supports(number))
 
 
-def _planes(
-    root: Key | None, banks: Banks, p: float, n_cells: int, mask: Words | None, path: str
-) -> Words:
+def _planes(root: Key | None, banks: Banks, p: float, n_cells: int, path: str) -> Words:
     out = np.empty(n_words(n_cells), np.uint64)
-    last = int((banks["first_cell"] + banks["n_cells"]).max(initial=0))
-    assert last <= n_cells and (mask is None or mask.shape == out.shape)
+    assert banks.end <= n_cells
     _library().stoic_sample_planes(
         _number(path),
         None if root is None else _Key(*root),
-        banks.ctypes.data,
-        len(banks),
+        banks.struct,
         p,
-        None if mask is None else mask.ctypes.data,
         out.ctypes.data,
         len(out),
     )
@@ -179,10 +215,8 @@ def _library() -> Any:
     found.stoic_sample_planes.argtypes = (
         ctypes.c_int,
         ctypes.POINTER(_Key),
-        pointer,
-        whole,
+        ctypes.POINTER(CBanks),
         ctypes.c_double,
-        pointer,
         pointer,
         whole,
     )

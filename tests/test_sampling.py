@@ -94,7 +94,8 @@ def test_banks_stand_where_they_belong(
         table = sampling.bank_table(reversed(banks))
         found = sampling.planes(root, table, p, end + 9, path=path)
         assert (found == pack(expected)).all()
-        masked = sampling.planes(root, table, p, end + 9, mask, path=path)
+        table = sampling.bank_table(reversed(banks), mask)
+        masked = sampling.planes(root, table, p, end + 9, path=path)
         assert (masked == pack(expected) & mask).all()
 
 

@@ -149,19 +149,18 @@ def bank_key(root: sampling.Key, bank: Bank) -> sampling.Key:
 
 @lru_cache(maxsize=32)
 def cell_banks(layout: Layout, kinds: tuple[Kind, ...]) -> sampling.Banks:
-    """The banks of these kinds, as `sampling.planes` takes them."""
-    return sampling.bank_table(
+    """The banks of these kinds without their pads, as `sampling.planes` takes them."""
+    banks = [
         (bank.name, bank.first_cell, bank.n_words * bank.width)
         for bank in layout.banks
         if bank.kind in kinds
-    )
+    ]
+    return sampling.bank_table(banks, layout.stored_mask)
 
 
 def cell_plane(root: sampling.Key, layout: Layout, kinds: tuple[Kind, ...], p: float) -> Words:
     """(n_words(n_cells),) stored cells with u < p of all banks of these kinds."""
-    return sampling.planes(
-        root, cell_banks(layout, kinds), p, layout.n_cells, mask=layout.stored_mask
-    )
+    return sampling.planes(root, cell_banks(layout, kinds), p, layout.n_cells)
 
 
 def from_turns(
