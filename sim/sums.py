@@ -107,7 +107,9 @@ def max_pool(pool: Pool, maps: Sums) -> Sums:
     return found
 
 
-def fired(layer: Layer, pooled: Sums, thresholds: NDArray[np.int32]) -> Bits:
+def fired(
+    layer: Layer, pooled: NDArray[np.signedinteger[Any]], thresholds: NDArray[np.int32]
+) -> Bits:
     """(n_images, n_elements_out) bits of a hidden layer from the sums of `per_image`."""
     maps = pooled.reshape(len(pooled), -1, layer.n_outputs)
     return (maps >= thresholds).astype(np.uint8).reshape(len(pooled), -1)

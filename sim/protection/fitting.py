@@ -16,7 +16,8 @@ from ..tables import Table
 from .protection import Known
 from .thresholds import Method, Thresholds
 
-CHIPS = 4
+CHIPS = 16
+"""With few chips a table is for their accidents: docs/protection.md has what 4 cost."""
 SEED = 1 << 20
 """Of the chips for calibration; chips on which accuracy is measured have small seeds."""
 

@@ -19,6 +19,7 @@ training; reconstructed, no publication gives it for integers.
 
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -122,10 +123,11 @@ def rescaled(layer: Layer, clean: Tally, read: Tally) -> NDArray[np.int32]:
     return np.array(found, np.int32)
 
 
-def _tally(layer: Layer, x: NDArray[np.uint8], tally: Tally) -> Sums:
+def _tally(layer: Layer, x: NDArray[np.uint8], tally: Tally) -> NDArray[np.signedinteger[Any]]:
     """Count all sums of a layer; gives (n_images, n_elements_out) the greatest of each pool."""
-    tops = []
+    tops, largest = [], bound(layer)
+    narrow = np.min_scalar_type(-largest - 1)  # of many chips and maps they fill the memory
     for sums, top in per_image(rows_of(layer), x):
-        tally.add(sums, bound(layer))
-        tops.append(top)
+        tally.add(sums, largest)
+        tops.append(top.astype(narrow))
     return np.concatenate(tops)
