@@ -19,6 +19,9 @@ from ..checkpoint import Checkpoint
 from ..data import CACHE, Images, load
 from ..evaluate import chip_accuracies
 from ..frozen import integers
+from ..noise import TrainingErrors
+from ..recipe import from_values
+from ..train import SEEDS
 from .plan import Measure
 
 Curve = dict[str, list[float]]
@@ -38,7 +41,8 @@ def measure(
     Returns:
         network_sha256, n_weight_bits, and curves: fixed (all layers lie), spared (all but the
         first), tables (thresholds for each rate), chip_tables (thresholds for each chip), errors
-        (operating points); metrics and predicted {rate: accuracy}, which inject nothing.
+        (operating points), own (the very chips of training, where a recipe has some); metrics and
+        predicted {rate: accuracy}, which inject nothing.
     """
     network = integers(checkpoint)
     data = checkpoint.recipe["data"]
@@ -83,6 +87,10 @@ def measure(
             name: _accuracies(network, test, model, plan.chips) for name, model in spots.items()
         },
     }
+    recipe = from_values(checkpoint.recipe)
+    if recipe.n_chips:
+        met = TrainingErrors(recipe, layout, SEEDS + checkpoint.seed, root)
+        found["own"] = _accuracies(network, test, met.model(1.0), recipe.n_chips)
     if plan.predicted_rates:
         n = plan.n_metric_images
         found["metrics"] = network_metrics(
