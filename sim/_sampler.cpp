@@ -10,6 +10,7 @@
 #include "_sampler.h"
 
 #include <cfloat>
+#include <cmath>
 #include <cstring>
 #include <iterator>
 #include <new>
@@ -24,7 +25,8 @@
 #if defined(__clang__)
 #pragma STDC FP_CONTRACT OFF
 #else
-#pragma GCC diagnostic ignored "-Wpsabi"  // vectors are passed between functions of this file only
+#pragma GCC diagnostic ignored "-Wpsabi"                // vectors are passed between functions of this file only
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"  // GCC's own intrinsics (bug 105593)
 #endif
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -42,9 +44,22 @@ constexpr double LN2 = 0.6931471805599453;
 constexpr int N_SERIES = 6;
 constexpr double SERIES[N_SERIES] = {0.0968132779733789, 0.11095700366762518, 0.1428587726871944,
                                      0.1999999939866506, 0.3333333333368755,  1.0};
-constexpr int BATCH = 256;                          // hits at a time
+constexpr int GROUP = 16;                           // hits are drawn in multiples of this many
+constexpr int BATCH = 256;                          // hits at a time, at most
 constexpr int BLOCK = 512;                          // words compared with planes at a time, a multiple of LANES
 constexpr int FIRST_PLANES = 8, MORE_PLANES = 3;    // planes compared before words are sorted out
+
+// 1 / m and log(m) in the middle of 16 parts of 1 <= m < 2, nearly: what is guessed from them is checked.
+struct Logs {
+    alignas(64) float inverse[16], log[16];
+    Logs() {
+        for (int i = 0; i < 16; i++) {
+            inverse[i] = 32.0f / static_cast<float>(33 + 2 * i);
+            log[i] = -std::log(inverse[i]);
+        }
+    }
+};
+const Logs LOGS;
 
 struct Stream {
     uint64_t start, second;  // word i is finish(start + i * WEYL, second); a xorshift is linear
@@ -66,10 +81,10 @@ inline uint64_t draw(StoicKey key, uint64_t index) {
     return x ^ (x >> 27);
 }
 
-// Gaps to draw at once so that about `cells` cells are passed, a multiple of every LANES.
+// Gaps to draw at once so that about `cells` cells are passed.
 inline int batch(int64_t cells, double skip) {
     const double expected = static_cast<double>(cells) / skip;
-    return expected > BATCH - 8 ? BATCH : (static_cast<int>(expected) + 8) / 8 * 8;
+    return expected > BATCH - GROUP ? BATCH : (static_cast<int>(expected) + GROUP) / GROUP * GROUP;
 }
 
 inline double from_bits(uint64_t bits) {

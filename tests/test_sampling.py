@@ -61,6 +61,15 @@ def test_every_path_draws_the_stated_field_at_real_size(p: float) -> None:
     assert agrees_with_the_statement(sampling.key("real"), 1_605_632, p)
 
 
+def test_no_guess_of_a_path_is_wrong() -> None:
+    n = 100_000_000  # two million hits of all levels; a gap that is wrong moves every hit after it
+    first, *others = (
+        sampling.plane(sampling.key("many"), n, 1.5 * 2.0**-7, path=path)
+        for path in sampling.available_paths()
+    )
+    assert all((first == other).all() for other in others)
+
+
 @settings(max_examples=40, deadline=None)
 @given(keys, sizes, sizes, rates, rates)
 def test_one_field_for_all_sizes_and_rates(key: Key, n: int, m: int, p: float, q: float) -> None:
