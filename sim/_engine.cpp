@@ -345,7 +345,7 @@ double limit_per_second(int64_t rounds) {
 
 extern "C" {
 
-int stoic_engine_abi() { return 6; }
+int stoic_engine_abi() { return 7; }
 
 // 1 where this CPU and its system can run the path.
 int stoic_engine_supports(int path) {

@@ -9,11 +9,13 @@
 
 #include "_sampler.h"
 
+#include <algorithm>
 #include <cfloat>
 #include <cmath>
 #include <cstring>
 #include <iterator>
 #include <new>
+#include <numeric>
 #include <vector>
 
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
@@ -68,6 +70,15 @@ struct Stream {
 struct Cell {
     int64_t cell;
     double u;
+};
+
+// What u of a cell has to be below.
+struct Limits {
+    const double *of_run;
+    int64_t run;  // cells with the same limit
+    double highest, mean;  // of all limits
+
+    bool admit(const Cell &cell) const { return cell.u < of_run[cell.cell / run]; }
 };
 
 inline Stream stream(StoicKey key, int number) {
@@ -208,17 +219,17 @@ std::vector<Cell> merged(const std::vector<Cell> &rarer, const std::vector<Cell>
     return both;
 }
 
-std::vector<Cell> sample_below(const Path &path, StoicKey key, int64_t n_cells, double limit) {
+std::vector<Cell> sample_below(const Path &path, StoicKey key, int64_t n_cells, const Limits &limits) {
     std::vector<Cell> found;
     for (int i = 0; i < N_LEVELS; i++) {
-        if (limit <= LEVELS[i].low) return found;
+        if (limits.highest <= LEVELS[i].low) return found;
         std::vector<Cell> hits;
-        path.list_hits(stream(key, GAPS + i), stream(key, MARKS + i), LEVELS[i], n_cells, limit, hits);
+        path.list_hits(stream(key, GAPS + i), stream(key, MARKS + i), LEVELS[i], n_cells, limits, hits);
         found = merged(found, hits);
     }
     std::vector<Cell> common;
-    common.reserve(static_cast<size_t>(limit * static_cast<double>(n_cells)) + 64);
-    path.list_common(stream(key, PLANES), common_limit(limit), n_cells, common);
+    common.reserve(static_cast<size_t>(limits.mean * static_cast<double>(n_cells)) + 64);
+    path.list_common(stream(key, PLANES), common_limit(limits.highest), n_cells, limits, common);
     return merged(found, common);
 }
 
@@ -260,10 +271,15 @@ void stoic_sample_planes(int path, const StoicKey *root, const StoicBanks *banks
     for (const StoicPad *pad = banks->pads; pad != banks->pads + banks->n_pads; pad++) out[pad->word] &= pad->kept;
 }
 
-int64_t stoic_sample_below(int path, StoicKey key, int64_t n_cells, double limit, int64_t *cells, double *u,
-                           int64_t room) {
+int64_t stoic_sample_below(int path, StoicKey key, int64_t n_cells, const double *limits, int64_t run,
+                           int64_t *cells, double *u, int64_t room) {
     try {
-        const std::vector<Cell> found = sample_below(PATHS[path], key, n_cells, limit);
+        const int64_t n_runs = (n_cells + run - 1) / run;
+        if (!n_runs) return 0;
+        const double highest = *std::max_element(limits, limits + n_runs);
+        const double mean = std::accumulate(limits, limits + n_runs, 0.0) / static_cast<double>(n_runs);
+        const Limits all{limits, run, highest, mean};
+        const std::vector<Cell> found = sample_below(PATHS[path], key, n_cells, all);
         const int64_t n = static_cast<int64_t>(found.size());
         for (int64_t i = 0; n <= room && i < n; i++) {
             cells[i] = found[static_cast<size_t>(i)].cell;

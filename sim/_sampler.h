@@ -43,8 +43,8 @@ StoicKey stoic_join(StoicKey root, StoicKey name);
 void stoic_sample_planes(int path, const StoicKey *root, const StoicBanks *banks, double p, uint64_t *out,
                          int64_t n_words);
 
-// The cells with u < limit, ascending, and their u. Returns how many there are, and writes them only when
-// that is at most `room`; -1: no memory.
-int64_t stoic_sample_below(int path, StoicKey key, int64_t n_cells, double limit, int64_t *cells, double *u,
-                           int64_t room);
+// The cells with u < limits[cell / run], ascending, and their u. Returns how many there are, and writes them
+// only when that is at most `room`; -1: no memory.
+int64_t stoic_sample_below(int path, StoicKey key, int64_t n_cells, const double *limits, int64_t run,
+                           int64_t *cells, double *u, int64_t room);
 }

@@ -202,7 +202,8 @@ TARGET static void find_common(const Stream &stream, uint64_t limit, int64_t fro
             U is_less = {}, is_open;
             std::memcpy(&at, place + i, sizeof at);
             std::memcpy(&is_open, open + i, sizeof is_open);
-            compare((at * 64 + static_cast<uint64_t>(done)) * WEYL + base, second, bits << done, count, is_less, is_open);
+            const U first = (at * 64 + static_cast<uint64_t>(done)) * WEYL + base;
+            compare(first, second, bits << done, count, is_less, is_open);
             std::memcpy(less, &is_less, sizeof is_less);
             for (int k = 0; k < LANES && i + k < n_open; k++) set[place[i + k]] |= less[k];
             n_left += keep_open(at, is_open, place + n_left, open + n_left);
@@ -234,7 +235,7 @@ TARGET static void set_common(const Stream &stream, uint64_t limit, int64_t firs
 
 // Hits with their marks, ascending.
 TARGET static void list_hits(const Stream &gap_stream, const Stream &mark_stream, const Level &level, int64_t n_cells,
-                             double limit, std::vector<Cell> &found) {
+                             const Limits &limits, std::vector<Cell> &found) {
     alignas(64) int32_t gap[BATCH];
     alignas(64) uint64_t mark[BATCH];
     int64_t cell = -1;
@@ -245,8 +246,8 @@ TARGET static void list_hits(const Stream &gap_stream, const Stream &mark_stream
         for (int i = 0; i < count; i++) {
             cell += gap[i] + 1;
             if (cell >= n_cells) return;
-            const double u = level.mark(mark[i]);
-            if (u < limit) found.push_back({cell, u});
+            const Cell hit{cell, level.mark(mark[i])};
+            if (limits.admit(hit)) found.push_back(hit);
         }
         from += count;
     }
@@ -263,8 +264,9 @@ TARGET static inline void transpose(U *rows) {
         }
 }
 
-// Cells whose u' is below limit / 2^53 with the u that belongs to it, ascending.
-TARGET static void list_common(const Stream &stream, uint64_t limit, int64_t n_cells, std::vector<Cell> &found) {
+// Cells whose u' is below limit / 2^53 with the u that belongs to it, if that is admitted, ascending.
+TARGET static void list_common(const Stream &stream, uint64_t limit, int64_t n_cells, const Limits &limits,
+                               std::vector<Cell> &found) {
     if (limit == 0) return;
     U x = ramp(64) + stream.start;
     const U second = broadcast(stream.second);
@@ -287,8 +289,8 @@ TARGET static void list_common(const Stream &stream, uint64_t limit, int64_t n_c
         for (int i = 0; i < LANES; i++)
             for (uint64_t left = less[i]; left; left &= left - 1) {
                 const int c = __builtin_ctzll(left);
-                const int64_t cell = 64 * (w + i) + c;
-                if (cell < n_cells) found.push_back({cell, common_value(whole[c][i])});
+                const Cell one{64 * (w + i) + c, common_value(whole[c][i])};
+                if (one.cell < n_cells && limits.admit(one)) found.push_back(one);
             }
         x += LANES * 64 * WEYL;
     }

@@ -10,7 +10,7 @@ from .exceptions import ToolError
 NUMBERS = {"portable": 0, "avx2": 1, "avx512": 2}
 """Instruction sets as the library numbers them."""
 
-_ABI = 6
+_ABI = 7
 
 
 @cache

@@ -38,6 +38,7 @@ __all__ = [
     "uniforms_at",
 ]
 
+Limits = float | NDArray[np.float64]
 _BANK = np.dtype([("name", np.uint64, 2), ("first_cell", np.int64), ("n_cells", np.int64)])
 """Mirror of `StoicBank` in _sampler.h."""
 _PAD = np.dtype([("word", np.int64), ("kept", np.uint64)])
@@ -148,20 +149,36 @@ def bank_table(banks: Iterable[tuple[str, int, int]], mask: Words | None = None)
 
 
 def below(
-    key: Key, n_cells: int, limit: float, *, path: str = "auto"
+    key: Key, n_cells: int, limits: Limits, run: int | None = None, *, path: str = "auto"
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """(cells, u) of all cells with u < limit, the cells ascending; of the field of `plane`.
+    """(cells, u) of all cells with u below a limit, the cells ascending; of the field of `plane`.
+
+    Args:
+        limits: one for all cells, or an array of one for every `run` cells, as far as they go.
 
     Raises:
-        InputError: limit is not 0..1, a negative number of cells, or no such path here.
+        InputError: a limit is not 0..1, there are too few, a negative number of cells, or no such
+            path here.
     """
-    _check(n_cells, limit)
-    mean = n_cells * limit
+    run = max(1, n_cells) if run is None else run
+    each = np.array(limits, np.float64, ndmin=1)
+    for limit in (each.min(initial=1.0), each.max(initial=0.0)):
+        _check(n_cells, float(limit))
+    if run < 1 or len(each) * run < n_cells:
+        raise InputError(f"{len(each)} limits of {run} cells each are too few for {n_cells} cells")
+    mean = run * each.sum()
     room = min(n_cells, int(mean + 6 * mean**0.5) + 16)
     while True:
         cells, u = np.empty(room, np.int64), np.empty(room, np.float64)
         found = _library().stoic_sample_below(
-            _number(path), _Key(*key), n_cells, limit, cells.ctypes.data, u.ctypes.data, room
+            _number(path),
+            _Key(*key),
+            n_cells,
+            each.ctypes.data,
+            run,
+            cells.ctypes.data,
+            u.ctypes.data,
+            room,
         )
         if found < 0:
             raise MemoryError(f"no memory for the faults of {n_cells} cells")
@@ -225,7 +242,8 @@ def _library() -> Any:
         ctypes.c_int,
         _Key,
         whole,
-        ctypes.c_double,
+        pointer,
+        whole,
         pointer,
         pointer,
         whole,

@@ -83,6 +83,20 @@ def test_one_field_for_all_sizes_and_rates(key: Key, n: int, m: int, p: float, q
 
 
 @settings(max_examples=60, deadline=None)
+@given(keys, sizes, st.lists(rates, min_size=1, max_size=12), st.integers(1, 90))
+def test_each_run_of_cells_may_have_its_limit(
+    key: Key, n: int, limits: list[float], run: int
+) -> None:
+    run = max(run, -(-n // len(limits)))
+    of_cell = np.repeat(limits, run)[:n]
+    u = cell_field.field(key, n)
+    for path in sampling.available_paths():
+        cells, their_u = sampling.below(key, n, np.array(limits), run, path=path)
+        assert np.array_equal(cells, np.flatnonzero(u < of_cell))
+        assert np.array_equal(their_u, u[cells])
+
+
+@settings(max_examples=60, deadline=None)
 @example(Key(1, 2), [(0, 0), (0, 70)], 0.5, 0)
 @given(
     keys, st.lists(st.tuples(st.integers(0, 200), st.integers(0, 900)), max_size=6), rates, words
@@ -381,6 +395,10 @@ def test_what_cannot_be_drawn_is_refused() -> None:
         sampling.plane(key, -1, 0.5)
     with pytest.raises(InputError, match="no path 'sse' here"):
         sampling.plane(key, 1, 0.5, path="sse")
+    with pytest.raises(InputError, match=r"a rate must be 0\.\.1, not 1\.1"):
+        sampling.below(key, 10, np.array([0.1, 1.1]), 5)
+    with pytest.raises(InputError, match="2 limits of 4 cells each are too few for 10 cells"):
+        sampling.below(key, 10, np.array([0.1, 0.2]), 4)
     for banks in ([("a", 0, 5), ("b", 4, 5)], [("a", -1, 5)]):
         with pytest.raises(InputError, match="must not overlap"):
             sampling.bank_table(banks)

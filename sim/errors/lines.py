@@ -125,8 +125,9 @@ class Lines:
             absent = _absent(layout, bank, self.words_per_row)
             t01 = scale_of_lines(self.p01, rows, columns, absent)
             t10 = t01 if self.p10 == self.p01 else scale_of_lines(self.p10, rows, columns, absent)
-            highest = max(t01, t10) * rows.max() * columns.max()
-            cells, u = sampling.below(bank_key(root, bank), array.n_cells, min(1.0, highest))
+            # The cells of a word line follow each other; only those that may be faulty are listed.
+            highest = np.minimum(1.0, max(t01, t10) * (rows * columns.max()))
+            cells, u = sampling.below(bank_key(root, bank), array.n_cells, highest, array.n_columns)
             row, column = array.place(cells)
             factor = rows[row] * columns[column]
             turns1 = plane_of(cells[u < t01 * factor], array.n_cells)
