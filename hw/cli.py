@@ -49,6 +49,7 @@ Commands = dict[str, "Command | tuple[str, Commands]"]
 COMMANDS: Commands = {
     "train": Command("models.commands:train", "Train a network by a recipe."),
     "accuracy": Command("models.commands:accuracy", "Test accuracy over bit error rate."),
+    "study": Command("models.commands:study", "Train, measure and judge the claims of a study."),
     "data": (
         "Find and fetch data sets.",
         {"fetch": Command("models.commands:data_fetch", "Find or fetch a data set, checked.")},

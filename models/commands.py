@@ -1,5 +1,6 @@
 """`stoic train`, `stoic accuracy`, `stoic data fetch`: recipe -> checkpoint -> table."""
 
+import json
 import logging
 from collections.abc import Callable
 from dataclasses import replace
@@ -8,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ..sim.container import write_whole
 from ..sim.exceptions import InputError
 
 log = logging.getLogger(__name__)
@@ -120,3 +122,45 @@ def data_fetch(
             {"file": file, "decoded_sha256": sha256} for file, sha256 in data.hashes(name).items()
         ],
     }
+
+
+def study(
+    name: Annotated[str, typer.Argument(help="Study of the kit, e.g. best.", show_default=False)],
+    nets: Annotated[Path, typer.Option(help="Folder of the networks of all studies.")] = Path(
+        "build/studies"
+    ),
+    workers: Annotated[int, typer.Option(min=1, help="Processes, each of one thread.")] = 2,
+    pages: Annotated[Path | None, typer.Option(help="Write page and figures there.")] = None,
+    data_root: DataRoot = None,
+) -> dict[str, Any]:
+    """Train and measure the networks of a study, and judge its claims.
+
+    Networks that are there already are not made again; a run that was killed goes on.
+    """
+    from .studies.judges import JUDGES
+    from .studies.page import write_page
+    from .studies.plan import load_study
+    from .studies.run import network_row, run
+
+    chosen = load_study(name)
+    rows = run(chosen, nets, workers, data_root)
+    raw = nets / f"{name}.json"
+    write_whole(raw, json.dumps(rows).encode())
+    measured = vars(chosen.measure)
+    result: dict[str, Any] = {
+        "study": name,
+        "title": chosen.title,
+        "claim": chosen.claim,
+        "protocol": chosen.protocol,
+        "measure": measured,
+        "seeds": {
+            "training": sorted({net.seed for net in chosen.nets}),
+            "chips": chosen.measure.seed,
+        },
+        **JUDGES[name](rows, measured).as_json(),
+        "networks": [network_row(row) for row in rows],
+        "rows": raw,
+    }
+    if pages is not None:
+        result["page"] = write_page(result, pages)
+    return result

@@ -457,6 +457,6 @@ def test_the_campaign_of_the_documentation_and_every_study_is_read(tmp_path: Pat
     root = Path(__file__).parent.parent
     page = (root / "docs" / "campaigns.md").read_text()
     (tmp_path / "page.toml").write_text(page.partition("```toml\n")[2].partition("```")[0])
-    studies = sorted((root / "models" / "studies").glob("*.toml"))
+    studies = sorted((root / "models" / "campaigns").glob("*.toml"))
     found = [campaign.load(path) for path in (tmp_path / "page.toml", *studies)]
     assert len(found) > 3 and found[0].rule.half_width == 0.002 and len(found[0].errors) == 8

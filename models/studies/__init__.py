@@ -1,1 +1,1 @@
-"""Studies: claims of the literature and of ours, trained, measured and judged; `make study`."""
+"""Studies: claims of the literature and of ours, trained, measured and judged; `stoic study`."""

@@ -28,7 +28,7 @@ Curve = dict[str, list[float]]
 """Accuracy 0..1 of every chip by rate or operating point, as text."""
 
 _CALIBRATION_IMAGES = 2000
-_CALIBRATION_CHIPS = 4
+_CALIBRATION_CHIPS = 16
 _CALIBRATION_SEED = 1 << 20
 """Of chips that are not those on which accuracy is measured."""
 

@@ -1,6 +1,7 @@
 """What a study trains and measures, from its TOML file.
 
-    [study]     title, claim, protocol; `of` names studies whose networks this one takes up
+    [study]     title, claim, protocol; `of` names studies whose networks this one takes up;
+                `neurons` asks for what `neurons.py` measures
     [measure]   see `Measure`
     [[nets]]    label, seeds, recipe (a name, whose values are the base), set (values instead),
                 grid (lists of values, of which every combination is a network)
@@ -21,8 +22,8 @@ from ...sim.exceptions import InputError
 from ..recipe import Recipe, from_values, load_recipe, to_values
 
 FOLDER = Path(__file__).parent
-FORMAT = 1
-"""Raised by hand when equal recipes would train or measure otherwise than before."""
+TRAINING, MEASURING = 1, 1
+"""Raised by hand when equal recipes would train, or equal networks be measured, otherwise."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ class Net:
     def key(self) -> str:
         """Name of its folder: a hash of all that decides the network."""
         values = {k: v for k, v in to_values(self.recipe).items() if k != "name"}
-        text = json.dumps([FORMAT, values, self.seed], sort_keys=True)
+        text = json.dumps([TRAINING, values, self.seed], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -81,6 +82,7 @@ class Study:
 
     Attributes:
         nets: one after the other, those of `of` first.
+        neurons: whether importance and margins of neurons are measured too.
     """
 
     name: str
@@ -89,13 +91,12 @@ class Study:
     protocol: str
     measure: Measure
     nets: tuple[Net, ...]
+    neurons: bool = False
 
 
 def study_names() -> tuple[str, ...]:
     """Names of all studies."""
-    return tuple(
-        sorted(p.stem for p in FOLDER.glob("*.toml") if "study" in tomllib.loads(p.read_text()))
-    )
+    return tuple(sorted(path.stem for path in FOLDER.glob("*.toml")))
 
 
 def load_study(name: str) -> Study:
@@ -114,7 +115,13 @@ def load_study(name: str) -> Study:
     measure = _measure(name, values["measure"]) if "measure" in values else taken[0].measure
     unique = {net.key: net for net in nets}
     return Study(
-        name, head["title"], head["claim"], head["protocol"], measure, tuple(unique.values())
+        name,
+        head["title"],
+        head["claim"],
+        head["protocol"],
+        measure,
+        tuple(unique.values()),
+        head.get("neurons", False),
     )
 
 
@@ -122,7 +129,8 @@ def _measure(name: str, values: dict[str, Any]) -> Measure:
     known = {f.name for f in fields(Measure)}
     if unknown := sorted(set(values) - known):
         raise InputError(f"study {name}: measure has no {', '.join(unknown)}")
-    return Measure(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+    typed: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+    return Measure(**typed)
 
 
 def _nets(name: str, entry: dict[str, Any]) -> list[Net]:

@@ -2,19 +2,25 @@
 
 import json
 import logging
-from collections.abc import Iterator
+import os
+import signal
+import sys
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from hashlib import sha256
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from ...sim.container import write_whole
-from ..checkpoint import load_checkpoint
+from ..checkpoint import Checkpoint, load_checkpoint
 from ..evaluate import training_cost
 from ..train import train
 from .measure import measure
-from .plan import FORMAT, Measure, Net, Study
+from .neurons import neurons
+from .plan import MEASURING, Measure, Net, Study
 
 log = logging.getLogger(__name__)
 
@@ -29,62 +35,105 @@ def run(study: Study, folder: Path, workers: int, root: Path | None) -> list[Row
         workers: processes, each with one thread.
         root: folder of data sets.
     """
-    rows: dict[str, Row] = {}
-    waiting = dict(_waiting(study, folder, rows))
-    log.info(
-        "%s: %d networks, %d to be made or measured", study.name, len(study.nets), len(waiting)
-    )
+    parts: list[tuple[str, Callable[..., Row]]] = [(_name(study.measure), _measured)]
+    if study.neurons:
+        parts.append((f"neurons-{MEASURING}.json", _neurons))
+    waiting = [
+        (net, name, make)
+        for name, make in parts
+        for net in study.nets
+        if not (folder / net.key / name).is_file()
+    ]
+    log.info("%s: %d networks, %d things to do", study.name, len(study.nets), len(waiting))
     if waiting:
-        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        context = get_context("spawn")
+        with ProcessPoolExecutor(workers, context, _stay_with, (os.getpid(),)) as pool:
             jobs = {
-                pool.submit(_make, net, study.measure, folder / key, root): net
-                for key, net in waiting.items()
+                pool.submit(_make, make, net, study.measure, folder / net.key, name, root): net
+                for net, name, make in waiting
             }
             for n, job in enumerate(as_completed(jobs), 1):
                 net = jobs[job]
-                rows[net.key] = job.result()
-                fixed = rows[net.key]["fixed"]
-                mean = {rate: 100 * sum(found) / len(found) for rate, found in fixed.items()}
-                log.info(
-                    "%d of %d: %s, seed %d: %s",
-                    n,
-                    len(jobs),
-                    net.label,
-                    net.seed,
-                    ", ".join(f"{value:.2f} % at {rate}" for rate, value in mean.items()),
-                )
-    return [{"label": net.label, "varied": net.varied, **rows[net.key]} for net in study.nets]
+                log.info("%d of %d: %s, seed %d%s", n, len(jobs), net.label, net.seed, job.result())
+    return [
+        {"label": net.label, "varied": net.varied}
+        | {k: v for name, _ in parts for k, v in _read(folder / net.key / name).items()}
+        for net in study.nets
+    ]
 
 
-def _waiting(study: Study, folder: Path, rows: dict[str, Row]) -> Iterator[tuple[str, Net]]:
-    for net in study.nets:
-        path = _path(folder / net.key, study.measure)
-        if path.is_file():
-            rows[net.key] = json.loads(path.read_text())
-        else:
-            yield net.key, net
+def network_row(row: Row) -> Row:
+    """What a network is, without what was measured of it: a line of a table."""
+    return {
+        "label": row["label"],
+        "seed": row["seed"],
+        "weight_bits": row["n_weight_bits"],
+        "epoch": row["validation"]["epoch"],
+        "epochs": row["training"]["epochs"],
+        "training_cpu_s": row["training"]["cpu_s"],
+        "folder": row["key"],
+        "checkpoint_sha256": row["checkpoint_sha256"],
+        "network_sha256": row["network_sha256"],
+    }
 
 
-def _make(net: Net, plan: Measure, folder: Path, root: Path | None) -> Row:
-    """Train the network unless it is there, and measure it."""
+_parent: int | None = None
+
+
+def _stay_with(parent: int) -> None:
+    """What a worker does first; sums in a fixed order need one thread, and so does sharing."""
+    global _parent
+    _parent = parent
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent
+
+
+def _end_with_parent(row: Row) -> None:
+    """After every epoch: a worker whose parent was killed ends; the epoch is kept."""
+    if os.getppid() != _parent:
+        sys.exit(1)
+
+
+def _make(
+    make: Callable[..., Row], net: Net, plan: Measure, folder: Path, name: str, root: Path | None
+) -> str:
+    """Train the network unless it is there, make one file about it, and say what it holds."""
     path = folder / "net.ckpt"
     if not path.is_file():
-        train(net.recipe, net.seed, folder, root)
-    checkpoint = load_checkpoint(path)
-    row = {
+        train(net.recipe, net.seed, folder, root, report=_end_with_parent)
+    row = make(net, load_checkpoint(path), plan, folder, root)
+    write_whole(folder / name, json.dumps(row).encode())
+    if "fixed" not in row:
+        return ""
+    means = {rate: 100 * sum(found) / len(found) for rate, found in row["fixed"].items()}
+    return ": " + ", ".join(f"{mean:.2f} % at {rate}" for rate, mean in means.items())
+
+
+def _measured(
+    net: Net, checkpoint: Checkpoint, plan: Measure, folder: Path, root: Path | None
+) -> Row:
+    return {
         "key": net.key,
         "seed": net.seed,
         "recipe": checkpoint.recipe,
-        "checkpoint": str(path),
         "checkpoint_sha256": checkpoint.sha256,
         "validation": checkpoint.results,
         "training": training_cost(folder / "log.jsonl"),
         **measure(checkpoint, plan, root),
     }
-    write_whole(_path(folder, plan), json.dumps(row).encode())
-    return row
 
 
-def _path(folder: Path, plan: Measure) -> Path:
-    text = json.dumps([FORMAT, vars(plan)], sort_keys=True)
-    return folder / f"measured-{sha256(text.encode()).hexdigest()[:16]}.json"
+def _neurons(
+    net: Net, checkpoint: Checkpoint, plan: Measure, folder: Path, root: Path | None
+) -> Row:
+    return {"neurons": neurons(checkpoint, root)}
+
+
+def _name(plan: Measure) -> str:
+    text = json.dumps([MEASURING, vars(plan)], sort_keys=True)
+    return f"measured-{sha256(text.encode()).hexdigest()[:16]}.json"
+
+
+def _read(path: Path) -> Row:
+    values: Row = json.loads(path.read_text(encoding="utf-8"))
+    return values
