@@ -5,21 +5,32 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
+from numpy.typing import NDArray
 
 from ..sim import golden
-from ..sim import network as networks
-from ..sim.commands import NetworkFile
+from ..sim.commands import NetworkFile, TableName, load_network
 from ..sim.engine import Engine
 from ..sim.exceptions import InputError
+from ..sim.network import Network
+from ..sim.tolerance import attacks
 from ..sim.tolerance.certificates import certify
-from ..sim.tolerance.importance import importance
+from ..sim.tolerance.importance import Importance, importance
 from ..sim.tolerance.metrics import layer_tolerances
-from ..sim.tolerance.prediction import predict
+from ..sim.tolerance.network_metrics import network_metrics
+from ..sim.tolerance.prediction import Predicted, predict
+from ..sim.tolerance.sums import sample
 from . import inputs
 from .commands import Data, DataRoot, InputFile, Split
 
-RATES = (0.0, 0.001, 0.01, 0.02, 0.033, 0.05, 0.07, 0.1, 0.15, 0.2)
+RATES = (0.0, 0.001, 0.01, 0.025, 0.033, 0.05, 0.075, 0.1, 0.15, 0.2)
 _QUANTILES = (0.01, 0.05, 0.25, 0.5)
+_N_WITNESSES = 2  # checked of each kind
+_KINDS: dict[attacks.Kind, str] = {
+    "weights": "weights of the last layer",
+    "activations": "bits that the last layer sees",
+    "hidden_weights": "weights of the last hidden layer",
+    "both": "weights of the last two layers",
+}
 
 
 def tolerance(
@@ -28,32 +39,59 @@ def tolerance(
     split: Split = "test",
     n: Annotated[int, typer.Option("--n", min=1, help="The first so many images.")] = 1000,
     input_file: InputFile = None,
-    ber: Annotated[float, typer.Option(help="Bit error rate of the flip probability.")] = 0.05,
+    ber: Annotated[
+        float, typer.Option(help="Bit error rate of flip probabilities and metrics, 0..0.125.")
+    ] = 0.05,
+    share01: Annotated[
+        float,
+        typer.Option(
+            min=0, max=1, help="Share of errors 0 -> 1 in predictions and flip probabilities."
+        ),
+    ] = 0.5,
     neurons: Annotated[
         int, typer.Option(min=0, help="Neurons a layer whose importance is measured; 0: none.")
     ] = 256,
     seed: Annotated[int, typer.Option(min=0, help="Of the sampled prediction.")] = 0,
+    table: TableName = None,
     plot: Annotated[
         Path | None, typer.Option(metavar="FILE.svg", help="Draw it: .svg, .png or .pdf.")
     ] = None,
     data_root: DataRoot = None,
 ) -> dict[str, Any]:
-    """Margins, flip probabilities, certificates and predicted accuracy of a network, in seconds."""
-    net = networks.load(network)
+    """Margins, importance, certificates, metrics and predicted accuracy of a network, in seconds.
+
+    What is exact, and what is reconstructed, is told in docs/tolerance.md.
+    """
+    net = load_network(network, table)
     images = inputs.images(net, data, split, n, input_file, data_root)
-    scores = Engine(net).scores(images.values)
-    certified = certify(scores)
     labels = None if images.labels is None else images.labels.astype(np.int64)
+    if plot is not None and labels is None:
+        raise InputError("--plot needs labels; give --data NAME")
+    chosen = sample(net, len(images.values))
+    p01, p10 = _rates(ber, share01)
+    layers = layer_tolerances(net, images.values[chosen], p01, p10)
+    scores = Engine(net).scores(images.values)
+    metrics: dict[str, float] = {}
     predictions: list[dict[str, Any]] = []
-    shares: dict[str, float | None] = {}
+    found: list[Importance] = []
     if labels is not None:
-        rng = np.random.default_rng(seed)
-        rates = [(rate, rate) for rate in RATES]
-        predictions = [vars(p) for p in predict(net, images.values, labels, rates, rng)]
+        known, others = _predicted(net, images.values, labels, share01, seed)
+        metrics = network_metrics(net, images.values, labels, ber, seed, predicted=known)
+        predictions = [
+            {
+                "ber": rate,
+                "p01": a.p01,
+                "p10": a.p10,
+                "accuracy": a.accuracy,
+                "all_but_first": b.accuracy,
+                "agreement": a.agreement,
+                "standard_error": a.standard_error,
+                "method": a.method,
+            }
+            for rate, a, b in zip(RATES, known, others, strict=True)
+        ]
         if neurons and len(net.members) == 1:
-            found = importance(net, images.values, labels, neurons)
-            shares = {layer.name: layer.variance for layer in found}
-    layers = layer_tolerances(net, images.values, ber, ber)
+            found = importance(net, images.values[chosen], labels[chosen], neurons)
     result = {
         "network": net.name,
         "network_sha256": net.sha256,
@@ -61,26 +99,18 @@ def tolerance(
         "n_images": len(images.values),
         "seeds": [seed],
         "ber": ber,
-        "accuracy": None if labels is None else _accuracy(scores, labels),
+        "share01": share01,
+        "accuracy": None if labels is None else float((golden.classify(scores) == labels).mean()),
+        "metrics": metrics,
         "layers": [
-            layer.as_json() | {"importance_variance": shares.get(layer.name)} for layer in layers
+            layer.as_json()
+            | {f"importance_{of.estimator}": of.variance for of in found if of.name == layer.name}
+            for layer in layers
         ],
-        "certificates": [
-            {
-                "of": name,
-                "mean_flips": float(flips.mean()),
-                **{f"q{100 * q:02.0f}_flips": float(np.quantile(flips, q)) for q in _QUANTILES},
-            }
-            for name, flips in (
-                ("last-layer weights", certified.weights),
-                ("last hidden activations", certified.activations),
-            )
-        ],
+        "certificates": _certificates(net, images.values, scores),
         "predicted": predictions,
     }
     if plot is not None:
-        if not predictions:
-            raise InputError("--plot needs labels; give --data NAME")
         from ..sim.report.figures import save_figure
         from ..sim.report.tolerance import tolerance_figure
 
@@ -89,5 +119,49 @@ def tolerance(
     return result
 
 
-def _accuracy(scores: np.ndarray[Any, np.dtype[np.int32]], labels: Any) -> float:
-    return float((golden.classify(scores) == labels).mean())
+def _rates(ber: float, share01: float) -> tuple[float, float]:
+    """(p01, p10) with the mean `ber`."""
+    return 2 * ber * share01, 2 * ber * (1 - share01)
+
+
+def _predicted(
+    net: Network, images: NDArray[np.uint8], labels: NDArray[np.int64], share01: float, seed: int
+) -> tuple[list[Predicted], list[Predicted]]:
+    """With errors in all layers, and in all but the first of every member."""
+    rates = [_rates(rate, share01) for rate in RATES]
+    firsts = {sum(net.members[:m]) for m in range(len(net.members))}
+    of_all, of_others = (
+        predict(net, images, labels, rates, np.random.default_rng(seed), layers)
+        for layers in (None, frozenset(range(len(net.layers))) - firsts)
+    )
+    return of_all, of_others
+
+
+def _certificates(
+    net: Network, images: NDArray[np.uint8], scores: NDArray[np.int32]
+) -> list[dict[str, Any]]:
+    """Certified from the scores alone, the least that the search finds, and proof by example."""
+    if any(chain[-1].input != "bits" for chain in net.chains):
+        return []
+    certified, given = certify(scores), golden.classify(scores)
+    rows = []
+    for kind, least in attacks.least_flips(net, images).items():
+        safe = certified.weights if kind == "weights" else certified.activations
+        reached = least < attacks.NEVER
+        tried = np.flatnonzero(reached)[:: max(1, int(reached.sum()) // _N_WITNESSES)]
+        n_broken = 0
+        for i in tried[:_N_WITNESSES]:
+            flips = attacks.witness(net, images[i], kind)
+            n_broken += flips is not None and attacks.class_under(net, images[i], flips) != given[i]
+        rows.append(
+            {
+                "of": _KINDS[kind],
+                "certified_mean": float(safe.mean()),
+                "least_mean": float(least[reached].mean()) if reached.any() else None,
+                **{f"least_q{100 * q:02.0f}": float(np.quantile(least, q)) for q in _QUANTILES},
+                "tight_share": float((least == safe + 1).mean()),
+                "unbreakable_share": float((~reached).mean()),
+                "witnesses": f"{n_broken} of {len(tried[:_N_WITNESSES])} change the class",
+            }
+        )
+    return rows

@@ -4,6 +4,7 @@ import itertools
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,8 +19,9 @@ from stoic.sim.bits import pack, unpack
 from stoic.sim.engine import Engine
 from stoic.sim.errors import Iid
 from stoic.sim.exceptions import InputError
-from stoic.sim.layers import Input, Layer
+from stoic.sim.layers import Conv, Input, Layer, Pool
 from stoic.sim.memory import layout_of
+from stoic.sim.network import Network
 from stoic.sim.random_network import random_conv_network, random_network
 from stoic.sim.tolerance.certificates import certify
 from stoic.sim.tolerance.flip_law import EXACT, fire_probability
@@ -27,6 +29,7 @@ from stoic.sim.tolerance.importance import importance
 from stoic.sim.tolerance.margins import layer_margins
 from stoic.sim.tolerance.metrics import layer_tolerances
 from stoic.sim.tolerance.prediction import predict
+from stoic.sim.tolerance.sums import Step, fires, handed_on, steps, unrolled
 
 
 def a_layer(n: int, m: int, kind: Input, rng: np.random.Generator) -> Layer:
@@ -162,21 +165,112 @@ def test_prediction_is_the_mean_over_chips() -> None:
     assert only[0].accuracy == 1.0
 
 
-def test_importance_is_what_inverting_does() -> None:
+@settings(max_examples=25, deadline=None)
+@given(st.sampled_from(("bits", "uint8")), st.integers(0, 2**32 - 1))
+def test_sums_by_matrices_are_those_of_golden(kind: Input, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    size, pad = int(rng.integers(6, 9)), int(rng.integers(0, 3))
+    pool = Pool(2, int(rng.integers(1, 3)))
+    convs = ((int(rng.integers(1, 70)), 3, 1, pad, pool), (4, 2, 1, 0, None))
+    network = random_conv_network((size, size + 1, 1), convs, (65, 3), kind, rng)
+    images = rng.integers(0, 2 if kind == "bits" else 256, (7, size * (size + 1)), dtype=np.uint8)
+    x = images
+    for step in steps(network, images):
+        sums = golden.accumulate(step.layer, step.x.reshape(-1, step.layer.n_inputs))
+        assert (step.sums.reshape(sums.shape) == sums).all()
+        if step.layer.thresholds is not None:
+            x = golden.fire(step.layer, x)
+            assert (handed_on(step.layer, fires(step.layer, step.sums)) == x).all()
+    assert (golden.raw_scores(network.layers[-1], x) == golden.scores(network, images)).all()
+
+
+def a_conv_network(rng: np.random.Generator) -> Network:
+    convs = ((5, 3, 1, 1, Pool(2, 2)), (4, 2, 1, 1, Pool(2, 2)))
+    return random_conv_network((6, 6, 1), convs, (7, 3), "uint8", rng)
+
+
+def test_importance_is_what_changing_a_neuron_does() -> None:
     rng = np.random.default_rng(8)
-    network = random_conv_network((6, 6, 1), ((5, 3, 1, 1, None),), (7, 3), "uint8", rng)
+    network = a_conv_network(rng)
     images = rng.integers(0, 256, (60, 36), dtype=np.uint8)
     labels = rng.integers(0, 3, 60)
-    found = importance(network, images, labels)
-    right = (golden.classify(golden.scores(network, images)) == labels).mean()
-    conv, hidden, last = network.layers
-    x = golden.fire(conv, images)
-    for j in range(5):  # a channel
-        maps = x.reshape(60, 36, 5).copy()
-        maps[:, :, j] ^= 1
-        scores = golden.raw_scores(last, golden.fire(hidden, maps.reshape(60, -1)))
-        assert found[0].drop[j] == pytest.approx(right - (golden.classify(scores) == labels).mean())
-    assert [len(layer.drop) for layer in found] == [5, 7]
+    found = importance(network, images, labels, estimators=("inversion", "drop"))
+    assert [len(i.gap_lost) for i in found] == [5, 5, 4, 4, 7, 7]
+
+    def outcome(maps: NDArray[np.uint8], i: int) -> tuple[float, float]:
+        for layer in network.layers[i + 1 : -1]:
+            maps = golden.fire(layer, maps)
+        scores = golden.raw_scores(network.layers[-1], maps).astype(float)
+        own = scores[np.arange(60), labels]
+        scores_of_others = scores.copy()
+        scores_of_others[np.arange(60), labels] = -np.inf
+        right = (golden.classify(scores.astype(np.int32)) == labels).mean()
+        return float((own - scores_of_others.max(axis=1)).mean()), float(right)
+
+    x = images
+    for i, layer in enumerate(network.layers[:-1]):
+        x = golden.fire(layer, x)
+        clean = np.array(outcome(x, i))
+        for j in range(layer.n_outputs):
+            for estimator in found[2 * i : 2 * i + 2]:
+                maps = x.reshape(60, -1, layer.n_outputs).copy()
+                usual = maps[:, :, j].mean() >= 0.5
+                maps[:, :, j] = usual if estimator.estimator == "drop" else 1 - maps[:, :, j]
+                assert estimator.accuracy_lost is not None
+                lost = clean - outcome(maps.reshape(60, -1), i)
+                assert (estimator.gap_lost[j], estimator.accuracy_lost[j]) == pytest.approx(lost)
+
+
+def test_importance_by_gradient_is_the_derivative_forwards() -> None:
+    rng = np.random.default_rng(11)
+    network = a_conv_network(rng)
+    images = rng.integers(0, 256, (40, 36), dtype=np.uint8)
+    labels = rng.integers(0, 3, 40)
+    found = importance(network, images, labels, estimators=("gradient",))
+    chain = list(steps(network, images))
+    scores = golden.scores(network, images).astype(float)
+    scores[np.arange(40), labels] = -np.inf
+    rivals = scores.argmax(axis=1)
+    for i in range(3):
+        bits = golden.fire(network.layers[i], _given(network, images, i))
+        for j in range(chain[i].layer.n_outputs):
+            moved = (2.0 * bits - 1).reshape(40, -1, chain[i].layer.n_outputs)
+            moved[:, :, [k for k in range(moved.shape[2]) if k != j]] = 0
+            slope: NDArray[Any] = moved.reshape(40, -1)
+            for step in chain[i + 1 :]:
+                slope = _pushed(step, slope)
+            gap = slope[np.arange(40), labels] - slope[np.arange(40), rivals]
+            assert found[i].gap_lost[j] == pytest.approx(np.abs(gap).mean(), rel=1e-4, abs=1e-6)
+
+
+def _given(network: Network, images: NDArray[np.uint8], i: int) -> NDArray[np.uint8]:
+    x = images
+    for layer in network.layers[:i]:
+        x = golden.fire(layer, x)
+    return x
+
+
+def _pushed(step: Step, slope: NDArray[Any]) -> NDArray[np.float64]:
+    """Small changes of what a layer is given -> of what it hands on, by the definition."""
+    layer = step.layer
+    signs = 2.0 * unpack(layer.weights, layer.n_inputs) - 1
+    if isinstance(layer, Conv):
+        slope = unrolled(layer.window, slope)
+    by_sum = slope @ signs.T
+    if layer.thresholds is None:
+        return np.asarray(by_sum, np.float64)
+    c = layer.n_inputs**0.5
+    distance = 2.0 * (step.sums.reshape(by_sum.shape) - layer.thresholds) + 1
+    by_bit = by_sum * (np.abs(distance) <= c) / c
+    if isinstance(layer, Conv) and layer.pool:
+        shape = (len(slope), layer.window.rows, layer.window.columns, layer.n_outputs)
+        view = np.lib.stride_tricks.sliding_window_view
+        k, stride = layer.pool.kernel, layer.pool.stride
+        bits = view(fires(layer, step.sums).reshape(shape), (k, k), axis=(1, 2))
+        decides = bits == bits.max(axis=(-2, -1), keepdims=True)
+        moves = (view(by_bit.reshape(shape), (k, k), axis=(1, 2)) * decides).sum(axis=(-2, -1))
+        by_bit = (moves / decides.sum(axis=(-2, -1)))[:, ::stride, ::stride]
+    return np.asarray(by_bit.reshape(len(slope), -1), np.float64)
 
 
 def test_metrics_name_dead_neurons_and_methods() -> None:

@@ -6,8 +6,10 @@ popcount read back is a sum of four binomials:
     P' = Bin(n11, 1 - p10) + Bin(n00, 1 - p01) + Bin(n10, p10) + Bin(n01, p01)
 
 Its law is exact by the characteristic function. At p01 = p10 it depends on P alone, and one table
-over P and threshold serves a whole layer. On uint8 the sum of hundreds of unlike terms is taken as
-normal with the exact mean and variance.
+over P and threshold serves a whole layer. At p01 != p10 there are nearly as many laws as neurons
+and images; where the variance of all is 4 or more, the Edgeworth series to the fourth cumulant
+stands for them (off by less than 0.001 in the tests). On uint8 the sum of hundreds of unlike terms
+is taken as normal with the exact mean and variance.
 
 Source: notes of the kit's authors after Buschjaeger et al. 2020, arXiv 2002.00909; the four groups
 for p01 != p10 are ours.
@@ -25,7 +27,9 @@ from ..layers import Layer
 from .sums import Rows, rows_of
 
 EXACT = "exact"
+SERIES = "Edgeworth series"
 NORMAL = "normal approximation"
+_LEAST_VARIANCE = 4.0
 _AT_ONCE = 1 << 22  # complex numbers of one batch of transforms
 
 
@@ -74,6 +78,9 @@ def fire_probability(
     if p01 == p10:
         return symmetric_fire(layer, rows.sums(x), p01), EXACT
     g = groups(rows, x)
+    cumulants = _cumulants(g, p01, p10)
+    if cumulants[1].size and cumulants[1].min() >= _LEAST_VARIANCE:
+        return _series(layer, *cumulants), SERIES
     limits = np.broadcast_to(layer.thresholds, g.n11.shape)
     cases = np.stack([a.ravel() for a in (g.n11, g.n00, g.n10, g.n01, limits)], axis=1)
     kinds, where = np.unique(cases, axis=0, return_inverse=True)
@@ -126,7 +133,7 @@ def symmetric_tails(n: int, low: int, high: int, p: float) -> NDArray[np.float64
         rest = np.broadcast_to(gain, law.shape).copy()
         rest[0] = gain ** (n - end + 1)
         law *= np.multiply.accumulate(rest, axis=0, out=rest)[::-1]
-        density = irfft(law, size, axis=1)[:, : n + 1]
+        density = np.asarray(irfft(law, size, axis=1), np.float64)[:, : n + 1]
         tails[start - low : end - low, :-1] = np.cumsum(density[:, ::-1], axis=1)[:, ::-1]
     tails[:, 0] = 1.0
     return np.clip(tails, 0.0, 1.0, out=tails)
@@ -169,6 +176,37 @@ def above(
     distance = mean - layer.thresholds + 1  # half a step of continuity
     spread = np.sqrt(np.maximum(variance, 1e-300))
     return np.where(variance > 0, ndtr(distance / spread), (distance >= 1).astype(np.float64))
+
+
+def _cumulants(g: Groups, p01: float, p10: float) -> tuple[NDArray[np.float64], ...]:
+    """First to fourth cumulant of P'."""
+    found = [np.zeros(g.n11.shape) for _ in range(4)]
+    for count, q in ((g.n11, 1 - p10), (g.n00, 1 - p01), (g.n10, p10), (g.n01, p01)):
+        v = q * (1 - q)
+        for total, one in zip(found, (q, v, v * (1 - 2 * q), v * (1 - 6 * v)), strict=True):
+            total += one * count
+    return tuple(found)
+
+
+def _series(
+    layer: Layer,
+    mean: NDArray[np.float64],
+    k2: NDArray[np.float64],
+    k3: NDArray[np.float64],
+    k4: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """P(X >= theta - 1/2), where P' is X rounded: Sheppard's correction of its cumulants."""
+    assert layer.thresholds is not None
+    k2, k4 = k2 - 1 / 12, k4 + 1 / 120
+    z = (layer.thresholds - 0.5 - mean) / np.sqrt(k2)
+    skew, excess = k3 / k2**1.5, k4 / k2**2
+    density = np.exp(-z * z / 2) / np.sqrt(2 * np.pi)
+    series = skew / 6 * (z * z - 1) + excess / 24 * (z**3 - 3 * z)
+    series += skew**2 / 72 * (z**5 - 10 * z**3 + 15 * z)
+    found = np.clip(ndtr(-z) + density * series, 0.0, 1.0)
+    found[:, layer.thresholds <= 0] = 1.0
+    found[:, layer.thresholds > layer.n_inputs] = 0.0
+    return np.asarray(found, np.float64)
 
 
 def _tails(kinds: NDArray[np.int64], n: int, p01: float, p10: float) -> NDArray[np.float64]:

@@ -25,6 +25,7 @@ class LayerMargins:
 
     Attributes:
         margin: (n, n_outputs) accumulator minus threshold; the neuron fires where it is >= 0.
+        distance: (n, n_outputs) s - T in sums of +-1 (of pixels), see `sum_distance`.
         tolerated: (n, n_outputs) weight flips that the decision survives, whichever they are;
             n_inputs where no flips can change it.
         is_dead: (n_outputs,) neurons that decide alike on all n.
@@ -33,6 +34,7 @@ class LayerMargins:
     name: str
     n_inputs: int
     margin: NDArray[np.int32]
+    distance: NDArray[np.float64]
     tolerated: NDArray[np.int32]
     is_dead: NDArray[np.bool_]
 
@@ -57,7 +59,8 @@ def margins_of(
     """
     layer = rows.layer
     assert layer.thresholds is not None, "a layer of scores has no margins to thresholds"
-    margin = (rows.sums(x) if sums is None else sums) - layer.thresholds
+    sums = rows.sums(x) if sums is None else sums
+    margin, distance = sums - layer.thresholds, sum_distance(layer, sums)
     fires = margin >= 0
     if layer.input == "uint8":
         tolerated = _tolerated_uint8(rows, x, margin)
@@ -66,7 +69,18 @@ def margins_of(
         always, never = layer.thresholds <= 0, layer.thresholds > layer.n_inputs
         tolerated[:, always | never] = layer.n_inputs
     is_dead = np.asarray(fires.all(axis=0) | ~fires.any(axis=0))
-    return LayerMargins(layer.name, layer.n_inputs, margin, tolerated, is_dead)
+    return LayerMargins(layer.name, layer.n_inputs, margin, distance, tolerated, is_dead)
+
+
+def sum_distance(layer: Layer, sums: NDArray[np.int32]) -> NDArray[np.float64]:
+    """s - T in sums of +-1 (of pixels on uint8), T halfway to the next decision.
+
+    Args:
+        sums: (..., n_outputs) what the layer compares.
+    """
+    assert layer.thresholds is not None
+    step = 1.0 if layer.input == "uint8" else 2.0
+    return np.asarray(step * (sums - layer.thresholds) + 1.0, np.float64)
 
 
 def _tolerated_uint8(

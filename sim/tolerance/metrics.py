@@ -82,12 +82,6 @@ def layer_tolerances(
     ]
 
 
-def sum_margins(layer: Layer, margins: LayerMargins) -> NDArray[np.float64]:
-    """(n, n_outputs) s - T in sums of +-1 (of pixels on uint8), T halfway to the next decision."""
-    step = 1.0 if layer.input == "uint8" else 2.0
-    return np.asarray(step * margins.margin + 1.0, np.float64)
-
-
 def layer_tolerance(step: Step, p01: float, p10: float, max_rows: int) -> LayerTolerance:
     """The metrics of one hidden layer on the images of a step."""
     layer = step.layer
@@ -111,7 +105,7 @@ def layer_tolerance(step: Step, p01: float, p10: float, max_rows: int) -> LayerT
         )
     fires, method = fire_probability(layer, x, p01, p10)
     flips = np.where(margins.margin >= 0, 1 - fires, fires)[:, live].mean()
-    distance = np.abs(sum_margins(layer, margins)[:, live])
+    distance = np.abs(margins.distance[:, live])
     is_pixels = layer.input == "uint8"
     unit = UINT8_MAX if is_pixels else 1
     energy = (x.astype(np.float64) ** 2).sum(axis=1) if is_pixels else np.full(len(x), x.shape[1])
@@ -136,6 +130,6 @@ def _critical(layer: Layer, margins: LayerMargins) -> NDArray[np.float64]:
     assert layer.thresholds is not None
     limit = layer.thresholds.astype(np.float64)
     limit = limit - 1 if layer.input == "uint8" else 2 * limit - layer.n_inputs - 1
-    total = sum_margins(layer, margins) + limit  # the sum itself
+    total = margins.distance + limit  # the sum itself
     ratio = np.divide(limit, total, out=np.zeros_like(total, np.float64), where=total != 0)
     return np.where((ratio > 0) & (ratio < 1), (1 - ratio) / 2, 0.5)

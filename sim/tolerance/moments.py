@@ -22,7 +22,7 @@ from .. import golden
 from ..layers import Conv
 from ..network import Network
 from .flip_law import Moments, above, symmetric_fire
-from .sums import Rows, rows_of, seen_by
+from .sums import Rows, rows_of, seen_by, unrolled
 
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(21)
 _AT_ONCE = 1 << 23  # lanes of windows
@@ -51,7 +51,8 @@ def win_probability(
         encoded = golden.encode(network, u8[part])
         for k, (p01, p10) in enumerate(rates):
             laws = [_score_law(chain, encoded, p01, p10) for chain in chains]
-            mean, variance = (sum(of) for of in zip(*laws, strict=True))
+            mean = np.sum([mean for mean, _ in laws], axis=0)
+            variance = np.sum([variance for _, variance in laws], axis=0)
             found[k, part] = _wins(mean, variance, classes[part])
     return found
 
@@ -117,13 +118,7 @@ def _windows(rows: Rows, a: Floats) -> Floats:
     layer = rows.layer
     if not isinstance(layer, Conv):
         return a
-    window = layer.window
-    maps = a.reshape(-1, window.height, window.width, window.channels)
-    pad, k, stride = (window.pad, window.pad), window.kernel, window.stride
-    padded = np.pad(maps, ((0, 0), pad, pad, (0, 0)), constant_values=-1)
-    seen = np.lib.stride_tricks.sliding_window_view(padded, (k, k), axis=(1, 2))
-    seen = seen[:, ::stride, ::stride].transpose(0, 1, 2, 4, 5, 3)
-    return seen.reshape(-1, layer.n_inputs)
+    return unrolled(layer.window, a, fill=-1).reshape(-1, layer.n_inputs)
 
 
 def _wins(mean: Floats, variance: Floats, classes: NDArray[np.int64]) -> NDArray[np.float64]:

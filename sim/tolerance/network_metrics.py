@@ -31,18 +31,20 @@ which name such metrics and whose public abstracts have no formula: reconstructi
 ours: margins of neurons alone do not say how much a decision of the network needs those neurons.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import golden
+from ..engine import Engine
 from ..exceptions import InputError
-from ..layers import Conv
 from ..network import Network, check_images
 from .flip_law import check_rates
 from .metrics import LayerTolerance, layer_tolerance
 from .moments import win_probability
-from .prediction import predict
-from .sums import scores_of, steps
+from .prediction import Predicted, predict
+from .sums import sample, steps
 
 _STEPS = np.array([0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0])  # in p0
 _AREA = slice(0, 5)
@@ -58,14 +60,18 @@ def network_metrics(
     p0: float = 0.05,
     seed: int = 0,
     max_rows: int = _MAX_ROWS,
+    predicted: Sequence[Predicted] = (),
 ) -> dict[str, float]:
-    """Every candidate of the module; the higher, the more tolerant.
+    """Every candidate of the module; the higher, the more tolerant. Equal arguments, equal values.
+
+    Of wide convolutions fewer images, evenly chosen, serve all but scores and sampled law.
 
     Args:
         images, labels: of one data set, best a validation split.
         p0: rate of reference, 0..1/8.
         seed: of the sampled law.
         max_rows: images or windows of a layer in the metrics of neurons, evenly chosen.
+        predicted: for these images, where there is some: rates in it are not predicted again.
 
     Raises:
         InputError: no images, not as many labels, or a rate that is not 0..1/8.
@@ -77,12 +83,24 @@ def network_metrics(
     true = np.asarray(labels).astype(np.int64)
     if not len(u8) or len(true) != len(u8):
         raise InputError(f"metrics need images with labels, not {len(u8)} and {len(true)}")
-    hidden, scores = _neurons(network, u8, p0, max_rows)
+    chosen = sample(network, len(u8))
+    hidden = [
+        layer_tolerance(step, p0, p0, max_rows)
+        for step in steps(network, u8[chosen])
+        if step.layer.thresholds is not None
+    ]
+    scores = Engine(network).scores(u8)
     clean = golden.classify(scores)
     rates = [(float(rate), float(rate)) for rate in p0 * _STEPS]
-    predicted = predict(network, u8, true, rates, np.random.default_rng(seed))
-    curve = np.array([p.accuracy for p in predicted])
-    closed = win_probability(network, u8, true, rates[_AREA]).mean(axis=1)
+    known = {(round(p.p01, 9), round(p.p10, 9)): p for p in predicted}
+    keys = [(round(rate, 9), round(rate, 9)) for rate, _ in rates]
+    missing = [key for key in keys if key not in known]
+    if missing:
+        rng = np.random.default_rng(seed)
+        known |= dict(zip(missing, predict(network, u8, true, missing, rng), strict=True))
+    curve = np.array([known[key].accuracy for key in keys])
+    closed = win_probability(network, u8[chosen], true[chosen], rates[_AREA]).mean(axis=1)
+    keep = win_probability(network, u8[chosen], clean[chosen], rates[2:3]).mean()
     spread = network.layers[-1].n_inputs ** 0.5
     area = _mean_over(rates[_AREA], curve[_AREA])
     accuracy = float((clean == true).mean())
@@ -91,34 +109,16 @@ def network_metrics(
         "gap": float(golden.margin(scores).mean() / spread),
         "true_gap": float(_true_gap(scores, true).mean() / spread),
         "win": float(closed[2]),
-        "keep": float(win_probability(network, u8, clean, rates[2:3]).mean()),
+        "keep": float(keep),
         "win_area": _mean_over(rates[_AREA], closed),
         "accuracy": accuracy,
         "predicted": float(curve[2]),
-        "agreement": predicted[2].agreement,
+        "agreement": known[keys[2]].agreement,
         "predicted_area": area,
         "retained": area / max(accuracy, 1 / len(u8)),
         "p_crit": _first_below(rates, curve, accuracy - _LOST),
     }
     return found
-
-
-def _neurons(
-    network: Network, u8: NDArray[np.uint8], p0: float, max_rows: int
-) -> tuple[list[LayerTolerance], NDArray[np.int32]]:
-    """Metrics of the hidden layers, and the (n, n_classes) scores."""
-    hidden: list[LayerTolerance] = []
-    scores = np.zeros((len(u8), network.n_classes), np.int32)
-    n_at_once = len(u8)
-    if any(isinstance(layer, Conv) for layer in network.layers):
-        n_at_once = max(1, 100_000 // max(layer.n_windows for layer in network.layers))
-    for start in range(0, len(u8), n_at_once):
-        for step in steps(network, u8[start : start + n_at_once]):
-            if step.layer.thresholds is None:
-                scores[start : start + n_at_once] += scores_of(step.layer, step.sums[:, 0])
-            elif start == 0:
-                hidden.append(layer_tolerance(step, p0, p0, max_rows))
-    return hidden, scores
 
 
 def _over_layers(hidden: list[LayerTolerance]) -> dict[str, float]:

@@ -12,6 +12,7 @@ All rates share their random numbers, so that a curve is smoother than its point
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,13 +25,14 @@ from ..network import Network, check_images
 from .flip_law import Moments, above, check_rates, groups, symmetric_fire
 from .sums import Rows, handed_on, rows_of, scores_of, seen_by
 
-EXACT = "exact law of every layer, sampled"
-NORMAL = "exact law of layers on bits and of rows of convolutions, normal law of sums of pixels"
+EXACT = "exact law, sampled"
+NORMAL = "exact law but for normal sums of pixels, sampled"
 SPARSE_FLIPS = 4.0
 """Flips of a row on uint8, on average, up to which they are drawn one by one; above, normal."""
 
 _CHUNK = 500  # images
-_AT_ONCE = 1 << 22  # flips
+_AT_ONCE = 1 << 23  # elements of a batch
+_FEW_DRAWS = 100_000
 
 
 @dataclass(frozen=True)
@@ -157,22 +159,22 @@ class _Drawn:
         """(n, n_windows, n_outputs) decisions, each image on a fresh memory."""
         layer = self.layer
         assert layer.thresholds is not None
-        if p01 == p10 == 0 or isinstance(layer, Conv):
-            return self.sums(p01, p10, rng) >= layer.thresholds
+        if isinstance(layer, Conv):
+            return self._fired_by_fresh_rows(p01, p10, rng)
+        if p01 == p10 == 0:
+            return self.clean() >= layer.thresholds
         if layer.input == "uint8":
             if not _draws_normal(layer, p01, p10):
-                return self.sums(p01, p10, rng) >= layer.thresholds
+                return self._flip_by_flip(p01, p10, rng) >= layer.thresholds
             chance = above(layer, *self.moments().at(p01, p10))[:, None]
         else:
             chance = symmetric_fire(layer, self._one_sided(p01, p10, rng), min(p01, p10))
         return np.asarray(rng.random(chance.shape, dtype=np.float32) < chance)
 
     def sums(self, p01: float, p10: float, rng: np.random.Generator) -> NDArray[np.int32]:
-        """(n, n_windows, n_outputs) what the layer compares, each image on a fresh memory."""
+        """(n, 1, n_outputs) what a dense layer sums, each image on a fresh memory."""
         if p01 == p10 == 0:
             return self.clean()
-        if isinstance(self.layer, Conv):
-            return self._fresh_rows(p01, p10, rng)
         if self.layer.input == "bits":
             p, n = min(p01, p10), self.layer.n_inputs
             agree = self._one_sided(p01, p10, rng)
@@ -205,43 +207,63 @@ class _Drawn:
         moved = binomial(gained, extra, rng) - binomial(lost, extra, rng)
         return agree + moved[:, None]
 
-    def _fresh_rows(self, p01: float, p10: float, rng: np.random.Generator) -> NDArray[np.int32]:
-        stored = self.rows.plus
-        rate = np.where(stored > 0, np.float32(p10), np.float32(p01))
-        found = np.empty((*self._seen.shape[:2], self.layer.n_outputs), np.int32)
-        for image, seen in enumerate(self._seen):
-            read = stored != (rng.random(stored.shape, dtype=np.float32) < rate)
-            plus = read.astype(stored.dtype)
-            fresh = Rows(self.layer, plus, read.sum(axis=1, dtype=np.int32))
-            found[image] = fresh.sums(seen)
-        return found
+    def _fired_by_fresh_rows(
+        self, p01: float, p10: float, rng: np.random.Generator
+    ) -> NDArray[np.bool_]:
+        """Decisions from sums of +-1 (of pixels), with rows drawn for every image."""
+        layer, is_bits = self.layer, self.layer.input == "bits"
+        assert layer.thresholds is not None
+        limit = (2 * layer.thresholds - layer.n_inputs) if is_bits else layer.thresholds
+        stored = 2 * self.rows.plus - 1
+        fired = np.empty((*self._seen.shape[:2], layer.n_outputs), np.bool_)
+        step = max(1, _AT_ONCE // (fired[0].size + self._seen[0].size + stored.size))
+        for start in range(0, len(fired), step):
+            x = self._seen[start : start + step].astype(stored.dtype)
+            if is_bits:
+                x = 2 * x - 1
+            read = np.repeat(stored[None], len(x), axis=0)
+            cells = read.reshape(-1)
+            hit = _flipped(cells, p01, p10, rng)
+            cells[hit] *= -1
+            fired[start : start + step] = np.matmul(x, read.transpose(0, 2, 1)) >= limit
+        return fired
 
     def _flip_by_flip(self, p01: float, p10: float, rng: np.random.Generator) -> NDArray[np.int32]:
         """Sums on uint8 with the lanes that flip, drawn as gaps between them."""
         sums = self.clean().copy()
         n_out, n = self.rows.plus.shape
-        highest = max(p01, p10)
-        stored = self.rows.plus > 0
-        step = max(1, int(_AT_ONCE / (highest * n_out * n + 1)))
+        step = max(1, int(_AT_ONCE / (n_out * n)))
+        stored = np.repeat((2 * self.rows.plus - 1).astype(np.int8)[None], step, axis=0)
         for start in range(0, len(sums), step):
             seen = self._seen[start : start + step, 0]
-            n_cells = len(seen) * n_out * n
-            cells = _hits(n_cells, highest, rng)
-            rest, lane = np.divmod(cells, n)
-            image, row = np.divmod(rest, n_out)
-            is_one = stored[row, lane]
-            u = seen[image, lane].astype(np.float64)
-            if p01 != p10:
-                u *= rng.random(len(u)) * highest < np.where(is_one, p10, p01)
-            moves = np.where(is_one, -2 * u, 2 * u)
+            cells = stored[: len(seen)].reshape(-1)
+            hit = _flipped(cells, p01, p10, rng)
+            rest, lane = np.divmod(hit, n)
+            moves = -2.0 * cells[hit] * seen[rest // n_out, lane]
             moved = np.bincount(rest, moves, minlength=len(seen) * n_out)
             sums[start : start + step, 0] += moved.reshape(len(seen), n_out).astype(np.int32)
         return sums
 
 
+def _flipped(
+    cells: NDArray[Any], p01: float, p10: float, rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """Which cells flip, rising.
+
+    Args:
+        cells: (n,) stored as +1 or -1.
+    """
+    highest = max(p01, p10)
+    hit = _hits(len(cells), highest, rng)
+    if p01 == p10 or not len(hit):
+        return hit
+    rate = np.where(cells[hit] > 0, p10, p01)
+    return hit[rng.random(len(hit)) * highest < rate]
+
+
 def _hits(n: int, p: float, rng: np.random.Generator) -> NDArray[np.int64]:
     """Which of n independent cells are hit, each with probability p, rising."""
-    parts, last = [], -1
+    parts, last = [np.empty(0, np.int64)], -1 if p > 0 else n
     while last < n:
         gaps = rng.geometric(p, int(p * (n - last) + 6 * (p * n) ** 0.5 + 16))
         part = last + np.cumsum(gaps)
@@ -252,11 +274,13 @@ def _hits(n: int, p: float, rng: np.random.Generator) -> NDArray[np.int64]:
 
 
 def binomial(n: NDArray[np.int32], p: float, rng: np.random.Generator) -> NDArray[np.int32]:
-    """Exact binomial draws with n trials each, by inversion of one law for each value of n.
+    """Exact binomial draws with n trials each, many by inversion of one law for each n.
 
     Args:
         n: any shape, 0 or more.
     """
+    if n.size < _FEW_DRAWS:
+        return rng.binomial(n, p).astype(np.int32)
     u = rng.random(n.size)
     flat = n.ravel()
     order = np.argsort(flat, kind="stable")

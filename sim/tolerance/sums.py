@@ -8,16 +8,19 @@ float64 up to 2^53, in whatever order it is added. Checked against `golden.accum
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import golden
 from ..bits import unpack
-from ..layers import UINT8_MAX, Conv, Layer
+from ..layers import UINT8_MAX, Conv, Layer, Window
 from ..network import Network
 
 _FLOAT32_INTEGERS = 1 << 24
+_ELEMENTS = 1 << 23
+_LEAST_IMAGES = 50
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,8 +96,15 @@ def steps(network: Network, u8: NDArray[np.uint8]) -> Iterator[Step]:
             sums = sums.reshape(*seen.shape[:2], layer.n_outputs)
             yield Step(number, rows, seen, sums)
             if layer.thresholds is not None:
-                x = handed_on(layer, sums >= layer.thresholds)
+                x = handed_on(layer, fires(layer, sums))
             number += 1
+
+
+def sample(network: Network, n_images: int) -> NDArray[np.int64]:
+    """Which images to take, evenly, so that the map of no layer grows beyond a budget."""
+    largest = max(layer.n_windows * layer.n_outputs for layer in network.layers)
+    n = min(n_images, max(_LEAST_IMAGES, _ELEMENTS // largest))
+    return np.linspace(0, n_images - 1, n).astype(np.int64)
 
 
 def seen_by(layer: Layer, x: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -103,9 +113,28 @@ def seen_by(layer: Layer, x: NDArray[np.uint8]) -> NDArray[np.uint8]:
     Args:
         x: (n, n_elements_in) what the layer is given.
     """
-    if not isinstance(layer, Conv):
-        return x[:, None]
-    return golden.windows(layer.window, x).reshape(len(x), -1, layer.n_inputs)
+    return unrolled(layer.window, x) if isinstance(layer, Conv) else x[:, None]
+
+
+def unrolled(window: Window, x: NDArray[Any], fill: float = 0) -> NDArray[Any]:
+    """(n, n_windows, fan_in) what every window sees, of values of any type, as `golden.windows`.
+
+    Args:
+        x: (n, n_elements) channel-last maps.
+        fill: value of the padding.
+    """
+    maps = x.reshape(-1, window.height, window.width, window.channels)
+    pad, k, stride = (window.pad, window.pad), window.kernel, window.stride
+    padded = np.pad(maps, ((0, 0), pad, pad, (0, 0)), constant_values=fill)
+    seen = np.lib.stride_tricks.sliding_window_view(padded, (k, k), axis=(1, 2))
+    seen = seen[:, ::stride, ::stride].transpose(0, 1, 2, 4, 5, 3)  # (n, rows, columns, ky, kx, c)
+    return seen.reshape(len(x), -1, window.fan_in)
+
+
+def fires(layer: Layer, sums: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """Decisions of a hidden layer, the same shape as its sums (..., n_outputs)."""
+    assert layer.thresholds is not None, "only the last layer has no thresholds"
+    return np.asarray(sums >= layer.thresholds)
 
 
 def handed_on(layer: Layer, fired: NDArray[np.bool_]) -> NDArray[np.uint8]:
