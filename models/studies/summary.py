@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.stats import spearmanr
+from numpy.typing import NDArray
+from scipy.stats import rankdata
 
 from ...sim.intervals import quantile_t
 
@@ -105,16 +106,28 @@ class Rank:
 def rank_correlation(
     rows: Sequence[Row], first: Callable[[Row], float], second: Callable[[Row], float]
 ) -> Rank:
-    """How far two orders of the networks agree; networks are drawn again 2,000 times."""
-    a, b = np.array([first(row) for row in rows]), np.array([second(row) for row in rows])
-    rng = np.random.default_rng(0)
-    draws = []
-    for _ in range(_RESAMPLED):
-        k = rng.integers(0, len(rows), len(rows))
-        if len(set(a[k])) > 1 and len(set(b[k])) > 1:
-            draws.append(float(spearmanr(a[k], b[k]).statistic))
-    low, high = np.quantile(draws, [0.025, 0.975])
-    return Rank(float(spearmanr(a, b).statistic), float(low), float(high), len(rows))
+    """How far two orders of the networks agree; networks are drawn again 2,000 times.
+
+    An order in which all are equal says nothing: 0, from -1 to 1.
+    """
+    pair = np.array([[of(row) for row in rows] for of in (first, second)])
+    drawn = np.random.default_rng(0).integers(0, len(rows), (_RESAMPLED, len(rows)))
+    values = _spearman(pair[:, drawn])
+    known = values[np.isfinite(values)]
+    whole = float(_spearman(pair[:, None])[0])
+    if not np.isfinite(whole) or not len(known):
+        return Rank(0.0, -1.0, 1.0, len(rows))
+    low, high = np.quantile(known, [0.025, 0.975])
+    return Rank(whole, float(low), float(high), len(rows))
+
+
+def _spearman(pair: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(k,) rank correlations of (2, k, n) values; NaN where all of a side are equal."""
+    ranks = rankdata(pair, axis=2)
+    ranks -= ranks.mean(axis=2, keepdims=True)
+    norms = np.sqrt(np.square(ranks).sum(axis=2)).prod(axis=0)
+    products = ranks.prod(axis=0).sum(axis=1)
+    return np.divide(products, norms, out=np.full(len(norms), np.nan), where=norms > 0)
 
 
 def prediction_errors(rows: Sequence[Row], up_to: float = 0.1) -> list[float]:
