@@ -233,10 +233,10 @@ def test_a_room_has_one_reader_at_a_time_and_nothing_of_the_last_one(kind: Input
         return bool((clean.with_faults(maps[i]).scores(images) == expected[i]).all())
 
     together = [clean.with_faults(map_) for map_ in maps[:3]]
-    for one, scores in zip(together, expected, strict=False):
-        assert (one.scores(images) == scores).all()
+    pairs = zip(together, expected, strict=False)
+    assert all((one.scores(images) == scores).all() for one, scores in pairs)
     second = together[1].with_faults(maps[4])
-    del together, one  # their rooms go back; that of `second` does not
+    del together, pairs  # their rooms go back; that of `second` does not
     assert all(is_right(i) for i in range(len(maps)))
     with ThreadPoolExecutor(4) as pool:
         assert all(pool.map(is_right, list(range(len(maps))) * 20))
