@@ -77,6 +77,11 @@ class BinaryNet(nn.Module):
         """`norms`, typed."""
         return [cast(PositiveBatchNorm, n) for n in self.norms]
 
+    @property
+    def device(self) -> torch.device:
+        """Where its weights are."""
+        return self.binary_layers[0].weight.device
+
     def set_matmul(self, dtype: torch.dtype) -> None:
         """Multiply matrices in this precision when training."""
         for layer in self.binary_layers:

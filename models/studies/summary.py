@@ -127,7 +127,8 @@ def _spearman(pair: NDArray[np.float64]) -> NDArray[np.float64]:
     ranks -= ranks.mean(axis=2, keepdims=True)
     norms = np.sqrt(np.square(ranks).sum(axis=2)).prod(axis=0)
     products = ranks.prod(axis=0).sum(axis=1)
-    return np.divide(products, norms, out=np.full(len(norms), np.nan), where=norms > 0)
+    found = np.divide(products, norms, out=np.full(len(norms), np.nan), where=norms > 0)
+    return np.asarray(found, np.float64)
 
 
 def prediction_errors(rows: Sequence[Row], up_to: float = 0.1) -> list[float]:
