@@ -23,6 +23,8 @@ from . import inputs
 from .commands import Data, DataRoot, InputFile, Split
 
 RATES = (0.0, 0.001, 0.01, 0.025, 0.033, 0.05, 0.075, 0.1, 0.15, 0.2)
+_N_IMAGES = 1000
+_PRODUCTS = 4_000_000_000  # of the prediction at one rate, more only for the first images
 _QUANTILES = (0.01, 0.05, 0.25, 0.5)
 _N_WITNESSES = 2  # checked of each kind
 _KINDS: dict[attacks.Kind, str] = {
@@ -37,7 +39,14 @@ def tolerance(
     network: NetworkFile,
     data: Data = None,
     split: Split = "test",
-    n: Annotated[int, typer.Option("--n", min=1, help="The first so many images.")] = 1000,
+    n: Annotated[
+        int | None,
+        typer.Option(
+            "--n",
+            min=1,
+            help="The first so many images; else 1000, and for the prediction as many as are cheap.",
+        ),
+    ] = None,
     input_file: InputFile = None,
     ber: Annotated[
         float, typer.Option(help="Bit error rate of flip probabilities and metrics, 0..0.125.")
@@ -64,19 +73,27 @@ def tolerance(
     """
     net = load_network(network, table)
     images = inputs.images(net, data, split, n, input_file, data_root)
-    labels = None if images.labels is None else images.labels.astype(np.int64)
-    if plot is not None and labels is None:
+    if plot is not None and images.labels is None:
         raise InputError("--plot needs labels; give --data NAME")
-    chosen = sample(net, len(images.values))
+    u8 = images.values[: n or _N_IMAGES]
+    u8_predicted = images.values[: n or max(_N_IMAGES, _PRODUCTS // _products(net))]
+    chosen = sample(net, len(u8))
     p01, p10 = _rates(ber, share01)
-    layers = layer_tolerances(net, images.values[chosen], p01, p10)
-    scores = Engine(net).scores(images.values)
+    layers = layer_tolerances(net, u8[chosen], p01, p10)
+    scores = Engine(net).scores(u8)
+    accuracy: float | None = None
     metrics: dict[str, float] = {}
     predictions: list[dict[str, Any]] = []
     found: list[Importance] = []
-    if labels is not None:
-        known, others = _predicted(net, images.values, labels, share01, seed)
-        metrics = network_metrics(net, images.values, labels, ber, seed, predicted=known)
+    if images.labels is not None:
+        all_labels = images.labels.astype(np.int64)
+        labels = all_labels[: len(u8)]
+        accuracy = float((golden.classify(scores) == labels).mean())
+        known, others = _predicted(
+            net, u8_predicted, all_labels[: len(u8_predicted)], share01, seed
+        )
+        reused = known if len(u8_predicted) == len(u8) else ()
+        metrics = network_metrics(net, u8, labels, ber, seed, predicted=reused)
         predictions = [
             {
                 "ber": rate,
@@ -91,23 +108,24 @@ def tolerance(
             for rate, a, b in zip(RATES, known, others, strict=True)
         ]
         if neurons and len(net.members) == 1:
-            found = importance(net, images.values[chosen], labels[chosen], neurons)
+            found = importance(net, u8[chosen], labels[chosen], neurons)
     result = {
         "network": net.name,
         "network_sha256": net.sha256,
         "images": images.name,
-        "n_images": len(images.values),
+        "n_images": len(u8),
+        "n_predicted": len(u8_predicted),
         "seeds": [seed],
         "ber": ber,
         "share01": share01,
-        "accuracy": None if labels is None else float((golden.classify(scores) == labels).mean()),
+        "accuracy": accuracy,
         "metrics": metrics,
         "layers": [
             layer.as_json()
             | {f"importance_{of.estimator}": of.variance for of in found if of.name == layer.name}
             for layer in layers
         ],
-        "certificates": _certificates(net, images.values, scores),
+        "certificates": _certificates(net, u8, scores),
         "predicted": predictions,
     }
     if plot is not None:
@@ -117,6 +135,11 @@ def tolerance(
         save_figure(tolerance_figure(result), plot)
         result["figure"] = plot
     return result
+
+
+def _products(net: Network) -> int:
+    """Of bits, for one image."""
+    return sum(layer.n_windows * layer.n_inputs * layer.n_outputs for layer in net.layers)
 
 
 def _rates(ber: float, share01: float) -> tuple[float, float]:

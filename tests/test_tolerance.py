@@ -116,6 +116,35 @@ def test_the_normal_law_of_pixels_holds_where_it_is_used() -> None:
         assert np.abs(z).max() < 5
 
 
+def test_tolerated_flips_of_pixels_in_many_blocks() -> None:
+    """More lanes than are sorted out at once: the brightest that hurt, one by one."""
+    rng = np.random.default_rng(12)
+    layer = random_network((200, 8, 2), "uint8", rng).layers[0]
+    images = rng.integers(0, 256, (5, 200), dtype=np.uint8)
+    images //= 16  # dim: many flips are needed
+    found = layer_margins(layer, images)
+    signs = 2 * unpack(layer.weights, 200).astype(int) - 1
+    assert ((found.tolerated > 64) & (found.tolerated < 200)).any()
+    for m, j in itertools.product(range(5), range(8)):
+        side = 1 if found.margin[m, j] >= 0 else -1
+        moves = np.sort(2 * images[m][signs[j] == side].astype(int))[::-1]
+        left = side * (found.margin[m, j] - np.append(0, np.cumsum(side * moves)))
+        stands = left >= 0 if side > 0 else left > 0
+        expected = 200 if stands.all() else int(stands.argmin()) - 1
+        assert found.tolerated[m, j] == expected
+
+
+def test_the_normal_law_of_equal_pixels_is_continued_to_half_steps() -> None:
+    rng = np.random.default_rng(13)
+    bits = random_network((400, 60, 2), "bits", rng).layers[0]
+    assert bits.thresholds is not None
+    pixels = replace(bits, input="uint8", thresholds=2 * bits.thresholds - 400)
+    ones = np.ones((1, 400), np.uint8)
+    exact, _ = fire_probability(bits, ones, 0.05, 0.05)
+    normal, _ = fire_probability(pixels, ones, 0.05, 0.05)
+    assert np.abs(exact - normal).max() < 0.005
+
+
 def test_certificates_hold_for_all_flips_and_are_tight() -> None:
     rng = np.random.default_rng(5)
     n, classes = 7, 2

@@ -147,16 +147,29 @@ def test_rates_belong_to_the_value_that_is_stored(normal: bool) -> None:
         assert lost.agreement < 1.0
 
 
+def test_what_is_drawn_at_high_unequal_rates_has_the_law() -> None:
+    rng = np.random.default_rng(10)
+    layer = random_network((30, 12, 2), "bits", rng).layers[0]
+    x = rng.integers(0, 2, (1, 30), dtype=np.uint8)
+    for rates in ((0.3, 0.45), (0.4, 0.2), (0.7, 0.6), (0.2, 0.9), (1.0, 0.5)):
+        law, _ = fire_probability(layer, x, *rates)
+        drawn = prediction._Drawn(rows_of(layer), np.repeat(x, 20_000, axis=0))
+        seen = drawn.fired(*rates, rng)[:, 0].mean(axis=0)
+        spread = np.sqrt(np.maximum(law * (1 - law), 1e-4) / 20_000)
+        assert (np.abs(seen - law[0]) < 5 * spread).all()
+
+
 def test_the_closed_form_is_right_for_a_single_layer() -> None:
     rng = np.random.default_rng(5)
     network = random_network((31, 4), "bits", rng)
     images = rng.integers(0, 2, (60, 31), dtype=np.uint8)
-    classes = rng.integers(0, 4, 60)
-    found = win_probability(network, images, classes, [(0.1, 0.1), (0.02, 0.2)])
-    for k, rates in enumerate(((0.1, 0.1), (0.02, 0.2))):
-        n = 2000
-        (seen,) = predict(network, np.tile(images, (n, 1)), np.tile(classes, n), [rates], rng)
-        assert found[k].mean() == pytest.approx(seen.accuracy, abs=0.004)
+    winners = golden.classify(golden.scores(network, images))
+    for classes in (winners, np.zeros(60, np.int64), np.full(60, 3)):  # ties go to 0, never to 3
+        for rates in ((0.1, 0.1), (0.02, 0.2)):
+            found = win_probability(network, images, classes, [rates]).mean()
+            n = 1000
+            (seen,) = predict(network, np.tile(images, (n, 1)), np.tile(classes, n), [rates], rng)
+            assert found == pytest.approx(seen.accuracy, abs=0.006)
 
 
 def metrics_of(network: Network, images: NDArray[np.uint8], p0: float = 0.05) -> dict[str, float]:

@@ -45,7 +45,7 @@ def _draw_accuracy(axes: Axes, result: Mapping[str, Any]) -> None:
         values = [100 * p[key] for p in result["predicted"]]
         axes.plot(rates, values, color=_colour(i), label=f"errors in {label}")
     axes.set(
-        title=f"Predicted, {result['network']}, {result['n_images']} images",
+        title=f"Predicted, {result['network']}, {result['n_predicted']} images",
         xlabel="bit error rate / %",
         ylabel="accuracy / %",
     )

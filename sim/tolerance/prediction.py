@@ -168,7 +168,7 @@ class _Drawn:
                 return self._flip_by_flip(p01, p10, rng) >= layer.thresholds
             chance = above(layer, *self.moments().at(p01, p10))[:, None]
         else:
-            chance = symmetric_fire(layer, self._one_sided(p01, p10, rng), min(p01, p10))
+            chance = symmetric_fire(layer, self._one_sided(p01, p10, rng), _shared(p01, p10))
         return np.asarray(rng.random(chance.shape, dtype=np.float32) < chance)
 
     def sums(self, p01: float, p10: float, rng: np.random.Generator) -> NDArray[np.int32]:
@@ -176,7 +176,7 @@ class _Drawn:
         if p01 == p10 == 0:
             return self.clean()
         if self.layer.input == "bits":
-            p, n = min(p01, p10), self.layer.n_inputs
+            p, n = _shared(p01, p10), self.layer.n_inputs
             agree = self._one_sided(p01, p10, rng)
             return agree - binomial(agree, p, rng) + binomial(n - agree, p, rng)
         if not _draws_normal(self.layer, p01, p10):
@@ -193,17 +193,18 @@ class _Drawn:
         return self._moments
 
     def _one_sided(self, p01: float, p10: float, rng: np.random.Generator) -> NDArray[np.int32]:
-        """P after the flips that one stored value has beyond the symmetric ones at the lower rate.
+        """P after the flips that one stored value has beyond those at the rate of both.
 
-        e = (high - low) / (1 - 2 low), since (1 - e) low + e (1 - low) = high.
+        e = (rate - shared) / (1 - 2 shared), since (1 - e) shared + e (1 - shared) = rate.
         """
         agree = self.clean()
-        low, high = sorted((p01, p10))
-        if low == high:
+        if p01 == p10:
             return agree
-        extra = 1.0 if low == 0.5 else (high - low) / (1 - 2 * low)
+        shared = _shared(p01, p10)
+        is_one = p10 != shared
+        extra = ((p10 if is_one else p01) - shared) / (1 - 2 * shared)
         g = groups(self.rows, self._seen[:, 0])
-        lost, gained = (g.n11, g.n10) if p10 > p01 else (g.n00, g.n01)
+        lost, gained = (g.n11, g.n10) if is_one else (g.n00, g.n01)
         moved = binomial(gained, extra, rng) - binomial(lost, extra, rng)
         return agree + moved[:, None]
 
@@ -259,6 +260,11 @@ def _flipped(
         return hit
     rate = np.where(cells[hit] > 0, p10, p01)
     return hit[rng.random(len(hit)) * highest < rate]
+
+
+def _shared(p01: float, p10: float) -> float:
+    """The one of two rates that both stored values flip at, before one of them flips more."""
+    return min(p01, p10) if p01 + p10 <= 1 else max(p01, p10)
 
 
 def _hits(n: int, p: float, rng: np.random.Generator) -> NDArray[np.int64]:
