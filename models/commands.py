@@ -137,8 +137,8 @@ def study(
 
     Networks that are there already are not made again; a run that was killed goes on.
     """
+    from ..sim.report.study import write_page
     from .studies.judges import JUDGES
-    from .studies.page import write_page
     from .studies.plan import load_study
     from .studies.run import network_row, run
 

@@ -17,7 +17,6 @@ from stoic.models.recipe import from_values, load_recipe, to_values
 from stoic.models.studies import plan
 from stoic.models.studies.judgement import Judgement
 from stoic.models.studies.judges import JUDGES, best, chips, margin, rram_bet
-from stoic.models.studies.page import text, write_page
 from stoic.models.studies.plan import Measure, Net, Study, load_study, study_names
 from stoic.models.studies.run import network_row, run
 from stoic.models.studies.summary import (
@@ -30,6 +29,8 @@ from stoic.models.studies.summary import (
     rank_correlation,
 )
 from stoic.sim.exceptions import InputError
+from stoic.sim.report.readme import pages
+from stoic.sim.report.study import text, write_page
 
 ROOT = Path(os.environ["STOIC_DATA"]) if "STOIC_DATA" in os.environ else None
 
@@ -295,6 +296,13 @@ def test_a_page_shows_what_its_result_says_and_nothing_else(tmp_path: Path) -> N
     assert page == text(result) + "\n" and "1.0 CPU hours" in page
     for finding in result["findings"]:
         assert finding["result"] in page and f"**{finding['verdict']}**" in page
+    results = tmp_path / "results"
+    results.mkdir()
+    (results / "study_rram-bet.json").write_text(json.dumps(result))
+    assert pages(results, tmp_path, write=False) == ""
+    (tmp_path / "rram-bet.md").write_text(page.replace("refuted", "confirmed", 1))
+    assert "differs" in pages(results, tmp_path, write=False)
+    assert pages(results, tmp_path, write=True) == pages(results, tmp_path, write=False) == ""
     for name in re.findall(r"!\[.*?\]\((.*?)\)", page):
         assert "<svg" in (tmp_path / name).read_text()
     assert len(tomllib.loads((plan.FOLDER / "rram-bet.toml").read_text())["nets"]) >= 3

@@ -3,6 +3,7 @@
 `python -m stoic.sim.report.readme README.md [--results DIR] [--write]` compares the block between
 its marks with what the result files give, and ends with status 1 when they differ. A number after
 `~` was timed on a noisy machine; it may differ by a factor of 1.5. Only `--write` changes the file.
+The pages of studies (docs/studies beside the README) are compared too, where there is a result.
 """
 
 import argparse
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ..exceptions import ArtefactError, StoicError
+from . import study
 
 BEGIN, END = "<!-- results: made by `make readme` -->", "<!-- end of results -->"
 NOISE = 1.5
@@ -28,7 +30,7 @@ def block(results: Path) -> str:
     Raises:
         ArtefactError: a result file is missing or damaged; the message names the command.
     """
-    parts = (_accuracy, _exactness, _beside, _hardware)
+    parts = (_accuracy, _tolerant, _exactness, _beside, _hardware)
     return "\n\n".join("\n".join(part(results)) for part in parts)
 
 
@@ -54,6 +56,21 @@ def _accuracy(results: Path) -> Iterable[str]:
     yield (
         f"Accuracy in % on all {found['n_images']:,} test images of Fashion-MNIST; symmetric flips "
         f"in every weight memory; mean of {chips} chips with a 95 % interval. `make campaign`"
+    )
+
+
+def _tolerant(results: Path) -> Iterable[str]:
+    found = _read(results / "study_best.json", "make study STUDY=best")
+    table = found["tables"][0]
+    yield f"| {' | '.join(table['head'])} |"
+    yield "|---" * len(table["head"]) + "|"
+    for name, *cells in table["rows"]:
+        yield f"| `{name}` | {' | '.join(cells)} |"
+    yield ""
+    yield (
+        f"The kit's recipes, {len(found['seeds']['training'])} training seeds x "
+        f"{found['measure']['chips']} chips, test accuracy in % with a 95 % interval over seeds; "
+        f"flips in all weight layers. `make study STUDY=best`; [verdicts](docs/studies/best.md)."
     )
 
 
@@ -201,6 +218,18 @@ def check(readme: Path, results: Path, *, write: bool) -> str:
     return found
 
 
+def pages(results: Path, folder: Path, *, write: bool) -> str:
+    """The first page of a study that is not what its result gives, "" for none."""
+    for path in sorted(results.glob("study_*.json")):
+        found = _read(path, "make study")
+        page = folder / f"{found['study']}.md"
+        if write:
+            study.write_page(found, folder)
+        elif not page.is_file() or page.read_text(encoding="utf-8") != study.text(found) + "\n":
+            return f"{page} differs from {path}"
+    return ""
+
+
 def main() -> int:
     """Command line; the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
@@ -209,7 +238,9 @@ def main() -> int:
     parser.add_argument("--write", action="store_true")
     given = parser.parse_args()
     try:
-        found = check(given.readme, given.results, write=given.write)
+        found = check(given.readme, given.results, write=given.write) or pages(
+            given.results, given.readme.parent / "docs" / "studies", write=given.write
+        )
     except KeyError as error:
         print(f"readme: a result file lacks {error}; make demo makes it again", file=sys.stderr)
         return 2

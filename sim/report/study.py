@@ -7,8 +7,8 @@ from typing import Any
 import matplotlib
 from matplotlib.figure import Figure
 
-from ...sim.container import write_whole
-from ...sim.report.figures import SERIES, STYLE, STYLES, save_figure
+from ..container import write_whole
+from .figures import SERIES, STYLE, STYLES, save_figure
 
 Values = Mapping[str, Any]
 
