@@ -9,8 +9,10 @@ from numpy.typing import NDArray
 
 from ..sim import golden
 from ..sim.commands import NetworkFile, TableName, load_network
-from ..sim.engine import Engine
+from ..sim.engine import PREFIX_BYTES, Engine
+from ..sim.errors import Iid
 from ..sim.exceptions import InputError
+from ..sim.memory import layout_of
 from ..sim.network import Network
 from ..sim.tolerance import attacks
 from ..sim.tolerance.certificates import certify
@@ -44,7 +46,7 @@ def tolerance(
         typer.Option(
             "--n",
             min=1,
-            help="The first so many images; else 1000, and for the prediction as many as are cheap.",
+            help="The first so many images; else 1000, more where they are cheap to predict on.",
         ),
     ] = None,
     input_file: InputFile = None,
@@ -61,6 +63,10 @@ def tolerance(
         int, typer.Option(min=0, help="Neurons a layer whose importance is measured; 0: none.")
     ] = 256,
     seed: Annotated[int, typer.Option(min=0, help="Of the sampled prediction.")] = 0,
+    chips: Annotated[
+        int,
+        typer.Option(min=0, help="Inject after all, into so many chips, to judge the prediction."),
+    ] = 0,
     table: TableName = None,
     plot: Annotated[
         Path | None, typer.Option(metavar="FILE.svg", help="Draw it: .svg, .png or .pdf.")
@@ -92,6 +98,8 @@ def tolerance(
         known, others = _predicted(
             net, u8_predicted, all_labels[: len(u8_predicted)], share01, seed
         )
+        clean = golden.classify(Engine(net).scores(images.values)) == all_labels
+        anchor = float(clean.mean() - clean[: len(u8_predicted)].mean())
         reused = known if len(u8_predicted) == len(u8) else ()
         metrics = network_metrics(net, u8, labels, ber, seed, predicted=reused)
         predictions = [
@@ -100,6 +108,7 @@ def tolerance(
                 "p01": a.p01,
                 "p10": a.p10,
                 "accuracy": a.accuracy,
+                "anchored": a.accuracy + anchor,
                 "all_but_first": b.accuracy,
                 "agreement": a.agreement,
                 "standard_error": a.standard_error,
@@ -109,12 +118,15 @@ def tolerance(
         ]
         if neurons and len(net.members) == 1:
             found = importance(net, u8[chosen], labels[chosen], neurons)
+    if chips and images.labels is not None:
+        _judge(predictions, net, images, chips, seed)
     result = {
         "network": net.name,
         "network_sha256": net.sha256,
         "images": images.name,
         "n_images": len(u8),
         "n_predicted": len(u8_predicted),
+        "n_anchor": len(images.values),
         "seeds": [seed],
         "ber": ber,
         "share01": share01,
@@ -158,6 +170,23 @@ def _predicted(
         for layers in (None, frozenset(range(len(net.layers))) - firsts)
     )
     return of_all, of_others
+
+
+def _judge(
+    predictions: list[dict[str, Any]], net: Network, images: inputs.Images, chips: int, seed: int
+) -> None:
+    """Add the mean accuracy of chips on all images, its standard error, and what is off."""
+    assert images.labels is not None
+    engine, layout = Engine(net, prefix_bytes=PREFIX_BYTES), layout_of(net)
+    for row in predictions:
+        model = Iid(row["p01"], row["p10"], seed)
+        right = np.empty(chips)
+        for chip in range(chips):
+            scores = engine.with_faults(model.sample(layout, chip)).scores(images.values)
+            right[chip] = (golden.classify(scores) == images.labels).mean()
+        row["measured"] = float(right.mean())
+        row["measured_error"] = float(right.std() / chips**0.5)
+        row["off"] = row["anchored"] - row["measured"]
 
 
 def _certificates(

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from stoic.hw import inputs, tolerance_commands
 from stoic.hw.cli import run
 from stoic.sim import golden
 from stoic.sim import network as networks
@@ -331,3 +332,33 @@ def test_the_command_draws_and_refuses(tmp_path: Path) -> None:
     assert found["layers"][0]["method"] == EXACT
     assert run([*given_args, "--plot", str(tmp_path / "x.svg")]) == 2
     assert run([*given_args, "--ber", "2"]) == 2
+
+
+def test_the_command_shows_all_of_it_where_there_are_labels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(14)
+    network = a_conv_network(rng)
+    path, result, figure = tmp_path / "net.stoic", tmp_path / "out.json", tmp_path / "x.svg"
+    networks.save(network, path)
+    values = rng.integers(0, 256, (70, 36), dtype=np.uint8)
+    labels = golden.classify(golden.scores(network, values))
+    labels[40:] = 2
+    monkeypatch.setattr(inputs, "images", lambda *_: inputs.Images("a/test", values, labels))
+    monkeypatch.setattr(tolerance_commands, "_N_IMAGES", 40)
+    monkeypatch.setattr(tolerance_commands, "_PRODUCTS", 0)
+    args = ["tolerance", str(path), "--chips", "6", "--plot", str(figure)]
+    assert run([*args, "--result", str(result)]) == 0
+    found = json.loads(result.read_text())
+    assert (found["n_images"], found["n_predicted"], found["n_anchor"]) == (40, 40, 70)
+    assert found["accuracy"] == found["metrics"]["accuracy"] == 1.0
+    clean = found["predicted"][0]
+    assert (clean["accuracy"], clean["agreement"]) == (1.0, 1.0)
+    accuracy = (golden.classify(golden.scores(network, values)) == labels).mean()
+    assert clean["anchored"] == pytest.approx(accuracy)  # of all images, not only of those drawn
+    assert (clean["measured"], clean["off"]) == (pytest.approx(accuracy), pytest.approx(0.0))
+    assert found["predicted"][-1]["measured"] != clean["measured"]
+    assert all(p["all_but_first"] <= 1.0 for p in found["predicted"])
+    assert {f"importance_{e}" for e in ("inversion", "drop", "gradient")} <= set(found["layers"][0])
+    assert [row["witnesses"].split()[0] for row in found["certificates"]] == ["2"] * 4
+    assert figure.stat().st_size > 1000

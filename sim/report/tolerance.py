@@ -44,6 +44,9 @@ def _draw_accuracy(axes: Axes, result: Mapping[str, Any]) -> None:
     for i, (key, label) in enumerate((("accuracy", "all"), ("all_but_first", "all but the first"))):
         values = [100 * p[key] for p in result["predicted"]]
         axes.plot(rates, values, color=_colour(i), label=f"errors in {label}")
+    if "measured" in result["predicted"][0]:
+        values = [100 * p["measured"] for p in result["predicted"]]
+        axes.plot(rates, values, "k.", label="measured, all")
     axes.set(
         title=f"Predicted, {result['network']}, {result['n_predicted']} images",
         xlabel="bit error rate / %",
