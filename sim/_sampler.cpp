@@ -156,7 +156,7 @@ uint64_t common_limit(double p) {
 
 #if HAS_X86
 #define ISA avx2
-#define TARGET __attribute__((target("avx2")))
+#define TARGET __attribute__((target("avx2,bmi2")))
 #define LANES 4
 #include "_sampler_kernel.h"
 #undef ISA
@@ -164,7 +164,7 @@ uint64_t common_limit(double p) {
 #undef LANES
 
 #define ISA avx512
-#define TARGET __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl")))
+#define TARGET __attribute__((target("bmi2,avx512f,avx512bw,avx512dq,avx512vl")))
 #define LANES 8
 #include "_sampler_kernel.h"
 #undef ISA
@@ -243,10 +243,11 @@ int stoic_sampler_supports(int path) {
             return 1;
 #if HAS_X86
         case 1:
-            return __builtin_cpu_supports("avx2") != 0;
+            return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2");
         case 2:
-            return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                   __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+            return __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("avx512f") &&
+                   __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+                   __builtin_cpu_supports("avx512vl");
 #endif
         default:
             return 0;

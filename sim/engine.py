@@ -6,7 +6,6 @@ chosen at run time; every path gives golden's scores bit for bit. What the libra
 shapes, ranges) is checked by `Layer`, `Network` and `check_images` before it is called.
 """
 
-import copy
 import ctypes
 from dataclasses import replace
 from functools import cache
@@ -155,8 +154,8 @@ class Engine:
         Raises:
             InputError: the map is of a network with other layer shapes.
         """
-        clean = copy.copy(self)
-        clean._read, clean._room, clean.n_changed = self._clean, None, 0
+        clean = object.__new__(Engine)
+        clean.__dict__.update(self.__dict__, _read=self._clean, _room=None, n_changed=0)
         clean._first_wrong = [n - 1 for n in self.network.members]
         return clean if faults is None else clean._injected(faults)
 
@@ -218,8 +217,10 @@ class Engine:
         rows = self._rows(faults.layout)
         is_flips = fault_maps.is_empty(faults.stuck0) and fault_maps.is_empty(faults.stuck1)
         turns1 = turns0 = np.ascontiguousarray(faults.flip)
+        at1 = at0 = turns1.ctypes.data
         if not is_flips:
             turns1, turns0 = faults.flip | faults.stuck1, faults.flip | faults.stuck0
+            at1, at0 = turns1.ctypes.data, turns0.ctypes.data
         n_layers = len(self.network.layers)
         n_wrong = (ctypes.c_int64 * n_layers)()
         self._room = self._rooms.take()
@@ -229,8 +230,8 @@ class Engine:
             self._clean.layers,
             rows,
             n_layers,
-            turns1.ctypes.data,
-            turns0.ctypes.data,
+            at1,
+            at0,
             self._read.panels_at,
             self._read.limits_at,
             self._read.layers,
@@ -335,6 +336,7 @@ class EngineDevice(SoftwareDevice):
         assert self._clean_engine is not None
         self._transient = faults if isinstance(faults, Transient) else None
         lasting = None if isinstance(faults, Transient) else faults
+        self._engine = self._clean_engine  # frees the room of the last map, which the caches hold
         self._engine = self._clean_engine.with_faults(lasting)
 
     def infer(self, images: NDArray[np.generic]) -> NDArray[np.int32]:
