@@ -94,8 +94,8 @@ class BinaryLinear(QuantLinear):
     Attributes:
         memory: what the weights are read through; None is a memory that tells the truth.
         gradient: of a weight that reads wrong.
-        matmul_dtype: torch.bfloat16 makes training faster; sums are exact in float32 only, and
-            evaluation always uses that.
+        matmul_dtype: of products and sums in training; torch.bfloat16 makes it faster. Sums are
+            exact in float32 only, and evaluation always uses that.
     """
 
     def __init__(self, n_inputs: int, n_outputs: int) -> None:
@@ -121,7 +121,7 @@ class BinaryLinear(QuantLinear):
         stored = self.weight.detach() >= 0
         read = stored if self.memory is None else self.memory.read(stored)
         weights = _as_read(self.weight, stored, read, self.gradient, low)
-        return F.linear(x.to(low), weights).float()
+        return F.linear(x.to(low), weights)
 
     def inner_forward_impl(
         self, x: Tensor, quant_weight: Tensor | QuantTensor, quant_bias: Tensor | None
@@ -195,7 +195,7 @@ class BinaryConv2d(QuantConv2d):
         stored = self.weight.detach() >= 0
         read = stored if self.memory is None else self._read(self.memory, stored)
         weights = _as_read(self.weight, stored, read, self.gradient, low)
-        return F.conv2d(self._padded(x.to(low)), weights, stride=self.window.stride).float()
+        return F.conv2d(self._padded(x.to(low)), weights, stride=self.window.stride)
 
     def inner_forward_impl(
         self, x: Tensor, quant_weight: Tensor | QuantTensor, quant_bias: Tensor | None

@@ -61,7 +61,8 @@ def _epoch_line(name: str, n_epochs: int) -> Callable[[dict[str, Any]], None]:
             f"{100 * accuracy:.2f} % at {_condition(label)}"
             for label, accuracy in row["validation_accuracy"].items()
         )
-        log.info("%s epoch %d/%d: validation %s", name, row["epoch"], n_epochs, found)
+        what = f"validation {found}" if found else f"loss {row['loss']:.4f}"
+        log.info("%s epoch %d/%d: %s", name, row["epoch"], n_epochs, what)
 
     return report
 

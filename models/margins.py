@@ -35,4 +35,4 @@ def scores_and_margins(model: BinaryNet, x: Tensor) -> tuple[Tensor, list[Tensor
         )
         margins.append(z.abs() * slope.view(-1, *[1] * (z.ndim - 2)))
         x = cast(Tensor, model.signs[i](z))
-    return model.sums(len(model.shapes) - 1, x), margins
+    return model.sums(len(model.shapes) - 1, x).float(), margins

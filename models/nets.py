@@ -50,7 +50,7 @@ class BinaryNet(nn.Module):
         """(batch, n_classes) sums of (batch, n) inputs or (batch, channels, height, width) maps."""
         for i in range(len(self.shapes) - 1):
             x = self.fired(i, self.sums(i, x))
-        return self.sums(len(self.shapes) - 1, x)
+        return self.sums(len(self.shapes) - 1, x).float()
 
     def sums(self, i: int, x: Tensor) -> Tensor:
         """(batch, n_outputs[, rows, columns]) what layer number `i` makes of its input."""
@@ -60,7 +60,7 @@ class BinaryNet(nn.Module):
 
     def compared(self, i: int, sums: Tensor) -> Tensor:
         """What the batch norm of layer number `i` takes: its sums, pooled unless signs are."""
-        return sums if self.pools_signs else _pooled(sums, self.shapes[i].pool)
+        return (sums if self.pools_signs else _pooled(sums, self.shapes[i].pool)).float()
 
     def fired(self, i: int, sums: Tensor) -> Tensor:
         """(batch, n_outputs[, rows, columns]) of +-1, pooled: what layer number `i` hands on."""

@@ -62,6 +62,8 @@ class Recipe:
         running_momentum: of those statistics, from then on.
         select_rates: bit error rates, 0..0.5; the epoch is kept whose mean accuracy over them, on
             the validation split, is best.
+        held_out: whether there is a validation split. Without it training sees all training images
+            and the last epoch is kept: for a recipe that was chosen with one before.
         n_calibrations: sets of flipped weights under which the batch norms are measured at the end.
         matmul: precision of the training's matrix products; evaluation is exact in any case.
         convs: convolutions before the dense layers, tables in TOML, see `topology.ConvSize`.
@@ -100,6 +102,7 @@ class Recipe:
     gradient: Gradient = "straight_through"
     clean_weight: float = 0.0
     clean_below: float = 0.0
+    held_out: bool = True
     augment: Augment = "none"
 
     def __post_init__(self) -> None:
@@ -221,7 +224,7 @@ def _typed(name: str, kind: Any, value: Any) -> Any:
         if not isinstance(value, list | tuple):
             raise InputError(f"recipe: {name} must be a list, not {value!r}")
         return tuple(_typed(name, get_args(kind)[0], item) for item in value)
-    wanted = kind if kind in (int, float, str) else str
+    wanted = kind if kind in (int, float, str, bool) else str
     if wanted is float and type(value) is int:
         return float(value)
     if type(value) is not wanted:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from ..sim.container import write_whole
@@ -69,7 +70,12 @@ def fit(
     device: str = "cpu",
     root: Path | None = None,
 ) -> Checkpoint:
-    """As `train`, on these images."""
+    """As `train`, on these images; both are trained on where the recipe holds out none."""
+    if not recipe.held_out:
+        training = Images(
+            np.concatenate([training.images, held_out.images]),
+            np.concatenate([training.labels, held_out.labels]),
+        )
     state, log_path = out / f"{recipe.name}.state", out / "log.jsonl"
     key = {"recipe": to_values(recipe), "seed": seed, "n_images": len(training.images)}
     with _one_thread():
@@ -78,14 +84,14 @@ def fit(
         for row in run.rows:
             report(row)
         errors = TrainingErrors(recipe, layout_of_model(run.model), SEEDS + seed, root)
-        check = validation.make(errors, held_out)
+        check = validation.make(errors, held_out) if recipe.held_out else None
         while run.epoch < recipe.epochs:
             begun = time.process_time(), time.perf_counter()
             loss = epoch(run, recipe, errors, training)
             row = {
                 "epoch": run.epoch,
                 "loss": loss,
-                "validation_accuracy": check.accuracies(run.model),
+                "validation_accuracy": check.accuracies(run.model) if check else {},
                 "cpu_s": round(time.process_time() - begun[0], 2),
                 "wall_s": round(time.perf_counter() - begun[1], 2),
             }
@@ -100,7 +106,7 @@ def fit(
         chosen = max(run.rows, key=lambda r: _score(check, r))
         results = {
             "epoch": chosen["epoch"],
-            "validation_accuracy": check.accuracies(run.model),
+            "validation_accuracy": check.accuracies(run.model) if check else {},
         }
     checkpoint = to_checkpoint(run.model, recipe.name, to_values(recipe), seed, results)
     save_checkpoint(checkpoint, out / f"{recipe.name}.ckpt")
@@ -108,8 +114,9 @@ def fit(
     return checkpoint
 
 
-def _score(check: validation.Validation, row: Row) -> float:
-    return check.score(row["validation_accuracy"])
+def _score(check: validation.Validation | None, row: Row) -> float:
+    """What the kept epoch has most of; without validation it is the last."""
+    return check.score(row["validation_accuracy"]) if check else float(row["epoch"])
 
 
 def _calibrate(model: BinaryNet, recipe: Recipe, errors: TrainingErrors, training: Images) -> None:

@@ -473,6 +473,18 @@ def test_training_learns_and_logs_every_epoch(trained: Path) -> None:
     assert not (trained / "tiny.state").exists()
 
 
+def test_without_a_validation_split_all_images_are_trained_on_and_the_last_epoch_is_kept(
+    images: tuple[Images, Images], tmp_path: Path
+) -> None:
+    recipe = replace(TINY, held_out=False, epochs=2)
+    made = fit(recipe, 5, *images, tmp_path)
+    assert made.results == {"epoch": 2, "validation_accuracy": {}}
+    both = [np.concatenate(pair) for pair in zip(*(vars(i).values() for i in images), strict=True)]
+    again = fit(recipe, 5, Images(*both), Images(both[0][:0], both[1][:0]), tmp_path / "again")
+    assert again.sha256 == made.sha256
+    assert fit(replace(recipe, held_out=True), 5, *images, tmp_path / "o").sha256 != made.sha256
+
+
 def test_equal_seeds_give_equal_files_and_other_seeds_do_not(
     images: tuple[Images, Images], trained: Path, tmp_path: Path
 ) -> None:

@@ -70,9 +70,10 @@ class Net:
 
     @property
     def key(self) -> str:
-        """Name of its folder: a hash of all that decides the network."""
-        values = {k: v for k, v in to_values(self.recipe).items() if k != "name"}
-        text = json.dumps([TRAINING, values, self.seed], sort_keys=True)
+        """Name of its folder: a hash of all that decides the network, defaults left out."""
+        plain = {f.name: f.default for f in fields(Recipe)}
+        changed = {k: v for k, v in vars(self.recipe).items() if v != plain[k] and k != "name"}
+        text = json.dumps([TRAINING, changed, self.seed], sort_keys=True, default=vars)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
