@@ -22,6 +22,8 @@ Of the whole network, `win` and `keep` in closed form (`moments`), the others by
     accuracy            fault-free
     predicted, agreement    accuracy at p0; images that keep class c at p0
     predicted_area      mean of the predicted accuracy over rates 0 .. 2 p0
+    wide_area           mean of the predicted accuracy over rates 0 .. 4 p0
+    kept_area           mean of the agreement over rates 0 .. 4 p0; needs no labels
     retained            predicted_area / accuracy
     p_crit              rate at which the predicted accuracy is 5 points below fault-free, at most
                         4 p0
@@ -50,6 +52,8 @@ _STEPS = np.array([0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0])  # in p0
 _AREA = slice(0, 5)
 _LOST = 0.05  # accuracy, at p_crit
 _SECURE = 8  # flips
+_MAX_DRAWS = 8
+_PRODUCTS = 3_000_000_000  # of bits, at one rate
 _MAX_ROWS = 2_000  # images or windows of the metrics of neurons
 
 
@@ -97,7 +101,9 @@ def network_metrics(
     missing = [key for key in keys if key not in known]
     if missing:
         rng = np.random.default_rng(seed)
-        known |= dict(zip(missing, predict(network, u8, true, missing, rng), strict=True))
+        n = _n_draws(network, len(u8))
+        drawn = predict(network, np.tile(u8, (n, 1)), np.tile(true, n), missing, rng)
+        known |= dict(zip(missing, drawn, strict=True))
     curve = np.array([known[key].accuracy for key in keys])
     closed = win_probability(network, u8[chosen], true[chosen], rates[_AREA]).mean(axis=1)
     keep = win_probability(network, u8[chosen], clean[chosen], rates[2:3]).mean()
@@ -115,10 +121,19 @@ def network_metrics(
         "predicted": float(curve[2]),
         "agreement": known[keys[2]].agreement,
         "predicted_area": area,
+        "wide_area": _mean_over(rates, curve),
+        "kept_area": _mean_over(rates, np.array([known[key].agreement for key in keys])),
         "retained": area / max(accuracy, 1 / len(u8)),
         "p_crit": _first_below(rates, curve, accuracy - _LOST),
     }
     return found
+
+
+def _n_draws(network: Network, n_images: int) -> int:
+    """How often the sampled law is drawn for each image: more where that is cheap."""
+    layers = network.layers
+    products = sum(layer.n_windows * layer.n_inputs * layer.n_outputs for layer in layers)
+    return max(1, min(_MAX_DRAWS, _PRODUCTS // max(1, products * n_images)))
 
 
 def _over_layers(hidden: list[LayerTolerance]) -> dict[str, float]:
