@@ -68,6 +68,13 @@ class ErrorModel(Protocol):
 
 def describe(model: ErrorModel) -> dict[str, Any]:
     """The model as JSON values: its name, its fields, its mean rates and what has no source."""
+    known = vars(model).get("_described")  # every map asks, and a model never changes
+    if known is None:
+        known = vars(model)["_described"] = _describe(model)
+    return dict(known)
+
+
+def _describe(model: ErrorModel) -> dict[str, Any]:
     assert is_dataclass(model) and not isinstance(model, type)
     values = {
         f.name: plain(type(model), f.name, getattr(model, f.name))
