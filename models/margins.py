@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ..sim.layers import UINT8_MAX
-from .nets import BinaryNet
+from .nets import BinaryNet, as_float32
 
 
 def scores_and_margins(model: BinaryNet, x: Tensor) -> tuple[Tensor, list[Tensor]]:
@@ -35,4 +35,4 @@ def scores_and_margins(model: BinaryNet, x: Tensor) -> tuple[Tensor, list[Tensor
         )
         margins.append(z.abs() * slope.view(-1, *[1] * (z.ndim - 2)))
         x = cast(Tensor, model.signs[i](z))
-    return model.sums(len(model.shapes) - 1, x).float(), margins
+    return as_float32(model.sums(len(model.shapes) - 1, x)), margins

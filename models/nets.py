@@ -50,7 +50,7 @@ class BinaryNet(nn.Module):
         """(batch, n_classes) sums of (batch, n) inputs or (batch, channels, height, width) maps."""
         for i in range(len(self.shapes) - 1):
             x = self.fired(i, self.sums(i, x))
-        return self.sums(len(self.shapes) - 1, x).float()
+        return as_float32(self.sums(len(self.shapes) - 1, x))
 
     def sums(self, i: int, x: Tensor) -> Tensor:
         """(batch, n_outputs[, rows, columns]) what layer number `i` makes of its input."""
@@ -60,7 +60,7 @@ class BinaryNet(nn.Module):
 
     def compared(self, i: int, sums: Tensor) -> Tensor:
         """What the batch norm of layer number `i` takes: its sums, pooled unless signs are."""
-        return (sums if self.pools_signs else _pooled(sums, self.shapes[i].pool)).float()
+        return as_float32(sums if self.pools_signs else _pooled(sums, self.shapes[i].pool))
 
     def fired(self, i: int, sums: Tensor) -> Tensor:
         """(batch, n_outputs[, rows, columns]) of +-1, pooled: what layer number `i` hands on."""
@@ -94,6 +94,11 @@ def _binary(shape: LayerShape, input: Input) -> Binary:
     if shape.window is None:
         return BinaryLinear(shape.n_inputs, shape.n_outputs)
     return BinaryConv2d(shape.window, shape.n_outputs, input)
+
+
+def as_float32(sums: Tensor) -> Tensor:
+    """Sums of a training in low precision, widened; others as they are, so no graph has a cast."""
+    return sums if sums.dtype == torch.float32 else sums.float()
 
 
 def _pooled(x: Tensor, pool: Pool | None) -> Tensor:
