@@ -111,7 +111,7 @@ def small() -> Study:
         n_metric_images=200,
         predicted_rates=(0.1,),
     )
-    return Study("small", "t", "c", "p", measure, nets, neurons=True)
+    return Study("small", "t", "c", "p", measure, nets)
 
 
 def test_a_study_makes_every_network_once_and_measures_what_it_says(
@@ -125,7 +125,7 @@ def test_a_study_makes_every_network_once_and_measures_what_it_says(
     assert row["spared"]["0.1"] != row["fixed"]["0.1"] != row["tables"]["0.1"]
     assert row["tables"]["0.1"] != row["chip_tables"]["0.1"]
     assert "own" not in row and len(rows[1]["own"]) == 1
-    assert 0 < row["predicted"]["0.1"] < 1 and row["metrics"] and row["neurons"]["histograms"]
+    assert 0 < row["predicted"]["0.1"] < 1 and row["metrics"] and row["histograms"]
     checkpoint = load_checkpoint(tmp_path / row["key"] / "net.ckpt")
     assert row["network_sha256"] == integers(checkpoint).sha256
 

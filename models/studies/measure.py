@@ -1,19 +1,15 @@
-"""What is measured of a trained network: curves over the bit error rate, metrics, predictions."""
+"""What is measured of a trained network: accuracy over bit error rates and operating points."""
 
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ...sim import operating_points
 from ...sim.engine import EngineDevice
 from ...sim.errors import ErrorModel, Iid
 from ...sim.memory import layout_of
 from ...sim.network import Network
-from ...sim.tolerance.network_metrics import network_metrics
-from ...sim.tolerance.prediction import predict
 from ..calibration import recalibrated
 from ..checkpoint import Checkpoint
 from ..data import CACHE, Images, load
@@ -41,8 +37,7 @@ def measure(
     Returns:
         network_sha256, n_weight_bits, and curves: fixed (all layers lie), spared (all but the
         first), tables (thresholds for each rate), chip_tables (thresholds for each chip), errors
-        (operating points), own (the very chips of training, where a recipe has some); metrics and
-        predicted {rate: accuracy}, which inject nothing.
+        (operating points), own (the very chips of training, where a recipe has some).
     """
     network = integers(checkpoint)
     data = checkpoint.recipe["data"]
@@ -91,15 +86,6 @@ def measure(
     if recipe.n_chips:
         met = TrainingErrors(recipe, layout, SEEDS + checkpoint.seed, root)
         found["own"] = _accuracies(network, test, met.model(1.0), recipe.n_chips)
-    if plan.predicted_rates:
-        n = plan.n_metric_images
-        found["metrics"] = network_metrics(
-            network, held_out.images[:n], held_out.labels[:n], plan.reference_rate
-        )
-        rates = [(rate, rate) for rate in plan.predicted_rates]
-        rng = np.random.default_rng(plan.seed)
-        predicted = predict(network, test.images[:n], test.labels[:n], rates, rng)
-        found["predicted"] = {f"{p.p01:g}": p.accuracy for p in predicted}
     return found
 
 

@@ -1,7 +1,6 @@
 """What a study trains and measures, from its TOML file.
 
-    [study]     title, claim, protocol; `of` names studies whose networks this one takes up;
-                `neurons` asks for what `neurons.py` measures
+    [study]     title, claim, protocol; `of` names studies whose networks this one takes up
     [measure]   see `Measure`
     [[nets]]    label, seeds, recipe (a name, whose values are the base), set (values instead),
                 grid (lists of values, of which every combination is a network)
@@ -38,7 +37,7 @@ class Measure:
         chip_rates: rates at which they are re-estimated for each chip, in a fourth.
         errors: operating points at which accuracy is measured too.
         n_metric_images: of the validation split for metrics, and of the test set for predictions.
-        predicted_rates: at which accuracy is predicted without injection; () for no metrics.
+        predicted_rates: at which accuracy is predicted without injection.
         reference_rate: of the metrics.
     """
 
@@ -83,7 +82,6 @@ class Study:
 
     Attributes:
         nets: one after the other, those of `of` first.
-        neurons: whether importance and margins of neurons are measured too.
     """
 
     name: str
@@ -92,7 +90,6 @@ class Study:
     protocol: str
     measure: Measure
     nets: tuple[Net, ...]
-    neurons: bool = False
 
 
 def study_names() -> tuple[str, ...]:
@@ -122,7 +119,6 @@ def load_study(name: str) -> Study:
         head["protocol"],
         measure,
         tuple(unique.values()),
-        head.get("neurons", False),
     )
 
 

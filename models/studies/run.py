@@ -19,8 +19,8 @@ from ..checkpoint import Checkpoint, load_checkpoint
 from ..evaluate import training_cost
 from ..train import train
 from .measure import measure
-from .neurons import neurons
 from .plan import MEASURING, Measure, Net, Study
+from .uninjected import uninjected
 
 log = logging.getLogger(__name__)
 
@@ -35,9 +35,10 @@ def run(study: Study, folder: Path, workers: int, root: Path | None) -> list[Row
         workers: processes, each with one thread.
         root: folder of data sets.
     """
-    parts: list[tuple[str, Callable[..., Row]]] = [(_name(study.measure), _measured)]
-    if study.neurons:
-        parts.append((f"neurons-{MEASURING}.json", _neurons))
+    parts: list[tuple[str, Callable[..., Row]]] = [
+        (_name("measured", study.measure), _measured),
+        (_name("uninjected", study.measure), _uninjected),
+    ]
     waiting = [
         (net, name, make)
         for name, make in parts
@@ -104,7 +105,7 @@ def _make(
     row = make(net, load_checkpoint(path), plan, folder, root)
     write_whole(folder / name, json.dumps(row).encode())
     if "fixed" not in row:
-        return ""
+        return ", metrics"
     means = {rate: 100 * sum(found) / len(found) for rate, found in row["fixed"].items()}
     return ": " + ", ".join(f"{mean:.2f} % at {rate}" for rate, mean in means.items())
 
@@ -123,15 +124,15 @@ def _measured(
     }
 
 
-def _neurons(
+def _uninjected(
     net: Net, checkpoint: Checkpoint, plan: Measure, folder: Path, root: Path | None
 ) -> Row:
-    return {"neurons": neurons(checkpoint, root)}
+    return uninjected(checkpoint, plan, root)
 
 
-def _name(plan: Measure) -> str:
+def _name(what: str, plan: Measure) -> str:
     text = json.dumps([MEASURING, vars(plan)], sort_keys=True)
-    return f"measured-{sha256(text.encode()).hexdigest()[:16]}.json"
+    return f"{what}-{sha256(text.encode()).hexdigest()[:16]}.json"
 
 
 def _read(path: Path) -> Row:

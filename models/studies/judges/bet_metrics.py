@@ -34,7 +34,7 @@ _AREA = "mean accuracy, 0 to 20 %"
 
 def judge(rows: Sequence[Row], measure: Mapping[str, Any]) -> Judgement:
     """Findings of the study."""
-    measured = [row for row in rows if "metrics" in row]
+    measured = _dense(rows)
     found = ranks(measured)
     best = max(found, key=lambda name: found[name][_AREA].value)
     errors = prediction_errors(measured)
@@ -58,6 +58,15 @@ def judge(rows: Sequence[Row], measure: Mapping[str, Any]) -> Judgement:
     )
     tables = (metric_table(measured), _by_training(measured))
     return Judgement(findings, tables, (_scatter(measured, best), *_histograms(measured)))
+
+
+def _dense(rows: Sequence[Row]) -> list[Row]:
+    """Fully connected networks on Fashion-MNIST, whose accuracies can be compared."""
+    return [
+        row
+        for row in rows
+        if row["recipe"]["data"] == "fashion-mnist" and not row["recipe"].get("convs")
+    ]
 
 
 def _trained(rows: Sequence[Row]) -> dict[float, list[Row]]:
@@ -87,7 +96,7 @@ def _trend(rows: Sequence[Row], name: str, claim: str) -> Finding:
 def _importance(rows: Sequence[Row]) -> Finding:
     found: dict[str, Rank] = {}
     for name in ("inversion", "drop", "gradient"):
-        known = [row for row in rows if row["neurons"]["importance_variance"].get(name) is not None]
+        known = [row for row in rows if row["importance_variance"].get(name) is not None]
         found[name] = rank_correlation(known, _variance_by(name), area)
     text = ", ".join(f"{name} {rank}" for name, rank in found.items())
     tied = [r for r in found.values() if r.high < 0]
@@ -100,11 +109,11 @@ def _importance(rows: Sequence[Row]) -> Finding:
 
 
 def _variance_by(name: str) -> Callable[[Row], float]:
-    return lambda row: float(row["neurons"]["importance_variance"][name])
+    return lambda row: float(row["importance_variance"][name])
 
 
 def _by_training(rows: Sequence[Row]) -> Table:
-    names = ("margin", "stability", "critical_ber", "gap", "win_area")
+    names = ("margin", "stability", "critical_ber", "gap", "kept_area")
     return Table(
         "Metrics of networks, mean over seeds, beside measured accuracy in %",
         ("network", *names, "variance of importance", "5 %", "10 %", _AREA),
@@ -122,7 +131,7 @@ def _by_training(rows: Sequence[Row]) -> Table:
 
 
 def _variance(of: Sequence[Row]) -> str:
-    values = [row["neurons"]["importance_variance"].get("inversion") for row in of]
+    values = [row["importance_variance"].get("inversion") for row in of]
     known = [value for value in values if value is not None]
     return f"{np.mean(known):.2f}" if known else "-"
 
@@ -157,7 +166,7 @@ def _histograms(rows: Sequence[Row]) -> list[Plot]:
     found = {
         name: next(row for row in rows if row["label"] == label) for name, label in chosen.items()
     }
-    layers = list(found["plain"]["neurons"]["histograms"])
+    layers = list(found["plain"]["histograms"])
     return [
         Plot(
             f"margins-{k}",
@@ -167,8 +176,8 @@ def _histograms(rows: Sequence[Row]) -> list[Plot]:
             tuple(
                 Line(
                     name,
-                    tuple(row["neurons"]["histograms"][layer]["centres"]),
-                    tuple(100 * v for v in row["neurons"]["histograms"][layer]["shares"]),
+                    tuple(row["histograms"][layer]["centres"]),
+                    tuple(100 * v for v in row["histograms"][layer]["shares"]),
                 )
                 for name, row in found.items()
             ),

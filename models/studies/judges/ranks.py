@@ -15,23 +15,21 @@ TARGETS: dict[str, Callable[[Row], float]] = {
 
 def ranks(rows: Sequence[Row]) -> dict[str, dict[str, Rank]]:
     """Rank correlation of every metric with every target."""
-    measured = [row for row in rows if "metrics" in row]
 
     def of(name: str) -> Callable[[Row], float]:
         return lambda row: float(row["metrics"][name])
 
     return {
-        name: {what: rank_correlation(measured, of(name), to) for what, to in TARGETS.items()}
-        for name in measured[0]["metrics"]
+        name: {what: rank_correlation(rows, of(name), to) for what, to in TARGETS.items()}
+        for name in rows[0]["metrics"]
     }
 
 
 def metric_table(rows: Sequence[Row]) -> Table:
     """Every metric against every target."""
-    n = sum("metrics" in row for row in rows)
     return Table(
-        f"Rank correlation of metrics without injection with measured tolerance, {n} networks "
-        "(95 % bootstrap interval)",
+        f"Rank correlation of metrics without injection with measured tolerance, {len(rows)} "
+        "networks (95 % bootstrap interval)",
         ("metric", *TARGETS),
         tuple((name, *map(str, found.values())) for name, found in ranks(rows).items()),
     )
