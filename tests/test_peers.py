@@ -33,9 +33,18 @@ from stoic.sim.layers import Conv, Input, Pool
 from stoic.sim.memory import Kind, Layout, layout_of
 from stoic.sim.network import Network
 from stoic.sim.random_network import random_conv_network, random_network
+from stoic.sim.report import readme
 
 BER = 0.1
-INSTALLED = Path(__file__).parent.parent / "build" / "peers"  # where make bench-campaign puts them
+TORCHES = (
+    "mlp_trial_vs_torch",
+    "mlp_trial_vs_torch_tuned",
+    "cnn_trial_vs_torch",
+    "cnn_trial_vs_torch_by_hand",
+    "cnn_trial_vs_torch_naive",
+)
+ROOT = Path(__file__).parent.parent
+INSTALLED = ROOT / "build" / "peers"  # where make bench-campaign puts them
 Rows = list[NDArray[np.uint8]]
 
 
@@ -275,8 +284,7 @@ def test_the_benchmark_writes_its_keys_and_does_without_peers(
     assert said.err.count("is not measured (No module named") == 2
     found = json.loads(path.read_text())
     keys = {
-        "mlp_trial_vs_torch",
-        "cnn_trial_vs_torch",
+        *TORCHES,
         "popcount_limit_fraction",
         "inject_vs_bernoulli",
         "inject_vs_pytorchfi",
@@ -292,6 +300,26 @@ def test_the_benchmark_writes_its_keys_and_does_without_peers(
     assert keys <= set(found)
     assert found["inject_vs_pytorchfi"] is None and found["scores_different"] == 0
     assert found["scores_compared"] == 2 * 30 * 5 + 3 * 20 * 4
+    took = found["trial_s"]
+    fastest = {
+        network: min(s for who, s in took.items() if who.startswith(f"{network}.torch"))
+        for network in ("mlp", "cnn")
+    }
+    assert {key: found[key] for key in TORCHES} == {
+        "mlp_trial_vs_torch": took["mlp.torch, naive"] / took["mlp.kit"],
+        "mlp_trial_vs_torch_tuned": fastest["mlp"] / took["mlp.kit"],
+        "cnn_trial_vs_torch": took["cnn.torch, channels_last"] / took["cnn.kit"],
+        "cnn_trial_vs_torch_by_hand": fastest["cnn"] / took["cnn.kit"],
+        "cnn_trial_vs_torch_naive": took["cnn.torch, naive"] / took["cnn.kit"],
+    }
+    told_apart = found | {key: 1000 + k for k, key in enumerate(TORCHES)}
+    path.with_name("bench_campaign.json").write_text(json.dumps(told_apart))
+    told = campaign.table(told_apart)
+    in_readme = "\n".join(readme._beside(path.parent))
+    for k, key in enumerate(TORCHES):
+        assert f"{1000 + k:,}.0 x" in told
+        assert key == "cnn_trial_vs_torch_naive" or f"~{1000 + k:,} x |" in in_readme
+        assert f"`{key}`" in (ROOT / "docs" / "bench.md").read_text(encoding="utf-8")
     assert not list(path.parent.glob("bench-campaign-*"))
 
 
