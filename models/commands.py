@@ -28,6 +28,9 @@ def train(
     out: Annotated[Path | None, typer.Option(help="Folder of the results; build/<name>.")] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's.")] = None,
     device: Annotated[str, typer.Option(help="Of torch: cpu, cuda, cuda:1, ...")] = "cpu",
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE.svg", help="Draw its curves: .svg, .png or .pdf.")
+    ] = None,
     data_root: DataRoot = None,
 ) -> dict[str, Any]:
     """Train a network into <out>/<name>.ckpt; a run that was killed goes on where it stopped.
@@ -45,6 +48,12 @@ def train(
     folder = out or Path("build") / chosen.name
     report = _epoch_line(chosen.name, chosen.epochs)
     made = training.train(chosen, seed, folder, data_root, report=report, device=device)
+    if plot is not None:
+        from ..sim.report.figures import save_figure
+        from ..sim.report.training import training_figure
+
+        lines = (folder / "log.jsonl").read_text().splitlines()
+        save_figure(training_figure([json.loads(line) for line in lines], chosen.name), plot)
     return {
         "checkpoint": folder / f"{chosen.name}.ckpt",
         "sha256": made.sha256,

@@ -36,6 +36,7 @@ from stoic.sim.faults import FaultMap
 from stoic.sim.layers import Conv, Input, Pool
 from stoic.sim.memory import Fold, layout_of
 from stoic.sim.network import Network
+from stoic.sim.report.training import training_figure
 
 ROOT = Path(os.environ["STOIC_DATA"]) if "STOIC_DATA" in os.environ else None
 TINY = Recipe(
@@ -471,6 +472,15 @@ def test_training_learns_and_logs_every_epoch(trained: Path) -> None:
     assert all(set(row["validation_accuracy"]) == {"0", "0.05", "0.075"} for row in rows)
     assert max(row["validation_accuracy"]["0"] for row in rows) > 0.5  # chance is 0.1
     assert not (trained / "tiny.state").exists()
+
+
+def test_the_curves_of_a_training_are_those_of_its_log(trained: Path) -> None:
+    rows = [json.loads(line) for line in (trained / "log.jsonl").read_text().splitlines()]
+    loss, accuracy = training_figure(rows, "tiny").axes
+    assert loss.lines[0].get_ydata() == [row["loss"] for row in rows]
+    drawn = {line.get_label(): line.get_ydata() for line in accuracy.lines}
+    assert drawn["5 %"] == [100 * row["validation_accuracy"]["0.05"] for row in rows]
+    assert len(drawn) == len(rows[0]["validation_accuracy"])
 
 
 def test_without_a_validation_split_all_images_are_trained_on_and_the_last_epoch_is_kept(
