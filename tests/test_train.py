@@ -477,8 +477,8 @@ def test_training_learns_and_logs_every_epoch(trained: Path) -> None:
 def test_the_curves_of_a_training_are_those_of_its_log(trained: Path) -> None:
     rows = [json.loads(line) for line in (trained / "log.jsonl").read_text().splitlines()]
     loss, accuracy = training_figure(rows, "tiny").axes
-    assert list(loss.lines[0].get_ydata()) == [row["loss"] for row in rows]
-    drawn = {line.get_label(): list(line.get_ydata()) for line in accuracy.lines}
+    assert np.asarray(loss.lines[0].get_ydata()).tolist() == [row["loss"] for row in rows]
+    drawn = {line.get_label(): np.asarray(line.get_ydata()).tolist() for line in accuracy.lines}
     assert drawn["5 %"] == [100 * row["validation_accuracy"]["0.05"] for row in rows]
     assert len(drawn) == len(rows[0]["validation_accuracy"])
 
