@@ -11,6 +11,7 @@ from ..sim import golden
 from ..sim.commands import NetworkFile, TableName, load_network
 from ..sim.engine import PREFIX_BYTES, Engine
 from ..sim.errors import Iid
+from ..sim.exact_sums import sample
 from ..sim.exceptions import InputError
 from ..sim.memory import layout_of
 from ..sim.network import Network
@@ -20,7 +21,6 @@ from ..sim.tolerance.importance import Importance, importance
 from ..sim.tolerance.metrics import layer_tolerances
 from ..sim.tolerance.network_metrics import network_metrics
 from ..sim.tolerance.prediction import Predicted, predict
-from ..sim.tolerance.sums import sample
 from . import inputs
 from .commands import Data, DataRoot, InputFile, Split
 

@@ -3,6 +3,8 @@
 Everything else in the kit (engine, torch, ONNX, RTL, board) must give these scores bit for bit.
 """
 
+from typing import TypeVar
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,6 +15,8 @@ from .network import Network, check_images
 _CHUNK = 256  # images
 _AT_ONCE = 1 << 22  # words of a broadcast
 _PLANES = 8
+
+_Value = TypeVar("_Value", bound=np.generic)
 
 
 def xnor_popcount(x: Words, w: Words, n_bits: int) -> NDArray[np.int64]:
@@ -62,11 +66,12 @@ def accumulate(layer: Layer, x: NDArray[np.uint8]) -> NDArray[np.int64]:
     return sums
 
 
-def windows(window: Window, x: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def windows(window: Window, x: NDArray[_Value], fill: float = 0) -> NDArray[_Value]:
     """(n_images, rows, columns, fan_in) what every window of a convolution sees.
 
     Args:
-        x: (n_images, n_elements) channel-last maps; the padding is 0, which on bits is -1.
+        x: (n_images, n_elements) channel-last maps.
+        fill: value of the padding; 0 on bits is -1.
 
     >>> windows(Window(1, 2, 1, 2, pad=1), np.array([[1, 0]], np.uint8))[0, 0]
     array([[0, 0, 0, 1],
@@ -75,7 +80,7 @@ def windows(window: Window, x: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """
     maps = x.reshape(-1, window.height, window.width, window.channels)
     pad, k, stride = (window.pad, window.pad), window.kernel, window.stride
-    padded = np.pad(maps, ((0, 0), pad, pad, (0, 0)))
+    padded = np.pad(maps, ((0, 0), pad, pad, (0, 0)), constant_values=fill)
     seen = np.lib.stride_tricks.sliding_window_view(padded, (k, k), axis=(1, 2))
     seen = seen[:, ::stride, ::stride].transpose(0, 1, 2, 4, 5, 3)  # (n, rows, columns, ky, kx, c)
     return seen.reshape(*seen.shape[:3], window.fan_in)

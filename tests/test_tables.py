@@ -22,12 +22,12 @@ from stoic.hw import cli, devices
 from stoic.models.checkpoint import load_checkpoint
 from stoic.models.data import load
 from stoic.models.frozen import TorchDevice
-from stoic.sim import container, engine, faults, golden, sums, tables
+from stoic.sim import container, engine, faults, golden, tables
 from stoic.sim import network as networks
-from stoic.sim.bits import pack
 from stoic.sim.errors import Iid
+from stoic.sim.exact_sums import bound
 from stoic.sim.exceptions import ArtefactError, InputError
-from stoic.sim.layers import Conv, Dense, Layer, Pool
+from stoic.sim.layers import Conv, Layer, Pool
 from stoic.sim.memory import layout_of
 from stoic.sim.network import Network, select, with_tables
 from stoic.sim.operating_points import parse
@@ -64,41 +64,6 @@ def first_of(table: Table) -> NDArray[np.int32]:
     """The thresholds of the first layer."""
     assert table.thresholds[0] is not None
     return table.thresholds[0]
-
-
-# ---- exact sums ----
-
-
-@settings(max_examples=15, deadline=None)
-@given(seeds)
-def test_sums_and_bits_by_matrix_products_are_goldens(seed: int) -> None:
-    for network in networks_of(seed):
-        encoded = golden.encode(network, images_of(network, 5, seed))
-        for chain in network.chains:
-            x = encoded
-            for layer in chain[:-1]:
-                seen = golden.windows(layer.window, x) if isinstance(layer, Conv) else x
-                wanted = golden.accumulate(layer, seen.reshape(-1, layer.n_inputs))
-                parts = list(sums.per_image(sums.rows_of(layer), x))
-                assert (np.concatenate([s for s, _ in parts]) == wanted).all()
-                assert layer.thresholds is not None
-                fired = [sums.fired(layer, top, layer.thresholds) for _, top in parts]
-                x = golden.fire(layer, x)
-                assert (np.concatenate(fired) == x).all()
-
-
-@pytest.mark.parametrize("n", [65_792, 65_793, 65_794, 70_001])
-def test_the_widest_sums_are_exact_on_both_sides_of_the_bound(n: int) -> None:
-    """All of them as large as they can be, and one less: 255 * 65793 is the last below 2^24."""
-    bits = np.ones((2, n), np.uint8)
-    bits[1, ::2] = 0
-    layer = Dense("wide", n, pack(bits), None, np.zeros(2, np.bool_), "uint8")
-    x = np.full((3, n), 255, np.uint8)
-    x[1, -1], x[2, :7] = 254, 1
-    rows = sums.rows_of(layer)
-    assert rows.weights.dtype == (np.float32 if 255 * n <= 1 << 24 else np.float64)
-    signs = 2 * bits.astype(np.int64) - 1
-    assert (sums.accumulate(rows, x) == x.astype(np.int64) @ signs.T).all()
 
 
 # ---- statistics ----
@@ -174,7 +139,7 @@ def test_statistics_are_those_of_every_sum_by_brute_force(
 
 def test_tallies_of_the_greatest_sums_do_not_overflow() -> None:
     layer = random_network((8_000_000, 1, 2), "uint8", np.random.default_rng(0)).layers[0]
-    largest, tally = sums.bound(layer), Tally.empty(layer)
+    largest, tally = bound(layer), Tally.empty(layer)
     for value in (largest, -largest):
         tally.add(np.full((5, 1), value, np.int32), largest)
     assert (tally.n, tally.total[0], tally.squares[0]) == (10, 0, 10 * largest**2)

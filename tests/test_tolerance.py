@@ -19,6 +19,7 @@ from stoic.sim import network as networks
 from stoic.sim.bits import pack, unpack
 from stoic.sim.engine import Engine
 from stoic.sim.errors import Iid
+from stoic.sim.exact_sums import Step, fires, steps
 from stoic.sim.exceptions import InputError
 from stoic.sim.layers import Conv, Input, Layer, Pool
 from stoic.sim.memory import layout_of
@@ -30,7 +31,6 @@ from stoic.sim.tolerance.importance import importance
 from stoic.sim.tolerance.margins import layer_margins
 from stoic.sim.tolerance.metrics import layer_tolerances
 from stoic.sim.tolerance.prediction import predict
-from stoic.sim.tolerance.sums import Step, fires, handed_on, steps, unrolled
 
 
 def a_layer(n: int, m: int, kind: Input, rng: np.random.Generator) -> Layer:
@@ -195,25 +195,6 @@ def test_prediction_is_the_mean_over_chips() -> None:
     assert only[0].accuracy == 1.0
 
 
-@settings(max_examples=25, deadline=None)
-@given(st.sampled_from(("bits", "uint8")), st.integers(0, 2**32 - 1))
-def test_sums_by_matrices_are_those_of_golden(kind: Input, seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    size, pad = int(rng.integers(6, 9)), int(rng.integers(0, 3))
-    pool = Pool(2, int(rng.integers(1, 3)))
-    convs = ((int(rng.integers(1, 70)), 3, 1, pad, pool), (4, 2, 1, 0, None))
-    network = random_conv_network((size, size + 1, 1), convs, (65, 3), kind, rng)
-    images = rng.integers(0, 2 if kind == "bits" else 256, (7, size * (size + 1)), dtype=np.uint8)
-    x = images
-    for step in steps(network, images):
-        sums = golden.accumulate(step.layer, step.x.reshape(-1, step.layer.n_inputs))
-        assert (step.sums.reshape(sums.shape) == sums).all()
-        if step.layer.thresholds is not None:
-            x = golden.fire(step.layer, x)
-            assert (handed_on(step.layer, fires(step.layer, step.sums)) == x).all()
-    assert (golden.raw_scores(network.layers[-1], x) == golden.scores(network, images)).all()
-
-
 def a_conv_network(rng: np.random.Generator) -> Network:
     convs = ((5, 3, 1, 1, Pool(2, 2)), (4, 2, 1, 1, Pool(2, 2)))
     return random_conv_network((6, 6, 1), convs, (7, 3), "uint8", rng)
@@ -285,7 +266,7 @@ def _pushed(step: Step, slope: NDArray[Any]) -> NDArray[np.float64]:
     layer = step.layer
     signs = 2.0 * unpack(layer.weights, layer.n_inputs) - 1
     if isinstance(layer, Conv):
-        slope = unrolled(layer.window, slope)
+        slope = golden.windows(layer.window, slope).reshape(len(slope), -1, layer.n_inputs)
     by_sum = slope @ signs.T
     if layer.thresholds is None:
         return np.asarray(by_sum, np.float64)

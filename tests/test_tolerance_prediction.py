@@ -13,6 +13,7 @@ from stoic.sim import golden
 from stoic.sim.bits import pack
 from stoic.sim.engine import Engine
 from stoic.sim.errors import Iid
+from stoic.sim.exact_sums import accumulate, rows_of, seen_by
 from stoic.sim.exceptions import InputError
 from stoic.sim.faults import restrict
 from stoic.sim.layers import Conv, Dense, Pool, Window
@@ -24,7 +25,6 @@ from stoic.sim.tolerance.flip_law import EXACT, SERIES, fire_probability, symmet
 from stoic.sim.tolerance.moments import win_probability
 from stoic.sim.tolerance.network_metrics import network_metrics
 from stoic.sim.tolerance.prediction import binomial, predict
-from stoic.sim.tolerance.sums import rows_of, seen_by
 
 
 def binomial_law(n: int, p: float) -> NDArray[np.float64]:
@@ -133,8 +133,9 @@ def test_rates_belong_to_the_value_that_is_stored(normal: bool) -> None:
             if layer.thresholds is not None:
                 weights = pack(np.ones((layer.n_outputs, layer.n_inputs), np.uint8))
                 layer = replace(layer, weights=weights)
-                sums = rows_of(layer).sums(seen_by(layer, x).reshape(-1, layer.n_inputs))
-                layer = replace(layer, thresholds=np.median(sums, axis=0).astype(np.int32))
+                sums = accumulate(rows_of(layer), seen_by(layer, x))
+                middle = np.median(sums, axis=(0, 1)).astype(np.int32)
+                layer = replace(layer, thresholds=middle)
                 x = golden.fire(layer, x)
             ones.append(layer)
         network = replace(network, layers=tuple(ones))

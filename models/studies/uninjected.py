@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 
 from ...sim import golden
 from ...sim.engine import Engine
+from ...sim.exact_sums import steps
 from ...sim.layers import UINT8_MAX
 from ...sim.network import Network, check_images
 from ...sim.tolerance.importance import importance
 from ...sim.tolerance.margins import sum_distance
 from ...sim.tolerance.network_metrics import network_metrics
 from ...sim.tolerance.prediction import predict
-from ...sim.tolerance.sums import steps
 from ..checkpoint import Checkpoint
 from ..data import CACHE, load
 from ..frozen import integers

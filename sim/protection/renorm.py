@@ -25,9 +25,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import golden
+from ..exact_sums import Sums, bits_of, bound, fires, per_image, rows_of
 from ..layers import Layer
 from ..network import Network, check_images
-from ..sums import Sums, bound, fired, per_image, rows_of
 from ..thresholds import floor_of_root_sum
 
 Tables = tuple[tuple[int, ...], ...]
@@ -95,8 +95,8 @@ def renormed(network: Network, images: NDArray[np.generic], faulty: list[Network
             ]
             thresholds = rescaled(layer, clean, read)
             tables.append(tuple(thresholds.tolist()))
-            seen = [fired(layer, s, thresholds) for s in tops]
-            x = fired(layer, top, layer.thresholds)
+            seen = [bits_of(s >= thresholds) for s in tops]
+            x = bits_of(fires(layer, top))
     return tuple(tables)
 
 
@@ -124,10 +124,10 @@ def rescaled(layer: Layer, clean: Tally, read: Tally) -> NDArray[np.int32]:
 
 
 def _tally(layer: Layer, x: NDArray[np.uint8], tally: Tally) -> NDArray[np.signedinteger[Any]]:
-    """Count all sums of a layer; gives (n_images, n_elements_out) the greatest of each pool."""
+    """Count all sums of a layer; gives (n_images, n_pools, n_outputs) the greatest of each pool."""
     tops, largest = [], bound(layer)
     narrow = np.min_scalar_type(-largest - 1)  # of many chips and maps they fill the memory
     for sums, top in per_image(rows_of(layer), x):
-        tally.add(sums, largest)
+        tally.add(sums.reshape(-1, layer.n_outputs), largest)
         tops.append(top.astype(narrow))
     return np.concatenate(tops)

@@ -26,11 +26,11 @@ from numpy.typing import NDArray
 
 from .. import faults as fault_maps
 from .. import golden
+from ..exact_sums import Rows, accumulate, bits_of, fires, per_image, rows_of
 from ..exceptions import InputError
 from ..layers import Layer
 from ..memory import Layout, shapes_of
 from ..network import Network
-from ..sums import Rows, accumulate, fired, per_image, rows_of
 from .moments import few, layer_inputs, met
 from .protection import Known, Protection
 from .renorm import Tables, renormed
@@ -175,9 +175,9 @@ def _data(network: Network, images: NDArray[np.generic], faulty: list[Network]) 
                 continue
             rows = [rows_of(chip.layers[len(tables)]) for chip in faulty]
             own = rows_of(layer)
-            fires = accumulate(own, met(layer, x)) >= layer.thresholds
+            decisions = fires(layer, accumulate(own, met(layer, x)))
             sums = [accumulate(r, met(layer, s)) for r, s in zip(rows, seen, strict=True)]
-            should = np.concatenate([fires] * len(faulty))
+            should = np.concatenate([decisions] * len(faulty))
             table = _agreeing_rows(layer, np.concatenate(sums), should)
             tables.append(table)
             thresholds = np.array(table, np.int32)
@@ -187,7 +187,7 @@ def _data(network: Network, images: NDArray[np.generic], faulty: list[Network]) 
 
 
 def _fire(rows: Rows, x: NDArray[np.uint8], thresholds: NDArray[np.int32]) -> NDArray[np.uint8]:
-    return np.concatenate([fired(rows.layer, top, thresholds) for _, top in per_image(rows, x)])
+    return np.concatenate([bits_of(top >= thresholds) for _, top in per_image(rows, x)])
 
 
 def _agreeing_rows(

@@ -27,11 +27,11 @@ from numpy.typing import NDArray
 
 from .. import golden
 from ..bits import pack, unpack
+from ..exact_sums import Step, steps
 from ..exceptions import InputError
 from ..layers import Dense
 from ..network import Network, check_images
 from .margins import margins_of
-from .sums import Step, steps
 
 Kind = Literal["weights", "activations", "hidden_weights", "both"]
 KINDS: tuple[Kind, ...] = ("weights", "activations", "hidden_weights", "both")
@@ -170,7 +170,7 @@ def _ends(network: Network, u8: NDArray[np.uint8]) -> Iterator[_Ends]:
             if step.layer.input != "bits":
                 raise InputError("certificates need last layers on bits")
             bits.append(step.x[:, 0])
-            signs.append(2 * step.rows.plus.astype(np.int8) - 1)
+            signs.append(step.rows.signs.astype(np.int8))
             lanes = np.arange(step.layer.n_inputs)
             owner.append(np.stack([np.full_like(lanes, step.number), lanes], axis=1))
             costs.append(None if before is None else _costs(before))

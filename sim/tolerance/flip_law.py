@@ -22,9 +22,9 @@ from numpy.typing import NDArray
 from scipy.fft import irfft
 from scipy.special import ndtr
 
+from ..exact_sums import Rows, accumulate, on_ones, rows_of
 from ..exceptions import InputError
 from ..layers import Layer
-from .sums import Rows, rows_of
 
 EXACT = "exact"
 SERIES = "Edgeworth series"
@@ -54,8 +54,8 @@ def groups(rows: Rows, x: NDArray[np.uint8]) -> Groups:
     Args:
         x: (n, n_inputs) bits.
     """
-    n11, ones = rows.dots(x), x.sum(axis=1, dtype=np.int32)[:, None]
-    return Groups(n11, rows.layer.n_inputs - rows.ones - ones + n11, rows.ones - n11, ones - n11)
+    n11, lit = on_ones(rows, x), x.sum(axis=1, dtype=np.int32)[:, None]
+    return Groups(n11, rows.zeros - lit + n11, rows.layer.n_inputs - rows.zeros - n11, lit - n11)
 
 
 def fire_probability(
@@ -76,7 +76,7 @@ def fire_probability(
     if layer.input == "uint8":
         return above(layer, *Moments.of(rows, x).at(p01, p10)), NORMAL
     if p01 == p10:
-        return symmetric_fire(layer, rows.sums(x), p01), EXACT
+        return symmetric_fire(layer, accumulate(rows, x), p01), EXACT
     g = groups(rows, x)
     cumulants = _cumulants(g, p01, p10)
     if cumulants[1].size and cumulants[1].min() >= _LEAST_VARIANCE:
@@ -156,8 +156,8 @@ class Moments:
     @staticmethod
     def of(rows: Rows, x: NDArray[np.uint8]) -> "Moments":
         """The moments of a layer on (n, n_inputs) images or windows."""
-        u2 = x.astype(np.float64) ** 2
-        plus, plus2 = rows.dots(x).astype(np.float64), u2 @ rows.plus.T.astype(np.float64)
+        u2, is_plus = x.astype(np.float64) ** 2, (rows.signs > 0).astype(np.float64)
+        plus, plus2 = on_ones(rows, x).astype(np.float64), u2 @ is_plus.T
         minus = x.sum(axis=1, dtype=np.int64)[:, None] - plus
         return Moments(plus, minus, plus2, u2.sum(axis=1)[:, None] - plus2)
 

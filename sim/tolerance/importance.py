@@ -26,11 +26,11 @@ from numpy.typing import NDArray
 
 from .. import golden
 from ..engine import Engine
+from ..exact_sums import Step, fires, handed_on, pool_places, scores_of, steps
 from ..exceptions import InputError
 from ..layers import Conv, Layer, Window
 from ..network import Network, check_images
 from .margins import sum_distance
-from .sums import Step, fires, handed_on, scores_of, steps, unrolled
 
 Estimator = Literal["inversion", "drop", "gradient"]
 ESTIMATORS: tuple[Estimator, ...] = ("inversion", "drop", "gradient")
@@ -139,12 +139,13 @@ def _after_move(
     if isinstance(layer, Conv):
         window = layer.window
         one = Window(window.height, window.width, 1, window.kernel, window.stride, window.pad)
-        lanes = unrolled(one, moved.astype(np.float32))
+        lanes = golden.windows(one, moved.astype(np.float32))
+        lanes = lanes.reshape(len(moved), -1, one.fan_in)
         n_channels = window.channels
     else:
         lanes = moved[:, None].astype(np.float32)
         n_channels = layer.n_inputs // moved.shape[1]
-    signs = 2 * after.rows.plus[:, j::n_channels].astype(np.float32) - 1
+    signs = np.ascontiguousarray(after.rows.signs[:, j::n_channels])
     sums = after.sums + (lanes @ signs.T).astype(np.int32)
     if rest is None:
         return scores_of(layer, sums[:, 0])
@@ -161,7 +162,7 @@ def _gradients(
     totals = [np.zeros(step.layer.n_outputs, np.float64) for step in chain[:-1]]
     n_lanes = max(step.x[0].size for step in chain)
     n_at_once = max(1, _AT_ONCE // n_lanes)
-    last = 2 * chain[-1].rows.plus.astype(np.float32) - 1
+    last = chain[-1].rows.signs.astype(np.float32, copy=False)
     for start in range(0, len(scores), n_at_once):
         part = slice(start, start + n_at_once)
         slope = last[labels[part]] - last[rivals[part]]  # (n, elements) of the map before the end
@@ -183,17 +184,9 @@ def _unpooled(
     shape = sums.shape
     if not (isinstance(layer, Conv) and layer.pool):
         return slope.reshape(shape)
-    window, (k, stride) = layer.window, (layer.pool.kernel, layer.pool.stride)
-    maps = fires(layer, sums).reshape(-1, window.rows, window.columns, shape[2])
+    maps = fires(layer, sums).reshape(-1, layer.window.rows, layer.window.columns, shape[2])
     pooled = bits.reshape(-1, *layer.out_shape).astype(np.bool_)
-    height, width, _ = layer.out_shape
-    places = [
-        np.s_[
-            :, y : y + stride * (height - 1) + 1 : stride, x : x + stride * (width - 1) + 1 : stride
-        ]
-        for y in range(k)
-        for x in range(k)
-    ]
+    places = pool_places(layer)
     deciding = sum((maps[place] == pooled).astype(np.float32) for place in places)
     share = slope.reshape(pooled.shape) / deciding
     found = np.zeros(maps.shape, np.float32)
@@ -208,7 +201,7 @@ def _before(step: Step, part: slice, slope: Floats) -> Floats:
     width = np.float32(layer.n_inputs**0.5)
     distance = sum_distance(layer, step.sums[part])
     by_sum = np.where(np.abs(distance) <= width, slope / width, np.float32(0))
-    signs = 2 * step.rows.plus.astype(np.float32) - 1
+    signs = step.rows.signs.astype(np.float32, copy=False)
     by_lane = by_sum @ signs  # (n, n_windows, n_inputs)
     if not isinstance(layer, Conv):
         return np.asarray(by_lane[:, 0], np.float32)

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ..exact_sums import Rows, accumulate, rows_of
 from ..layers import Layer
-from .sums import Rows, rows_of
 
 _LANES_AT_ONCE = 64
 
@@ -55,11 +55,11 @@ def margins_of(
 
     Args:
         x: (n, n_inputs) what it sees.
-        sums: what `rows.sums(x)` gave, where that is known.
+        sums: what `accumulate` gave, where that is known.
     """
     layer = rows.layer
     assert layer.thresholds is not None, "a layer of scores has no margins to thresholds"
-    sums = rows.sums(x) if sums is None else sums
+    sums = accumulate(rows, x) if sums is None else sums
     margin, distance = sums - layer.thresholds, sum_distance(layer, sums)
     fires = margin >= 0
     if layer.input == "uint8":
@@ -87,7 +87,7 @@ def _tolerated_uint8(
     rows: Rows, x: NDArray[np.uint8], margin: NDArray[np.int32]
 ) -> NDArray[np.int32]:
     """The brightest lanes that hurt are flipped until the decision falls, a block at a time."""
-    is_plus = np.ascontiguousarray(rows.plus.T > 0)  # (n_inputs, n_outputs)
+    is_plus = np.ascontiguousarray(rows.signs.T > 0)  # (n_inputs, n_outputs)
     found = np.full(margin.shape, rows.layer.n_inputs, np.int32)
     for m, image in enumerate(x):
         order = np.argsort(image, kind="stable")[::-1]

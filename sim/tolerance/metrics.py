@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..exact_sums import Step, steps
 from ..layers import UINT8_MAX, Layer
 from ..network import Network, check_images
 from .flip_law import fire_probability
 from .margins import LayerMargins, margins_of
-from .sums import Step, steps
 
 _SURVIVED = (0, 1, 2, 4, 8)
 

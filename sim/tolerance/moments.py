@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from .. import golden
+from ..exact_sums import Rows, accumulate, pool_places, rows_of, seen_by
 from ..layers import Conv
 from ..network import Network
 from .flip_law import Moments, above, symmetric_fire
-from .sums import Rows, rows_of, seen_by, unrolled
 
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(21)
 _AT_ONCE = 1 << 23  # lanes of windows
@@ -69,16 +69,17 @@ def _score_law(
     else:
         law = _moments(first, 2.0 * seen - 1, p01, p10)
         is_exact = layer.thresholds is not None and p01 == p10
-        q = symmetric_fire(layer, first.sums(seen), p01) if is_exact else _fires(first, *law)
+        q = symmetric_fire(layer, accumulate(first, seen), p01) if is_exact else _fires(first, *law)
     for rows, after in zip(chain, chain[1:], strict=False):
         q = _handed_on(rows, q.reshape(len(x), -1, rows.layer.n_outputs)).astype(np.float32)
-        law = _moments(after, _windows(after, 2 * q - 1), p01, p10)
+        lanes = seen_by(after.layer, 2 * q - 1, fill=-1).reshape(-1, after.layer.n_inputs)
+        law = _moments(after, lanes, p01, p10)
         q = _fires(after, *law)
     return law
 
 
 def _moments(rows: Rows, a: Floats, p01: float, p10: float) -> tuple[Floats, Floats]:
-    reads = np.where(rows.plus > 0, 1 - 2 * p10, -(1 - 2 * p01)).astype(a.dtype)
+    reads = np.where(rows.signs > 0, 1 - 2 * p10, -(1 - 2 * p01)).astype(a.dtype)
     mean = a @ reads.T
     squared = a * a
     if p01 == p10:
@@ -102,23 +103,12 @@ def _fires(rows: Rows, mean: Floats, variance: Floats) -> Floats:
 def _handed_on(rows: Rows, q: Floats) -> Floats:
     layer = rows.layer
     if isinstance(layer, Conv) and layer.pool:
-        window, (k, stride) = layer.window, (layer.pool.kernel, layer.pool.stride)
-        maps = q.reshape(len(q), window.rows, window.columns, -1)
-        height, width, _ = layer.out_shape
-        quiet = np.ones((len(q), height, width, layer.n_outputs))
-        for y in range(k):
-            for x in range(k):
-                down = slice(y, y + stride * (height - 1) + 1, stride)
-                quiet *= 1 - maps[:, down, x : x + stride * (width - 1) + 1 : stride]
+        maps = q.reshape(len(q), layer.window.rows, layer.window.columns, -1)
+        quiet = np.ones((len(q), *layer.out_shape))
+        for place in pool_places(layer):
+            quiet *= 1 - maps[place]
         q = 1 - quiet
     return q.reshape(len(q), -1)
-
-
-def _windows(rows: Rows, a: Floats) -> Floats:
-    layer = rows.layer
-    if not isinstance(layer, Conv):
-        return a
-    return unrolled(layer.window, a, fill=-1).reshape(-1, layer.n_inputs)
 
 
 def _wins(mean: Floats, variance: Floats, classes: NDArray[np.int64]) -> NDArray[np.float64]:

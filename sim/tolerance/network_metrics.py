@@ -40,13 +40,13 @@ from numpy.typing import NDArray
 
 from .. import golden
 from ..engine import Engine
+from ..exact_sums import sample, steps
 from ..exceptions import InputError
 from ..network import Network, check_images
 from .flip_law import check_rates
 from .metrics import LayerTolerance, layer_tolerance
 from .moments import win_probability
 from .prediction import Predicted, predict
-from .sums import sample, steps
 
 _STEPS = np.array([0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0])  # in p0
 _AREA = slice(0, 5)

@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 from scipy.special import bdtr
 
 from .. import golden
+from ..exact_sums import Rows, accumulate, fires, handed_on, rows_of, scores_of, seen_by
 from ..exceptions import InputError
 from ..layers import Conv, Layer
 from ..network import Network, check_images
 from .flip_law import Moments, above, check_rates, groups, symmetric_fire
-from .sums import Rows, handed_on, rows_of, scores_of, seen_by
 
 EXACT = "exact law, sampled"
 NORMAL = "exact law but for normal sums of pixels, sampled"
@@ -151,8 +151,7 @@ class _Drawn:
     def clean(self) -> NDArray[np.int32]:
         """(n, n_windows, n_outputs) fault-free."""
         if self._sums is None:
-            sums = self.rows.sums(self._seen.reshape(-1, self.layer.n_inputs))
-            self._sums = sums.reshape(*self._seen.shape[:2], self.layer.n_outputs)
+            self._sums = accumulate(self.rows, self._seen)
         return self._sums
 
     def fired(self, p01: float, p10: float, rng: np.random.Generator) -> NDArray[np.bool_]:
@@ -162,10 +161,10 @@ class _Drawn:
         if isinstance(layer, Conv):
             return self._fired_by_fresh_rows(p01, p10, rng)
         if p01 == p10 == 0:
-            return self.clean() >= layer.thresholds
+            return fires(layer, self.clean())
         if layer.input == "uint8":
             if not _draws_normal(layer, p01, p10):
-                return self._flip_by_flip(p01, p10, rng) >= layer.thresholds
+                return fires(layer, self._flip_by_flip(p01, p10, rng))
             chance = above(layer, *self.moments().at(p01, p10))[:, None]
         else:
             chance = symmetric_fire(layer, self._one_sided(p01, p10, rng), _shared(p01, p10))
@@ -215,7 +214,7 @@ class _Drawn:
         layer, is_bits = self.layer, self.layer.input == "bits"
         assert layer.thresholds is not None
         limit = (2 * layer.thresholds - layer.n_inputs) if is_bits else layer.thresholds
-        stored = 2 * self.rows.plus - 1
+        stored = self.rows.signs
         fired = np.empty((*self._seen.shape[:2], layer.n_outputs), np.bool_)
         step = max(1, _AT_ONCE // (fired[0].size + self._seen[0].size + stored.size))
         for start in range(0, len(fired), step):
@@ -232,9 +231,9 @@ class _Drawn:
     def _flip_by_flip(self, p01: float, p10: float, rng: np.random.Generator) -> NDArray[np.int32]:
         """Sums on uint8 with the lanes that flip, drawn as gaps between them."""
         sums = self.clean().copy()
-        n_out, n = self.rows.plus.shape
+        n_out, n = self.rows.signs.shape
         step = max(1, int(_AT_ONCE / (n_out * n)))
-        stored = np.repeat((2 * self.rows.plus - 1).astype(np.int8)[None], step, axis=0)
+        stored = np.repeat(self.rows.signs.astype(np.int8)[None], step, axis=0)
         for start in range(0, len(sums), step):
             seen = self._seen[start : start + step, 0]
             cells = stored[: len(seen)].reshape(-1)
