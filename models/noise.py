@@ -11,11 +11,15 @@ from torch import Tensor
 
 from ..sim import operating_points
 from ..sim.errors import ErrorModel, Iid
+from ..sim.errors.rram_radar import N_CYCLES, RramReplay
 from ..sim.exceptions import InputError
 from ..sim.faults import PLANES, FaultMap, is_empty, restrict
 from ..sim.memory import MAX_WIDTH, Fold, Layout, Shape
 from .nets import BinaryNet
 from .recipe import Recipe
+
+_STRIDE = 187
+"""Prime to N_CYCLES and near its golden section: draws in a row meet cells of all ages."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,7 +131,8 @@ class TrainingErrors:
         errors = self.model(share)
         chip = number % self.recipe.n_chips if self.recipe.n_chips else number
         stored = _stored(model, self.layout) if errors.needs_data else None
-        return errors.sample(self.layout, chip, event=number, stored=stored)
+        event = number * _STRIDE % N_CYCLES if isinstance(errors, RramReplay) else number
+        return errors.sample(self.layout, chip, event=event, stored=stored)
 
     def put(self, model: BinaryNet, number: int, share: float) -> None:
         """Read the layers that lie through draw number `number`."""

@@ -267,6 +267,12 @@ def test_training_meets_the_very_chips_of_a_named_memory() -> None:
         before = told.draw(3, 1.0, net).sha256
         net.binary_layers[0].weight.neg_()
         assert told.draw(3, 1.0, net).sha256 != before  # what is stored counts
+    replayed = _errors(net, errors="rram-replay-1t1r")  # 300 measured cycles, however many steps
+    for first in (0, 7000, 1 << 40):
+        maps = [replayed.draw(first + k, 1.0, net) for k in range(16)]
+        cycles = sorted(int(m.provenance["event"]) for m in maps)
+        assert max(np.diff([cycles[-1] - 300, *cycles])) < 40  # cells of all ages, evenly
+        assert len({m.sha256 for m in maps}) == 16
     spared = _errors(net, p01_max=0.3, p10_max=0.3, exposed="all_but_first")
     spared.put(net, 0, 1.0)
     assert net.binary_layers[0].memory is None and net.binary_layers[1].memory is not None
