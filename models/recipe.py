@@ -1,5 +1,7 @@
 """The recipe: everything that decides how a network is trained, as a checked TOML file."""
 
+import math
+import re
 import tomllib
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -118,14 +120,22 @@ class Recipe:
             ("augment", get_args(Augment)),
         ):
             self._check(name, getattr(self, name) in legal, f"one of {', '.join(legal)}")
-        self._check("name", bool(self.name) and "/" not in self.name, "a file name")
+        self._check(
+            "name",
+            re.fullmatch(r"\w[\w.+-]{0,99}", self.name) is not None,
+            "letters, digits and . + - _",
+        )
+        for field in fields(self):
+            if field.type is float:
+                self._check(field.name, math.isfinite(getattr(self, field.name)), "finite")
         self._check(
             "hidden",
             bool(self.hidden or self.convs) and min(self.hidden, default=1) > 0,
             "positive integers",
         )
-        for name in ("epochs", "batch", "n_calibrations"):
+        for name in ("epochs", "n_calibrations"):
             self._check(name, getattr(self, name) >= 1, "1 or more")
+        self._check("batch", self.batch >= 2, "2 or more, for batch norm")
         for name in ("tolerance_weight", "clean_below", "n_chips"):
             self._check(name, getattr(self, name) >= 0, "0 or more")
         for name in (
@@ -225,7 +235,7 @@ def _typed(name: str, kind: Any, value: Any) -> Any:
             raise InputError(f"recipe: {name} must be a list, not {value!r}")
         return tuple(_typed(name, get_args(kind)[0], item) for item in value)
     wanted = kind if kind in (int, float, str, bool) else str
-    if wanted is float and type(value) is int:
+    if wanted is float and type(value) is int and abs(value) < 1 << 53:
         return float(value)
     if type(value) is not wanted:
         raise InputError(f"recipe: {name} must be of type {wanted.__name__}, not {value!r}")

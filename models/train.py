@@ -12,8 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from ..sim.container import write_whole
+from ..sim.exceptions import InputError
 from . import validation
 from .calibration import calibrate
 from .checkpoint import Checkpoint, save_checkpoint
@@ -70,12 +72,17 @@ def fit(
     device: str = "cpu",
     root: Path | None = None,
 ) -> Checkpoint:
-    """As `train`, on these images; both are trained on where the recipe holds out none."""
+    """As `train`, on these images; both are trained on where the recipe holds out none.
+
+    Raises:
+        InputError: the recipe does not fit the images.
+    """
     if not recipe.held_out:
         training = Images(
             np.concatenate([training.images, held_out.images]),
             np.concatenate([training.labels, held_out.labels]),
         )
+    _check(recipe, training.images)
     state, log_path = out / f"{recipe.name}.state", out / "log.jsonl"
     key = {"recipe": to_values(recipe), "seed": seed, "n_images": len(training.images)}
     with _one_thread():
@@ -98,8 +105,8 @@ def fit(
             if _score(check, row) > max((_score(check, r) for r in run.rows), default=-1.0):
                 run.best = {k: v.clone() for k, v in run.model.state_dict().items()}
             run.rows.append(row)
-            save(run, state, key)
             write_whole(log_path, "".join(json.dumps(r) + "\n" for r in run.rows).encode())
+            save(run, state, key)  # last: the log of a resumed run lacks no epoch
             report(row)
         run.model.load_state_dict(run.best)
         _calibrate(run.model, recipe, errors, training)
@@ -112,6 +119,17 @@ def fit(
     save_checkpoint(checkpoint, out / f"{recipe.name}.ckpt")
     state.unlink(missing_ok=True)
     return checkpoint
+
+
+def _check(recipe: Recipe, images: NDArray[np.uint8]) -> None:
+    if len(images) < recipe.batch:
+        raise InputError(
+            f"recipe: batch must be at most {len(images)}, the training images, not {recipe.batch}"
+        )
+    if recipe.input == "bits" and images.max() > 1:
+        raise InputError(
+            f"recipe: input must be 'uint8' for pixels of 0..{images.max()}, not 'bits'"
+        )
 
 
 def _score(check: validation.Validation | None, row: Row) -> float:

@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from stoic.models import losses
+from stoic.models import train as train_module
 from stoic.models.augment import REACH, augment
 from stoic.models.binary import MIN_SCALE, BinaryLinear, BinarySign, PositiveBatchNorm, signs
 from stoic.models.calibration import calibrate
@@ -434,6 +435,11 @@ def test_a_checkpoint_of_convolutions_survives_its_file(tmp_path: Path) -> None:
         ({"epochs": "3"}, "epochs must be of type int"),
         ({"hidden": 64}, "hidden must be a list"),
         ({"hidden": [64, 0]}, "hidden must be positive"),
+        ({"margin": math.inf}, "margin must be finite, not inf"),
+        ({"learning_rate": 10**400}, "learning_rate must be of type float"),
+        ({"batch": 1}, "batch must be 2 or more, for batch norm, not 1"),
+        ({"name": ".."}, "name must be letters"),
+        ({"name": "a\n"}, "name must be letters"),
         ({"p01_max": 0.6}, r"p01_max must be 0\.\.0\.5, not 0\.6"),
         (
             {"loss": "mse"},
@@ -467,6 +473,17 @@ def test_recipes_survive_json_and_unknown_ones_are_named() -> None:
     del values["loss"]
     with pytest.raises(InputError, match="loss"):
         from_values(values)
+
+
+def test_a_recipe_that_does_not_fit_the_images_is_refused_before_the_first_step(
+    images: tuple[Images, Images], tmp_path: Path
+) -> None:
+    for change, message in (
+        ({"batch": 2001}, "batch must be at most 2000, the training images, not 2001"),
+        ({"input": "bits"}, r"input must be 'uint8' for pixels of 0\.\.255, not 'bits'"),
+    ):
+        with pytest.raises(InputError, match=message):
+            fit(from_values({**to_values(TINY), **change}), 5, *images, tmp_path)
 
 
 # ---- the loop ----
@@ -548,6 +565,19 @@ def test_a_run_killed_after_any_epoch_ends_with_the_same_file(
     fit(TINY, 5, *images, tmp_path, lambda row: rows.append(row["epoch"]))
     assert rows == [1, 2, 3, 4]
     assert (tmp_path / "tiny.ckpt").read_bytes() == (trained / "tiny.ckpt").read_bytes()
+
+
+def test_the_log_has_every_epoch_of_the_state(
+    images: tuple[Images, Images], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*args: object) -> None:
+        rows = (tmp_path / "log.jsonl").read_text().splitlines()
+        assert len(rows) == 1
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(train_module, "save", killed)
+    with pytest.raises(KeyboardInterrupt):
+        fit(TINY, 5, *images, tmp_path)
 
 
 def test_a_state_of_another_run_or_half_a_state_is_not_taken_up(
