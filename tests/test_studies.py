@@ -3,6 +3,10 @@
 import json
 import os
 import re
+import subprocess
+import sys
+import textwrap
+import time
 import tomllib
 from dataclasses import replace
 from pathlib import Path
@@ -28,7 +32,7 @@ from stoic.models.studies.summary import (
     prediction_errors,
     rank_correlation,
 )
-from stoic.sim.exceptions import InputError
+from stoic.sim.exceptions import ArtefactError, InputError
 from stoic.sim.report.readme import pages
 from stoic.sim.report.study import text, write_page
 
@@ -133,6 +137,49 @@ def test_a_study_makes_every_network_once_and_measures_what_it_says(
     assert run(small, tmp_path, 2, ROOT) == rows
     assert times == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.*")}
     assert network_row(row)["epochs"] == 1
+    (measured,) = (tmp_path / row["key"]).glob("measured-*.json")
+    measured.write_text('{"key"')
+    with pytest.raises(ArtefactError, match=r"measured-.*remove it to make it again"):
+        run(small, tmp_path, 1, ROOT)
+
+
+def test_a_study_that_fails_does_not_wait_for_its_other_networks(
+    small: Study, tmp_path: Path
+) -> None:
+    good, bad = (
+        replace(small.nets[0].recipe, **change)  # type: ignore[arg-type]
+        for change in ({"epochs": 200}, {"input": "bits"})
+    )
+    nets = tuple(Net("x", recipe, 1, {}) for recipe in (good, bad))
+    with pytest.raises(InputError, match="input must be 'uint8'"):
+        run(replace(small, nets=nets), tmp_path, 2, ROOT)
+    assert not (tmp_path / nets[0].key / "net.ckpt").exists()
+
+
+_STUDY = """
+    import sys
+    from dataclasses import replace
+    from pathlib import Path
+    from stoic.models.recipe import load_recipe
+    from stoic.models.studies.plan import Measure, Net, Study
+    from stoic.models.studies.run import run
+
+    recipe = replace(load_recipe("fashion-tfc"), name="net", hidden=(8,), epochs=200)
+    nets = tuple(Net("x", recipe, seed, {}) for seed in (1, 2, 3))
+    study = Study("s", "t", "c", "p", Measure((0.0,)), nets)
+    run(study, Path(sys.argv[1]), 2, Path(sys.argv[2]) if sys.argv[2] else None)
+"""
+
+
+def test_workers_of_a_study_that_was_killed_end(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", textwrap.dedent(_STUDY), str(tmp_path), str(ROOT or "")]
+    with subprocess.Popen(command, stderr=subprocess.PIPE) as study:
+        deadline = time.monotonic() + 120
+        while not list(tmp_path.glob("*/net.state")) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        study.kill()
+        study.communicate(timeout=20)  # returns when no worker holds the pipe any more
+    assert list(tmp_path.glob("*/net.state")) and not list(tmp_path.glob("*/net.ckpt"))
 
 
 # ---- summaries ----

@@ -4,17 +4,19 @@ import json
 import logging
 import os
 import signal
-import sys
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from hashlib import sha256
 from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import torch
 
 from ...sim.container import write_whole
+from ...sim.exceptions import ArtefactError
 from ..checkpoint import Checkpoint, load_checkpoint
 from ..evaluate import training_cost
 from ..train import train
@@ -34,6 +36,9 @@ def run(study: Study, folder: Path, workers: int, root: Path | None) -> list[Row
         folder: of all studies' networks; equal networks of two studies are one.
         workers: processes, each with one thread.
         root: folder of data sets.
+
+    Raises:
+        StoicError: a network cannot be made or measured; the others stop, and can go on.
     """
     parts: list[tuple[str, Callable[..., Row]]] = [
         (_name("measured", study.measure), _measured),
@@ -48,14 +53,20 @@ def run(study: Study, folder: Path, workers: int, root: Path | None) -> list[Row
     log.info("%s: %d networks, %d things to do", study.name, len(study.nets), len(waiting))
     if waiting:
         context = get_context("spawn")
-        with ProcessPoolExecutor(workers, context, _stay_with, (os.getpid(),)) as pool:
+        ours, theirs = context.Pipe()
+        with ProcessPoolExecutor(workers, context, _stay_with, (theirs,)) as pool:
             jobs = {
                 pool.submit(_make, make, net, study.measure, folder / net.key, name, root): net
                 for net, name, make in waiting
             }
-            for n, job in enumerate(as_completed(jobs), 1):
-                net = jobs[job]
-                log.info("%d of %d: %s, seed %d%s", n, len(jobs), net.label, net.seed, job.result())
+            try:
+                for n, job in enumerate(as_completed(jobs), 1):
+                    net, found = jobs[job], job.result()
+                    log.info("%d of %d: %s, seed %d%s", n, len(jobs), net.label, net.seed, found)
+            except BaseException:  # Ctrl-C too: do not wait for all that is left, which takes hours
+                ours.close()
+                raise
+        ours.close()
     return [
         {"label": net.label, "varied": net.varied}
         | {k: v for name, _ in parts for k, v in _read(folder / net.key / name).items()}
@@ -78,21 +89,17 @@ def network_row(row: Row) -> Row:
     }
 
 
-_parent: int | None = None
-
-
-def _stay_with(parent: int) -> None:
+def _stay_with(parent: Connection) -> None:
     """What a worker does first; sums in a fixed order need one thread, and so does sharing."""
-    global _parent
-    _parent = parent
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent
+    Thread(target=_end_with, args=(parent,), daemon=True).start()
 
 
-def _end_with_parent(row: Row) -> None:
-    """After every epoch: a worker whose parent was killed ends; the epoch is kept."""
-    if os.getppid() != _parent:
-        sys.exit(1)
+def _end_with(parent: Connection) -> None:
+    """End this process when the other end of the connection is closed, by whatever death."""
+    parent.poll(None)
+    os._exit(1)
 
 
 def _make(
@@ -101,7 +108,7 @@ def _make(
     """Train the network unless it is there, make one file about it, and say what it holds."""
     path = folder / "net.ckpt"
     if not path.is_file():
-        train(net.recipe, net.seed, folder, root, report=_end_with_parent)
+        train(net.recipe, net.seed, folder, root)
     row = make(net, load_checkpoint(path), plan, folder, root)
     write_whole(folder / name, json.dumps(row).encode())
     if "fixed" not in row:
@@ -136,5 +143,9 @@ def _name(what: str, plan: Measure) -> str:
 
 
 def _read(path: Path) -> Row:
-    values: Row = json.loads(path.read_text(encoding="utf-8"))
-    return values
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise ArtefactError(
+            f"{path}: not a JSON object ({error}); remove it to make it again"
+        ) from error
