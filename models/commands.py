@@ -42,6 +42,11 @@ def train(
     from .evaluate import training_cost
     from .recipe import load_recipe
 
+    if plot is not None:
+        from ..sim.report.figures import check_format, save_figure
+        from ..sim.report.training import training_figure
+
+        check_format(plot)
     chosen = load_recipe(recipe)
     if epochs is not None:
         chosen = replace(chosen, epochs=epochs)
@@ -49,9 +54,6 @@ def train(
     report = _epoch_line(chosen.name, chosen.epochs)
     made = training.train(chosen, seed, folder, data_root, report=report, device=device)
     if plot is not None:
-        from ..sim.report.figures import save_figure
-        from ..sim.report.training import training_figure
-
         lines = (folder / "log.jsonl").read_text().splitlines()
         save_figure(training_figure([json.loads(line) for line in lines], chosen.name), plot)
     return {

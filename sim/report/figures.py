@@ -267,14 +267,23 @@ def resource_figure(shares: Mapping[str, tuple[int, int]]) -> Figure:
     return figure
 
 
+def check_format(path: Path) -> None:
+    """Refuse a name that says no format, before what is drawn is computed.
+
+    Raises:
+        InputError: it is not among FORMATS.
+    """
+    if path.suffix not in FORMATS:
+        raise InputError(f"a figure must end in {', '.join(FORMATS)}, not {path.name!r}")
+
+
 def save_figure(figure: Figure, path: Path) -> None:
     """Write a figure, in the format that the name says.
 
     Raises:
         InputError: another format.
     """
-    if path.suffix not in FORMATS:
-        raise InputError(f"a figure must end in {', '.join(FORMATS)}, not {path.name!r}")
+    check_format(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with matplotlib.rc_context(STYLE):
         figure.savefig(path, dpi=150, facecolor="white", **_dateless(path.suffix))
