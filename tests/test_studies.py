@@ -194,6 +194,7 @@ def test_summaries_equal_their_definitions() -> None:
     row = _row("x", {0.0: 0.8, 0.1: 0.9, 0.2: 0.6, 0.3: 0.1})
     assert area(row) == pytest.approx((0.85 + 0.75) / 2)
     assert dip(row) == pytest.approx(0.1)
+    assert area(row, at=(0.0, 0.2)) == pytest.approx(0.7) and dip(row, at=(0.0, 0.2)) == 0
     assert critical_rate(row, 0.1) == pytest.approx(0.1 + 0.1 * (0.9 - 0.7) / 0.3)
     assert critical_rate(row, 0.75) == 0.3
     mean = mean_of([0.1, 0.2, 0.3])
@@ -201,10 +202,20 @@ def test_summaries_equal_their_definitions() -> None:
         4.3027 * 0.1 / 3**0.5, rel=1e-3
     )
     assert mean_of([0.5]).half is None and mean_of([0.5]).percent() == "50.00"
-    rows = [_row("x", {0.0: v}, other=v**3) for v in np.linspace(0, 1, 30)]
+    rows = [_row(f"{v}", {0.0: v}, other=v**3) for v in np.linspace(0, 1, 30)]
     up = rank_correlation(rows, lambda r: r["fixed"]["0"][0], lambda r: float(r["other"]))
     down = rank_correlation(rows, lambda r: r["fixed"]["0"][0], lambda r: -float(r["other"]))
     assert [up.value, up.low, up.high, -down.value] == pytest.approx([1, 1, 1, 1])
+    rng = np.random.default_rng(3)
+    few = [(f"{k}", *rng.multivariate_normal([0, 0], [[1, 0.8], [0.8, 1]])) for k in range(12)]
+    seeds = [_row(label, {0.0: x}, other=y) for label, x, y in few for _ in range(3)]
+    apart = [{**row, "label": f"{k}"} for k, row in enumerate(seeds)]
+    widths = []
+    for of in (seeds, seeds[::3], apart):
+        rank = rank_correlation(of, lambda r: r["fixed"]["0"][0], lambda r: float(r["other"]))
+        widths.append(rank.high - rank.low)
+    # seeds that agree add nothing to what is known; taken for other networks they would seem to
+    assert widths[0] == pytest.approx(widths[1], rel=0.1) and widths[2] < 0.75 * widths[1]
     errors = prediction_errors(
         [_row("x", {0.1: 0.8, 0.3: 0.1}, predicted={"0.1": 0.7, "0.3": 0.9})]
     )
@@ -320,6 +331,10 @@ def test_carrying_over_is_judged_by_other_chips() -> None:
     ]
     about = "does not carry over"
     assert _verdict(chips.judge(rows, measure), about) == "confirmed"
+    rates = "independent, the rates of RADAR 1T1R"
+    for carried, verdict in ((0.9, "confirmed"), (0.5, "partly"), (0.4, "refuted")):
+        met = [row(label, 0.9, carried if label == rates else 0.5) for label in labels]
+        assert _verdict(chips.judge(met, measure), "the two rates are what") == verdict
     same = [row(label, 0.88, 0.88) for label in labels]
     assert _verdict(chips.judge(same, measure), about) == "refuted"
 

@@ -64,9 +64,15 @@ def rates_of(rows: Sequence[Row], curve: str = "fixed") -> list[float]:
     return sorted(float(rate) for rate in common)
 
 
-def area(row: Row, curve: str = "fixed", to: float = AREA_TO) -> float:
-    """Mean accuracy over the bit error rate from 0 to `to`, by trapezes."""
-    rates = [rate for rate in rates_of([row], curve) if rate <= to]
+def area(
+    row: Row, curve: str = "fixed", to: float = AREA_TO, at: Sequence[float] | None = None
+) -> float:
+    """Mean accuracy over the bit error rate from 0 to `to`, by trapezes.
+
+    Args:
+        at: rates to use, where curves are compared that were measured at different ones.
+    """
+    rates = [rate for rate in at or rates_of([row], curve) if rate <= to]
     values = [accuracy(row, rate, curve) for rate in rates]
     return float(np.trapezoid(values, rates) / (rates[-1] - rates[0]))
 
@@ -84,9 +90,13 @@ def critical_rate(row: Row, lost: float, curve: str = "fixed") -> float:
     return rates[-1]
 
 
-def dip(row: Row, curve: str = "fixed") -> float:
-    """How much better the best rate is than 0: the overfit to the rate of training, 0..1."""
-    values = [accuracy(row, rate, curve) for rate in rates_of([row], curve)]
+def dip(row: Row, curve: str = "fixed", at: Sequence[float] | None = None) -> float:
+    """How much better the best rate is than 0: the overfit to the rate of training, 0..1.
+
+    Args:
+        at: as of `area`, 0 first.
+    """
+    values = [accuracy(row, rate, curve) for rate in at or rates_of([row], curve)]
     return max(values) - values[0]
 
 
@@ -106,29 +116,32 @@ class Rank:
 def rank_correlation(
     rows: Sequence[Row], first: Callable[[Row], float], second: Callable[[Row], float]
 ) -> Rank:
-    """How far two orders of the networks agree; networks are drawn again 2,000 times.
+    """How far two orders of the networks agree; labels are drawn again 2,000 times.
 
-    An order in which all are equal says nothing: 0, from -1 to 1.
+    Networks of one label, which differ in their seed alone, are drawn together: they say little
+    more than one of them. An order in which all are equal says nothing: 0, from -1 to 1.
     """
     pair = np.array([[of(row) for row in rows] for of in (first, second)])
-    drawn = np.random.default_rng(0).integers(0, len(rows), (_RESAMPLED, len(rows)))
-    values = _spearman(pair[:, drawn])
+    places: dict[str, list[int]] = {}
+    for i, row in enumerate(rows):
+        places.setdefault(row["label"], []).append(i)
+    groups = [np.array(of) for of in places.values()]
+    drawn = np.random.default_rng(0).integers(0, len(groups), (_RESAMPLED, len(groups)))
+    values = np.array([_spearman(pair[:, np.concatenate([groups[g] for g in d])]) for d in drawn])
     known = values[np.isfinite(values)]
-    whole = float(_spearman(pair[:, None])[0])
+    whole = _spearman(pair)
     if not np.isfinite(whole) or not len(known):
         return Rank(0.0, -1.0, 1.0, len(rows))
     low, high = np.quantile(known, [0.025, 0.975])
     return Rank(whole, float(low), float(high), len(rows))
 
 
-def _spearman(pair: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(k,) rank correlations of (2, k, n) values; NaN where all of a side are equal."""
-    ranks = rankdata(pair, axis=2)
-    ranks -= ranks.mean(axis=2, keepdims=True)
-    norms = np.sqrt(np.square(ranks).sum(axis=2)).prod(axis=0)
-    products = ranks.prod(axis=0).sum(axis=1)
-    found = np.divide(products, norms, out=np.full(len(norms), np.nan), where=norms > 0)
-    return np.asarray(found, np.float64)
+def _spearman(pair: NDArray[np.float64]) -> float:
+    """The rank correlation of (2, n) values; NaN where all of a side are equal."""
+    first, second = rankdata(pair, axis=1)
+    first, second = first - first.mean(), second - second.mean()
+    norm = float(np.sqrt((first @ first) * (second @ second)))
+    return float(first @ second) / norm if norm else float("nan")
 
 
 def prediction_errors(rows: Sequence[Row], up_to: float = 0.1) -> list[float]:
