@@ -147,7 +147,7 @@ def test_a_study_that_fails_does_not_wait_for_its_other_networks(
     small: Study, tmp_path: Path
 ) -> None:
     good, bad = (
-        replace(small.nets[0].recipe, **change)  # type: ignore[arg-type]
+        from_values({**to_values(small.nets[0].recipe), **change})
         for change in ({"epochs": 200}, {"input": "bits"})
     )
     nets = tuple(Net("x", recipe, 1, {}) for recipe in (good, bad))
@@ -294,6 +294,9 @@ def test_margins_and_the_kit_are_judged_by_mean_accuracy(kit: float, hinge: floa
         for seed in (1, 2)
     ]
     found = margin.judge(rows, {})
+    assert _verdict(found, "RandBET") == "confirmed"
+    alone = [row for row in rows if "RandBET" not in row["label"] or row["seed"] == 1]
+    assert _verdict(margin.judge(alone, {}), "RandBET") == "partly"
     assert _verdict(found, "tolerates more than flip") == (
         "confirmed" if hinge > 0.75 else "refuted"
     )
