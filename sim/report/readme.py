@@ -239,17 +239,19 @@ def main() -> int:
     parser.add_argument("--write", action="store_true")
     given = parser.parse_args()
     try:
-        found = check(given.readme, given.results, write=given.write) or pages(
+        differs = check(given.readme, given.results, write=given.write)
+        found = f"{given.readme} {differs}" if differs else ""
+        found = found or pages(
             given.results, given.readme.parent / "docs" / "studies", write=given.write
         )
     except KeyError as error:
-        print(f"readme: a result file lacks {error}; make demo makes it again", file=sys.stderr)
+        print(f"readme: a result file lacks {error}; make it again", file=sys.stderr)
         return 2
     except (StoicError, OSError) as error:
         print(f"readme: {error}", file=sys.stderr)
         return 2
     if found:
-        print(f"{given.readme} {found}; run make readme", file=sys.stderr)
+        print(f"{found}; run make readme", file=sys.stderr)
     return int(bool(found))
 
 
