@@ -19,6 +19,7 @@ from ..sim.network import Network
 from .checkpoint import Checkpoint
 from .data import Images
 from .frozen import float_disagreements, integers
+from .noise import event_of
 
 BERS = (0.0, 0.001, 0.01, 0.033, 0.05, 0.10, 0.15)
 N_CHIPS = 5
@@ -104,12 +105,15 @@ def chip_accuracies(
 
     Args:
         device: has loaded the network.
+        chips: each after another programming, where the model draws anew for it.
         layers: whose weight memories lie; None for all.
     """
     layout, found = layout_of(network), []
     stored = stored_bits(network, layout) if model is not None and model.needs_data else None
     for chip in chips if model is not None else range(1):
-        faults = None if model is None else model.sample(layout, chip, stored=stored)
+        faults = None
+        if model is not None:
+            faults = model.sample(layout, chip, event=event_of(model, chip), stored=stored)
         if faults is not None and layers is not None:
             faults = restrict(faults, layers=layers)
         device.inject(faults)

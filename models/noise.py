@@ -131,7 +131,7 @@ class TrainingErrors:
         errors = self.model(share)
         chip = number % self.recipe.n_chips if self.recipe.n_chips else number
         stored = _stored(model, self.layout) if errors.needs_data else None
-        event = number * _STRIDE % N_CYCLES if isinstance(errors, RramReplay) else number
+        event = event_of(errors, number)
         return errors.sample(self.layout, chip, event=event, stored=stored)
 
     def put(self, model: BinaryNet, number: int, share: float) -> None:
@@ -142,6 +142,11 @@ class TrainingErrors:
     def layers(self) -> range:
         """Numbers of the layers that lie."""
         return range(1 if self.recipe.exposed == "all_but_first" else 0, len(self.layout.shapes))
+
+
+def event_of(errors: ErrorModel, number: int) -> int:
+    """The programming event of draw number `number`: measured cells are met at all their ages."""
+    return number * _STRIDE % N_CYCLES if isinstance(errors, RramReplay) else number
 
 
 def _stored(model: BinaryNet, layout: Layout) -> NDArray[np.uint8]:

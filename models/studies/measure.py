@@ -55,7 +55,7 @@ def measure(
         return {
             f"{rate:g}": _accuracies(network, test, _iid(rate, plan.seed), chips, layers, adapted)
             for rate in rates
-            for chips in [plan.chips if rate else 1]
+            for chips in [range(plan.chips if rate else 1)]
         }
 
     images = training.images[:_CALIBRATION_IMAGES]
@@ -79,13 +79,14 @@ def measure(
         "tables": curve(plan.table_rates, adapted=lambda rate, chip: for_rate(rate)),
         "chip_tables": curve(plan.chip_rates, adapted=for_chip),
         "errors": {
-            name: _accuracies(network, test, model, plan.chips) for name, model in spots.items()
+            name: _accuracies(network, test, model, range(1, plan.chips + 1))
+            for name, model in spots.items()
         },
     }
     recipe = from_values(checkpoint.recipe)
     if recipe.n_chips:
         met = TrainingErrors(recipe, layout, SEEDS + checkpoint.seed, root)
-        found["own"] = _accuracies(network, test, met.model(1.0), recipe.n_chips)
+        found["own"] = _accuracies(network, test, met.model(1.0), range(recipe.n_chips))
     return found
 
 
@@ -97,16 +98,16 @@ def _accuracies(
     network: Network,
     test: Images,
     model: ErrorModel | None,
-    chips: int,
+    chips: range,
     layers: range | None = None,
     adapted: Callable[[float, int], Network] | None = None,
 ) -> list[float]:
     device = EngineDevice(threads=1)
     if adapted is None:
         device.load(network)
-        return chip_accuracies(device, network, test, model, range(chips), layers)
+        return chip_accuracies(device, network, test, model, chips, layers)
     rate, found = model.rates()[0] if model is not None else 0.0, []
-    for chip in range(chips):
+    for chip in chips:
         fitted = adapted(rate, chip)
         device.load(fitted)
         found += chip_accuracies(device, fitted, test, model, range(chip, chip + 1), layers)

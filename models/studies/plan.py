@@ -35,7 +35,8 @@ class Measure:
         spared_rates: rates at which the first layer is spared in a second curve.
         table_rates: rates at which thresholds are re-estimated for the rate, in a third curve.
         chip_rates: rates at which they are re-estimated for each chip, in a fourth.
-        errors: operating points at which accuracy is measured too.
+        errors: operating points at which accuracy is measured too, on chips 1, 2, ...: chip 0 of
+            a replay is the board as it was measured, on which a network may have trained.
         n_metric_images: of the validation split for metrics, and of the test set for predictions.
         predicted_rates: at which accuracy is predicted without injection.
         reference_rate: of the metrics.
