@@ -187,14 +187,14 @@ def test_a_zoo_network_scores_as_golden_and_its_mutants_are_caught(
     assert all(trial.is_caught and trial.n_unexpected == 0 for trial in trials)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", sorted(path.stem for path in ZOO.glob("*.ckpt")))
 def test_a_zoo_network_is_of_the_recipe_and_hash_it_is_listed_with(name: str) -> None:
     checkpoint = load_checkpoint(ZOO / f"{name}.ckpt")
     assert checkpoint.name == name
     assert from_values(checkpoint.recipe) == load_recipe(name)
     line = next(s for s in (ZOO / "README.md").read_text().splitlines() if f"`{name}`" in s)
     assert checkpoint.sha256[:16] in line and f"--seed {checkpoint.seed}" in line
-    assert (ZOO / f"{name}.ckpt").stat().st_size < 65_536
+    assert (ZOO / f"{name}.ckpt").stat().st_size < 1_000_000
 
 
 def test_the_zoo_reaches_the_accuracies_that_the_kit_promises(test_set: Images) -> None:
@@ -203,7 +203,7 @@ def test_the_zoo_reaches_the_accuracies_that_the_kit_promises(test_set: Images) 
     robust, plain = (
         [point["accuracy_percent"] for point in entry["points"]] for entry in table["models"]
     )
-    assert all(a >= least for a, least in zip(robust, (87.0, 86.5, 86.0, 84.5), strict=True))
+    assert all(a >= least for a, least in zip(robust, (88.0, 87.7, 87.3, 85.3), strict=True))
     assert robust[-1] - plain[-1] >= 3
     for entry in table["models"]:
         assert [len(point["chips_percent"]) for point in entry["points"]] == [1, 5, 5, 5]

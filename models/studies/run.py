@@ -68,8 +68,8 @@ def run(study: Study, folder: Path, workers: int, root: Path | None) -> list[Row
                 raise
         ours.close()
     return [
-        {"label": net.label, "varied": net.varied}
-        | {k: v for name, _ in parts for k, v in _read(folder / net.key / name).items()}
+        {k: v for name, _ in parts for k, v in _read(folder / net.key / name).items()}
+        | {"label": net.label, "varied": net.varied, "key": net.key}
         for net in study.nets
     ]
 
@@ -121,7 +121,6 @@ def _measured(
     net: Net, checkpoint: Checkpoint, plan: Measure, folder: Path, root: Path | None
 ) -> Row:
     return {
-        "key": net.key,
         "seed": net.seed,
         "recipe": checkpoint.recipe,
         "checkpoint_sha256": checkpoint.sha256,
