@@ -38,7 +38,8 @@ class Measure:
         errors: operating points at which accuracy is measured too, on chips 1, 2, ...: chip 0 of
             a replay is the board as it was measured, on which a network may have trained.
         n_metric_images: of the validation split for metrics, and of the test set for predictions.
-        predicted_rates: at which accuracy is predicted without injection.
+        predicted_rates: at which accuracy is predicted without injection; () for nothing that is
+            known without injection.
         reference_rate: of the metrics.
     """
 

@@ -40,10 +40,9 @@ def run(study: Study, folder: Path, workers: int, root: Path | None) -> list[Row
     Raises:
         StoicError: a network cannot be made or measured; the others stop, and can go on.
     """
-    parts: list[tuple[str, Callable[..., Row]]] = [
-        (_name("measured", study.measure), _measured),
-        (_name("uninjected", study.measure), _uninjected),
-    ]
+    parts: list[tuple[str, Callable[..., Row]]] = [(_name("measured", study.measure), _measured)]
+    if study.measure.predicted_rates:
+        parts.append((_name("uninjected", study.measure), _uninjected))
     waiting = [
         (net, name, make)
         for name, make in parts
