@@ -68,7 +68,7 @@ def _tolerant(results: Path) -> Iterable[str]:
         yield f"| `{name}` | {' | '.join(cells)} |"
     yield ""
     yield (
-        f"The kit's recipes, {len(found['seeds']['training'])} training seeds x "
+        f"The kit's recipes, up to {len(found['seeds']['training'])} training seeds x "
         f"{found['measure']['chips']} chips, test accuracy in % with a 95 % interval over seeds; "
         f"flips in all weight layers. `make study STUDY=best`; [verdicts](docs/studies/best.md)."
     )
