@@ -8,6 +8,7 @@ writes the store; a worker that dies costs the batches that it had, which others
 """
 
 import asyncio
+import gc
 import logging
 import pickle
 import threading
@@ -226,9 +227,9 @@ def _client(address: str) -> Iterator[Client]:
         logging.getLogger(name).setLevel(logging.CRITICAL)  # what it means is said in one line
     try:
         try:
-            client = Client(address, timeout=_CONNECT_S, set_as_default=False)
+            client = _connect(address)
         except AssertionError:  # on a busy machine its thread may not start within its 10 s
-            client = Client(address, timeout=_CONNECT_S, set_as_default=False)
+            client = _connect(address)
     except ValueError as error:
         raise InputError(f"--cluster must be e.g. tcp://host:8786, not {address!r}") from error
     except OSError as error:
@@ -247,3 +248,18 @@ def _client(address: str) -> Iterator[Client]:
         raise ToolError(f"a worker lacks {error.name!r}; install the same kit there") from error
     finally:
         client.close(timeout=_CONNECT_S)
+
+
+def _connect(address: str) -> Client:
+    """A new client. What is left of one that failed must not be collected while this one starts.
+
+    `Client.__del__` takes the lock that a starting client holds, and would wait for it for ever.
+    """
+    gc.collect()
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        return Client(address, timeout=_CONNECT_S, set_as_default=False)
+    finally:
+        if was_enabled:
+            gc.enable()
