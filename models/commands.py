@@ -43,8 +43,7 @@ def train(
     from .recipe import load_recipe
 
     if plot is not None:
-        from ..sim.report.figures import check_format, save_figure
-        from ..sim.report.training import training_figure
+        from ..sim.report.figures import check_format
 
         check_format(plot)
     chosen = load_recipe(recipe)
@@ -54,8 +53,7 @@ def train(
     report = _epoch_line(chosen.name, chosen.epochs)
     made = training.train(chosen, seed, folder, data_root, report=report, device=device)
     if plot is not None:
-        lines = (folder / "log.jsonl").read_text().splitlines()
-        save_figure(training_figure([json.loads(line) for line in lines], chosen.name), plot)
+        _draw_curves(folder, chosen.name, plot)
     return {
         "checkpoint": folder / f"{chosen.name}.ckpt",
         "sha256": made.sha256,
@@ -64,6 +62,14 @@ def train(
         "training": training_cost(folder / "log.jsonl"),
         "recipe": made.recipe,
     }
+
+
+def _draw_curves(folder: Path, name: str, plot: Path) -> None:
+    from ..sim.report.figures import save_figure
+    from ..sim.report.training import training_figure
+
+    lines = (folder / "log.jsonl").read_text().splitlines()
+    save_figure(training_figure([json.loads(line) for line in lines], name), plot)
 
 
 def _epoch_line(name: str, n_epochs: int) -> Callable[[dict[str, Any]], None]:

@@ -104,7 +104,8 @@ def test_training_computes_what_the_quantizers_of_brevitas_compute(
     ours = learned()
     quantized = [*net.binary_layers, *net.signs]
     for module in quantized:  # the forward of Brevitas, as in evaluation
-        monkeypatch.setattr(module, "forward", super(type(module), module).forward)
+        theirs_forward = getattr(super(type(module), module), "forward")  # noqa: B009
+        monkeypatch.setattr(module, "forward", theirs_forward)
     theirs = learned()
     assert len(ours) == len(theirs) == len(list(net.parameters()))
     for mine, other in zip(ours, theirs, strict=True):
