@@ -1,5 +1,6 @@
 """Workers here and on a Dask cluster give the rows that one process gives, killed or not."""
 
+import gc
 import os
 import signal
 import socket
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 
 from stoic.sim import campaign
 from stoic.sim.campaign import Job, Outcome, StopRule, VictimSets, fixed, workers
+from stoic.sim.campaign import cluster as cluster_module
 from stoic.sim.campaign.cluster import run_cluster
 from stoic.sim.campaign.jobs import make
 from stoic.sim.device import Device, GoldenDevice
@@ -316,3 +318,13 @@ def test_a_worker_with_another_kit_is_refused(
         with pytest.raises(ToolError, match="install the same kit on both"):
             run_cluster(jobs(), fixed(1), store, address)
         assert store.rows() == []
+
+
+def test_nothing_is_collected_while_a_client_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    # __del__ of a client that failed would wait for the lock that the new one holds
+    seen: list[bool] = []
+    monkeypatch.setattr(
+        "stoic.sim.campaign.cluster.Client", lambda *_, **__: seen.append(gc.isenabled())
+    )
+    cluster_module._connect("tcp://127.0.0.1:1")
+    assert seen == [False] and gc.isenabled()
