@@ -1,8 +1,10 @@
 """The command `tables`: threshold tables for a network, one for each operating condition."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
+import numpy as np
 import typer
 
 from ..sim import network as networks
@@ -31,6 +33,12 @@ def tables_(
     n: Annotated[
         int, typer.Option("--n", min=1, help="The first so many training images.")
     ] = N_IMAGES,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.ckpt", help="Of this network: its batch norms are measured anew."
+        ),
+    ] = None,
     chips: Annotated[
         int, typer.Option(min=1, help="Drawn for every --errors, for all but closed.")
     ] = fitting.CHIPS,
@@ -43,11 +51,13 @@ def tables_(
 ) -> dict[str, Any]:
     """Add threshold tables: for any chip at --errors, or for the one chip of --faults.
 
+    Statistics take the network's own thresholds as right for memory that tells the truth; where
+    they are a compromise between rates, as after training under errors, its checkpoint knows more.
     Images for calibration are training images. A table is named by its operating point, or as the
     file of the fault map; one of a name that the network has already takes its place.
     """
-    method = _method(by)
     net = networks.load(network)
+    method = _method(by) if checkpoint is None else _refit(net, checkpoint)
     if not errors and not faults:
         raise InputError("give --errors NAME or --faults MAP.faults, each as often as needed")
     if method == "closed" and data is None and input_file is None:
@@ -82,6 +92,25 @@ def tables_(
         "seeds": [seed] if points else [],
         "network": output,
     }
+
+
+def _refit(net: networks.Network, path: Path) -> fitting.Refit:
+    """What measures the batch norms of this checkpoint, which must be that of the network."""
+    from ..models.calibration import recalibrated
+    from ..models.checkpoint import load_checkpoint
+    from ..models.frozen import integers
+
+    checkpoint = load_checkpoint(path)
+    own = integers(checkpoint)
+    same = len(own.layers) == len(net.layers) and all(
+        np.array_equal(a.weights, b.weights)
+        and (a.thresholds is None) == (b.thresholds is None)
+        and (a.thresholds is None or (a.thresholds == b.thresholds).all())
+        for a, b in zip(own.layers, net.layers, strict=True)
+    )
+    if not same:
+        raise InputError(f"{path} is not the checkpoint of network {net.name!r}")
+    return partial(recalibrated, checkpoint)
 
 
 def _method(text: str) -> Method:

@@ -19,9 +19,10 @@ from safetensors.numpy import load_file, save_file
 from stoic.export.lower import lower
 from stoic.export.qonnx import export_qonnx
 from stoic.hw import cli, devices
+from stoic.models.calibration import recalibrated
 from stoic.models.checkpoint import load_checkpoint
 from stoic.models.data import load
-from stoic.models.frozen import TorchDevice
+from stoic.models.frozen import TorchDevice, integers
 from stoic.sim import container, engine, faults, golden, tables
 from stoic.sim import network as networks
 from stoic.sim.errors import Iid
@@ -380,6 +381,34 @@ def test_the_command_adds_tables_that_infer_and_agree_run(
     for command, message in refused:
         status, _, err = run(*command)
         assert (status, err.count("\n")) == (2, 1) and message in err
+
+
+def test_the_checkpoint_gives_the_tables_of_its_batch_norms(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def run(*arguments: object) -> tuple[int, str]:
+        status = cli.run([*map(str, arguments), "--json"])
+        return status, capfd.readouterr().err
+
+    net, more, x = tmp_path / "net.stoic", tmp_path / "more.stoic", tmp_path / "x.npy"
+    checkpoint = load_checkpoint(ZOO / "fashion-tfc.ckpt")
+    network = integers(checkpoint)
+    networks.save(network, net)
+    images = images_of(network, 64, 4)
+    np.save(x, images)
+    fit = ("tables", net, "--errors", "iid-10%", "--input", x, "--n", 64, "--chips", 2, "-o", more)
+    assert run(*fit, "--checkpoint", ZOO / "fashion-tfc.ckpt") == (0, "")
+    drawn = Iid(0.1, 0.1, fitting.SEED)
+    maps = [drawn.sample(layout_of(network), chip, event=chip) for chip in range(2)]
+    (found,) = networks.load(more).tables
+    expected = recalibrated(checkpoint, maps, images)
+    for values, layer in zip(found.thresholds, expected.layers, strict=True):
+        assert (values is None) == (layer.thresholds is None)
+        assert values is None or (values == layer.thresholds).all()
+    assert found.provenance["by"] == "batch_norms" and found.provenance["chips"] == 2
+    assert (expected.layers[0].thresholds != network.layers[0].thresholds).any()
+    status, err = run(*fit, "--checkpoint", ZOO / "fashion-sfc.ckpt")
+    assert status == 2 and "is not the checkpoint of network 'fashion-tfc'" in err
 
 
 def test_rows_of_tables_tell_how_far_thresholds_moved() -> None:

@@ -1,5 +1,6 @@
 """Threshold tables for a network: of an operating point, or of the one chip that is there."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,16 @@ CHIPS = 16
 SEED = 1 << 20
 """Of the chips for calibration; chips on which accuracy is measured have small seeds."""
 
+Refit = Callable[[Sequence[FaultMap], NDArray[np.generic]], Network]
+"""Maps and images to the same network with thresholds measured under them: what knows more of the
+network than its file does, as `models.calibration.recalibrated` knows its batch norms."""
+
 
 def of_point(
     network: Network,
     point: OperatingPoint,
     images: NDArray[np.generic] | None,
-    by: Method = "statistics",
+    by: Method | Refit = "statistics",
     chips: int = CHIPS,
     seed: int = SEED,
     layout: Layout | None = None,
@@ -38,6 +43,7 @@ def of_point(
     Args:
         images: (n, ...) integers for calibration, never those on which accuracy is measured; the
             closed form of equal rates needs none.
+        by: a method, or what measures the thresholds anew.
         chips: that are drawn, for all but the closed form.
         seed: of their population, never that of the chips on which accuracy is measured.
         layout: of the memory; one processing element a layer.
@@ -66,7 +72,7 @@ def of_chip(
     name: str,
     faults: FaultMap,
     images: NDArray[np.generic],
-    by: Method = "statistics",
+    by: Method | Refit = "statistics",
     images_name: str = "",
 ) -> Table:
     """A table for the one chip whose faults are known.
@@ -95,13 +101,18 @@ def _table(
     name: str,
     layout: Layout,
     known: Known,
-    by: Method,
+    by: Method | Refit,
     chips: int,
     provenance: dict[str, Any],
     images_name: str,
 ) -> Table:
-    fitted = Thresholds(by, chips).fit(network, layout, known)
-    assert fitted.tables is not None, "a fitted protection has its thresholds"
+    if callable(by):
+        maps = [known.chip(layout, chip) for chip in range(chips)]
+        values = [la.thresholds for la in by(maps, known.calibration("batch norms")).layers]
+    else:
+        fitted = Thresholds(by, chips).fit(network, layout, known)
+        assert fitted.tables is not None, "a fitted protection has its thresholds"
+        values = [np.array(t, np.int32) if t else None for t in fitted.tables]
     seen: dict[str, Any] = {"images": None}
     if known.images is not None:
         u8 = check_images(network, known.images)
@@ -110,5 +121,5 @@ def _table(
             "n_images": len(u8),
             "images_sha256": data_sha256(u8, np.empty(0)),
         }
-    values = [np.array(t, np.int32) if t else None for t in fitted.tables]
-    return Table(name, tuple(values), {**provenance, "by": by, **seen})
+    method = "batch_norms" if callable(by) else by
+    return Table(name, tuple(values), {**provenance, "by": method, **seen})
