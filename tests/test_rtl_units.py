@@ -12,6 +12,7 @@ from stoic.sim.bench.runner import Bench, Cosim
 from stoic.sim.errors.iid import Iid
 from stoic.sim.layers import Input
 from stoic.sim.memory import Fold, Shape, layout_of
+from stoic.sim.protection import hsiao
 from stoic.sim.random_network import random_network
 from stoic.sim.rtl_core import core_sources, core_verilog
 
@@ -73,6 +74,29 @@ def test_ram_reads_what_was_written(cosim: Cosim, bench: Bench) -> None:
 )
 def test_ram_mutant_is_caught(cosim: Cosim, file: str, old: str, new: str) -> None:
     cosim.catches(ram(1100, 64, LATENCY=2, FAULT_EN=1, TARGET="ecp5"), file, old, new)
+
+
+def secded(k: int) -> Bench:
+    code = hsiao.code(k)
+    return unit("secded", "secded_checks", K=k, R=code.n_checks, COLUMNS=code.packed_columns)
+
+
+@pytest.mark.parametrize("k", [1, 7, 32, 64])
+def test_secded_decodes_every_single_and_double_error(cosim: Cosim, k: int) -> None:
+    cosim.passes(secded(k))
+
+
+@pytest.mark.parametrize(
+    "file, old, new",
+    [
+        ("stoic_secded.v", "data_q ^ data_hit", "data_q"),
+        ("stoic_secded.v", "|| (|check_hit)", ""),
+        ("stoic_secded.v", "(|syndrome_q) && !found", "(|syndrome_q) && !(^syndrome_q)"),
+        ("stoic_secded_checks.v", "COLUMNS[R*i+m]", "COLUMNS[R*i+(m+1)%R]"),
+    ],
+)
+def test_secded_mutant_is_caught(cosim: Cosim, file: str, old: str, new: str) -> None:
+    cosim.catches(secded(7), file, old, new)
 
 
 def fifo(depth: int, width: int) -> Bench:

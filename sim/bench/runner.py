@@ -189,4 +189,7 @@ def _key(bench: Bench) -> str:
 
 
 def _literal(value: Parameter) -> str:
-    return f'"{value}"' if isinstance(value, str) else str(value)
+    if isinstance(value, str):
+        return f'"{value}"'
+    # a number that an integer of Verilog does not hold needs its width
+    return str(value) if value < 1 << 31 else f"{value.bit_length()}'h{value:x}"

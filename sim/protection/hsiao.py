@@ -48,6 +48,11 @@ class Code:
         """Data bits k."""
         return len(self.columns)
 
+    @property
+    def packed_columns(self) -> int:
+        """All columns in one integer, that of data bit i in bits n_checks * i and up."""
+        return sum(column << (self.n_checks * i) for i, column in enumerate(self.columns))
+
     @cached_property
     def parities(self) -> Words:
         """(n_checks, n_words(n_data)) data bits in each parity, packed."""
