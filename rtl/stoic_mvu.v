@@ -12,8 +12,12 @@
 // A result of stage k arrives 2 k cycles after that of stage 0: GROUP at a time, in the order of
 // the neurons, as long as a fold takes 2 STAGES - 1 cycles; a shorter one is stretched to that.
 //
+// With CHECKS every weight word carries check bits; the datapath works on what stoic_secded makes of
+// it, and the host reads what the memory holds.
+//
 // Latency:    from the last word of an image to its last output word, on an idle unit:
-//             N_FOLDS * FOLD + 2 STAGES + max(1, $clog2(SIMD)) + 11 cycles, less the last stretch
+//             N_FOLDS * FOLD + 2 STAGES + max(1, $clog2(SIMD)) + 11 cycles, less the last stretch; with
+//             CHECKS 2 more
 // Throughput: an image in N_FOLDS * FOLD cycles, FOLD = max(N_STEPS * PLANES, 2 STAGES - 1),
 //             N_STEPS = ceil(N / SIMD), N_FOLDS = ceil(M / PE); the next image loads meanwhile
 // Encoding:   bit 1 is +1, bit 0 is -1, lane 0 is the LSB; lanes past N never count
@@ -28,7 +32,8 @@
 //        THRESHOLD_W = 0: one P (unsigned) or s (two's complement) a beat
 //
 //   banks (cfg_bank_i)        word (cfg_addr_i)      content
-//   W_BANK + p, p < PE        f * N_STEPS + w        lanes of word w of neuron f * PE + p
+//   W_BANK + p, p < PE        f * N_STEPS + w        lanes of word w of neuron f * PE + p, and
+//                                                    above them the check bits
 //   T_BANK + p, p < PE        f                      theta of neuron f * PE + p
 //
 //   A read passes the port and injection point of the datapath. A weight word answers after
@@ -49,10 +54,14 @@ module stoic_mvu #(
     parameter W_BANK      = 0,          // number of the first weight bank
     parameter T_BANK      = 32,         // number of the first threshold bank
     parameter TARGET      = "generic",  // as in stoic_ram
+    parameter CHECKS      = 0,          // check bits of a weight word; 0: no protection
+    parameter [CHECKS*SIMD:0] COLUMNS = 0,  // with CHECKS: as in stoic_secded
     parameter TOTAL_W     = $clog2(((PLANES == 8) ? 255 : 1) * N + 1),  // derived: do not override
     parameter SUM_W       = (PLANES == 8) ? TOTAL_W : 1,                // derived: do not override
     parameter VALUE_W     = (PLANES == 8) ? TOTAL_W + 1 : TOTAL_W,      // derived: do not override
-    parameter DATA_W      = (THRESHOLD_W > 0) ? OUT_W : VALUE_W         // derived: do not override
+    parameter DATA_W      = (THRESHOLD_W > 0) ? OUT_W : VALUE_W,        // derived: do not override
+    parameter WORD_W      = SIMD + CHECKS,                              // derived: do not override
+    parameter COUNT_W     = $clog2(PE + 1)                              // derived: do not override
 ) (
     input  wire              clk_i,
     input  wire              rst_i,
@@ -84,7 +93,10 @@ module stoic_mvu #(
     input  wire [63:0]       cfg_rdata_i,
     output wire              cfg_rvalid_o,
     output wire [63:0]       cfg_rdata_o,
-    output wire              overflow_o
+    output wire              overflow_o,
+    /* weight words that were corrected in this cycle, and those whose errors were only detected */
+    output wire [COUNT_W-1:0] corrected_o,
+    output wire [COUNT_W-1:0] detected_o
 );
     localparam STAGES = PE / GROUP;
     localparam N_STEPS = (N + SIMD - 1) / SIMD;
@@ -96,8 +108,8 @@ module stoic_mvu #(
     localparam SEL_W = (PE > 1) ? $clog2(PE) : 1;
 
     generate
-        if (N < 1 || M < 1 || PE < 1 || SIMD < 1 || SIMD > 64) begin : g_illegal_shape
-            stoic_illegal_parameter ERROR_mvu_needs_N_M_PE_positive_SIMD_1_64 ();
+        if (N < 1 || M < 1 || PE < 1 || SIMD < 1 || WORD_W > 64) begin : g_illegal_shape
+            stoic_illegal_parameter ERROR_mvu_needs_N_M_PE_SIMD_positive_SIMD_plus_CHECKS_to_64 ();
         end
         if (PLANES != 1 && PLANES != 8) begin : g_illegal_planes
             stoic_illegal_parameter ERROR_mvu_needs_PLANES_1_or_8 ();
@@ -115,6 +127,7 @@ module stoic_mvu #(
     wire start;
     wire [SUM_W-1:0] sum;
     wire [ADDR_W-1:0] addr;
+    wire is_word;
     wire pad;
     wire keep;
     wire twice;
@@ -141,6 +154,7 @@ module stoic_mvu #(
         .start_o(start),
         .sum_o(sum),
         .addr_o(addr),
+        .word_o(is_word),
         .pad_o(pad),
         .keep_o(keep),
         .double_o(twice),
@@ -151,7 +165,7 @@ module stoic_mvu #(
     wire w_we;
     wire w_re;
     wire [15:0] w_sel;
-    wire [SIMD-1:0] w_read;
+    wire [WORD_W-1:0] w_read;
     wire w_read_valid;
     wire t_we;
     wire t_re;
@@ -187,7 +201,7 @@ module stoic_mvu #(
         .addr_o(host_addr),
         .data_o(host_data),
         .w_read_valid_i(w_read_valid),
-        .w_read_i({{(64 - SIMD){1'b0}}, w_read}),
+        .w_read_i({{(64 - WORD_W){1'b0}}, w_read}),
         .t_read_valid_i(t_read_valid),
         .t_read_i(t_read),
         .cfg_rvalid_i(cfg_rvalid_i),
@@ -206,11 +220,14 @@ module stoic_mvu #(
         .PAD(N_STEPS * SIMD - N),
         .PLANES(PLANES),
         .TOTAL_W(TOTAL_W),
-        .TARGET(TARGET)
+        .TARGET(TARGET),
+        .CHECKS(CHECKS),
+        .COLUMNS(COLUMNS)
     ) chain (
         .clk_i(clk_i),
         .rst_i(rst_i),
         .addr_i(addr),
+        .word_i(is_word),
         .pad_i(pad),
         .keep_i(keep),
         .double_i(twice),
@@ -220,11 +237,13 @@ module stoic_mvu #(
         .re_i(w_re),
         .sel_i(w_sel[SEL_W-1:0]),
         .host_addr_i(host_addr[ADDR_W-1:0]),
-        .data_i(host_data[SIMD-1:0]),
+        .data_i(host_data[WORD_W-1:0]),
         .read_o(w_read),
         .read_valid_o(w_read_valid),
         .total_o(total),
-        .total_valid_o(total_valid)
+        .total_valid_o(total_valid),
+        .corrected_o(corrected_o),
+        .detected_o(detected_o)
     );
 
     stoic_mvu_drain #(

@@ -6,7 +6,8 @@
 // Address, input word and flags go up the chain, results come back down it, so every net is local.
 // The host's words ride on the path of the input words.
 //
-// Latency:    2 s + max(1, $clog2(SIMD)) + 6 cycles from last_i to the totals of stage s;
+// Latency:    2 s + max(1, $clog2(SIMD)) + 6 cycles from last_i to the totals of stage s, with CHECKS
+//             2 more; the numbers of words corrected and detected STAGES + 6 cycles after their word;
 //             STAGES + 4 cycles from re_i to the answer
 // Throughput: one word a cycle; results one stage every second cycle, so a fold takes 2 STAGES - 1
 //             cycles or more
@@ -26,13 +27,18 @@ module stoic_mvu_chain #(
     parameter PLANES  = 1,
     parameter TOTAL_W = 10,
     parameter TARGET  = "generic",
+    parameter CHECKS  = 0,
+    parameter [CHECKS*SIMD:0] COLUMNS = 0,
     parameter ADDR_W  = (DEPTH > 1) ? $clog2(DEPTH) : 1,  // derived: do not override
-    parameter SEL_W   = (PE > 1) ? $clog2(PE) : 1         // derived: do not override
+    parameter SEL_W   = (PE > 1) ? $clog2(PE) : 1,        // derived: do not override
+    parameter WORD_W  = SIMD + CHECKS,                    // derived: do not override
+    parameter COUNT_W = $clog2(PE + 1)                    // derived: do not override
 ) (
     input  wire                     clk_i,
     input  wire                     rst_i,
     /* words, as stoic_mvu_feed sends them */
     input  wire [ADDR_W-1:0]        addr_i,
+    input  wire                     word_i,
     input  wire                     pad_i,
     input  wire                     keep_i,
     input  wire                     double_i,
@@ -43,31 +49,58 @@ module stoic_mvu_chain #(
     input  wire                     re_i,
     input  wire [SEL_W-1:0]         sel_i,         // processing element
     input  wire [ADDR_W-1:0]        host_addr_i,
-    input  wire [SIMD-1:0]          data_i,
-    output wire [SIMD-1:0]          read_o,
+    input  wire [WORD_W-1:0]        data_i,
+    output wire [WORD_W-1:0]        read_o,
     output wire                     read_valid_o,
     /* results */
     output wire [GROUP*TOTAL_W-1:0] total_o,
-    output wire                     total_valid_o
+    output wire                     total_valid_o,
+    /* words that were corrected in this cycle, and those whose errors were only detected */
+    output wire [COUNT_W-1:0]       corrected_o,
+    output wire [COUNT_W-1:0]       detected_o
 );
     localparam STAGES = PE / GROUP;
-    localparam COUNTING = (SIMD > 1) ? $clog2(SIMD) : 1;  // latency of the popcount
+    localparam DECODING = (CHECKS > 0) ? 2 : 0;           // latency of the decoder
+    localparam PADDING = 3 + DECODING;                    // of the lanes at the first stage
+    localparam COUNTING = PADDING + ((SIMD > 1) ? $clog2(SIMD) : 1);  // of their count
 
     /* flags, delayed to where the processing elements need them */
-    reg [2:0] pad_q;
-    reg [COUNTING+2:0] keep_q;
-    reg [COUNTING+2:0] double_q;
-    reg [COUNTING+2:0] last_q;
+    reg [PADDING-1:0] pad_q;
+    reg [COUNTING-1:0] keep_q;
+    reg [COUNTING-1:0] double_q;
+    reg [COUNTING-1:0] last_q;
     always @(posedge clk_i) begin
-        pad_q <= {pad_q[1:0], pad_i};
-        keep_q <= {keep_q[COUNTING+1:0], keep_i};
-        double_q <= {double_q[COUNTING+1:0], double_i};
-        if (rst_i) last_q <= {(COUNTING + 3){1'b0}};
-        else last_q <= {last_q[COUNTING+1:0], last_i};
+        pad_q <= {pad_q[PADDING-2:0], pad_i};
+        keep_q <= {keep_q[COUNTING-2:0], keep_i};
+        double_q <= {double_q[COUNTING-2:0], double_i};
+        if (rst_i) last_q <= {COUNTING{1'b0}};
+        else last_q <= {last_q[COUNTING-2:0], last_i};
     end
 
+    /* words wait for their decoded weights */
+    wire [SIMD-1:0] x_late;
+    wire word_late;
+    generate
+        if (CHECKS > 0) begin : g_wait
+            reg [SIMD-1:0] x_q;
+            reg [SIMD-1:0] x_q2;
+            reg [4:0] word_q;
+            always @(posedge clk_i) begin
+                x_q <= x_i;
+                x_q2 <= x_q;
+                word_q <= {word_q[3:0], word_i} & {5{!rst_i}};
+            end
+            assign x_late = x_q2;
+            assign word_late = word_q[4];
+        end else begin : g_no_wait
+            assign x_late = x_i;
+            assign word_late = 1'b0;
+        end
+    endgenerate
+
     reg [ADDR_W-1:0] addr_q;
-    reg [SIMD-1:0] data_q;
+    reg [WORD_W-1:0] data_q;
+    wire [WORD_W-1:0] lanes;  // of x, and zeros in the place of check bits
     reg [SEL_W-1:0] sel_q;
     reg we_q;
     reg re_q;
@@ -84,7 +117,8 @@ module stoic_mvu_chain #(
         for (s = 0; s <= STAGES; s = s + 1) begin : g_link
             /* up the chain */
             wire [ADDR_W-1:0] addr;
-            wire [SIMD-1:0] x;
+            wire [WORD_W-1:0] x;
+            wire word;
             wire pad;
             wire keep;
             wire twice;
@@ -92,8 +126,10 @@ module stoic_mvu_chain #(
             wire [SEL_W-1:0] sel;
             wire we;
             wire re;
-            wire [SIMD-1:0] read;
+            wire [WORD_W-1:0] read;
             wire read_valid;
+            wire [COUNT_W-1:0] corrected;
+            wire [COUNT_W-1:0] detected;
             /* down the chain */
             wire [GROUP*TOTAL_W-1:0] total;
             wire total_valid;
@@ -101,21 +137,27 @@ module stoic_mvu_chain #(
     endgenerate
 
     assign g_link[0].addr = addr_q;
-    assign g_link[0].x = we_q ? data_q : x_i;
-    assign g_link[0].pad = pad_q[2];
-    assign g_link[0].keep = keep_q[COUNTING+2];
-    assign g_link[0].twice = double_q[COUNTING+2];
-    assign g_link[0].last = last_q[COUNTING+2];
+    assign lanes = {{CHECKS{1'b0}}, x_late};
+    assign g_link[0].x = we_q ? data_q : lanes;
+    assign g_link[0].word = word_late;
+    assign g_link[0].pad = pad_q[PADDING-1];
+    assign g_link[0].keep = keep_q[COUNTING-1];
+    assign g_link[0].twice = double_q[COUNTING-1];
+    assign g_link[0].last = last_q[COUNTING-1];
     assign g_link[0].sel = sel_q;
     assign g_link[0].we = we_q;
     assign g_link[0].re = re_q;
-    assign g_link[0].read = {SIMD{1'b0}};
+    assign g_link[0].read = {WORD_W{1'b0}};
     assign g_link[0].read_valid = 1'b0;
+    assign g_link[0].corrected = {COUNT_W{1'b0}};
+    assign g_link[0].detected = {COUNT_W{1'b0}};
     assign g_link[STAGES].total = {(GROUP * TOTAL_W){1'b0}};
     assign g_link[STAGES].total_valid = 1'b0;
 
     assign read_o = g_link[STAGES].read;
     assign read_valid_o = g_link[STAGES].read_valid;
+    assign corrected_o = g_link[STAGES].corrected;
+    assign detected_o = g_link[STAGES].detected;
     assign total_o = g_link[0].total;
     assign total_valid_o = g_link[0].total_valid;
 
@@ -130,12 +172,16 @@ module stoic_mvu_chain #(
                 .PAD(PAD),
                 .PLANES(PLANES),
                 .TOTAL_W(TOTAL_W),
-                .TARGET(TARGET)
+                .TARGET(TARGET),
+                .CHECKS(CHECKS),
+                .COLUMNS(COLUMNS),
+                .COUNT_W(COUNT_W)
             ) stage (
                 .clk_i(clk_i),
                 .rst_i(rst_i),
                 .addr_i(g_link[s].addr),
                 .x_i(g_link[s].x),
+                .word_i(g_link[s].word),
                 .pad_i(g_link[s].pad),
                 .keep_i(g_link[s].keep),
                 .double_i(g_link[s].twice),
@@ -145,8 +191,11 @@ module stoic_mvu_chain #(
                 .re_i(g_link[s].re),
                 .read_i(g_link[s].read),
                 .read_valid_i(g_link[s].read_valid),
+                .corrected_i(g_link[s].corrected),
+                .detected_i(g_link[s].detected),
                 .addr_o(g_link[s+1].addr),
                 .x_o(g_link[s+1].x),
+                .word_o(g_link[s+1].word),
                 .pad_o(g_link[s+1].pad),
                 .keep_o(g_link[s+1].keep),
                 .double_o(g_link[s+1].twice),
@@ -156,6 +205,8 @@ module stoic_mvu_chain #(
                 .re_o(g_link[s+1].re),
                 .read_o(g_link[s+1].read),
                 .read_valid_o(g_link[s+1].read_valid),
+                .corrected_o(g_link[s+1].corrected),
+                .detected_o(g_link[s+1].detected),
                 .total_i(g_link[s+1].total),
                 .total_valid_i(g_link[s+1].total_valid),
                 .total_o(g_link[s].total),

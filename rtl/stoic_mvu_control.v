@@ -11,7 +11,7 @@
 //
 // Latency:    3 cycles from filled_i to the first word, on an idle unit
 // Throughput: an image in N_FOLDS * (N_STEPS * PLANES + GAP) cycles
-// Encoding:   flags belong to the word of their cycle; of an idle cycle only last_o counts, as 0
+// Encoding:   flags belong to the word of their cycle; of an idle cycle only word_o and last_o count, as 0
 // Handshake:  pulses of one cycle; filled_i only while free_o is 1
 // Golden:     addresses as stoic.sim.memory.bank_words orders the words
 `resetall
@@ -38,6 +38,7 @@ module stoic_mvu_control #(
     output wire [STEP_W-1:0] step_o,
     output wire [2:0]        plane_o,
     output wire [ADDR_W-1:0] addr_o,    // of its weights
+    output wire              word_o,    // this is a word; else the cycle is idle
     output wire              pad_o,     // it is the last of the neuron
     output wire              keep_o,    // it is not the first of the plane
     output wire              double_o,  // it is the first of a plane, other than the top one
@@ -134,6 +135,7 @@ module stoic_mvu_control #(
     assign step_o = step_q;
     assign plane_o = plane_q;
     assign addr_o = addr_q;
+    assign word_o = run_q && step_q <= STEP_END[STEP_W-1:0];
     assign pad_o = step_q == STEP_END[STEP_W-1:0];
     assign keep_o = step_q != 0;
     assign double_o = step_q == 0 && plane_q != PLANE_END[2:0];

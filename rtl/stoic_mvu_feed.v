@@ -40,6 +40,7 @@ module stoic_mvu_feed #(
     output wire [SUM_W-1:0]  sum_o,         // its U, 0 on bits
     /* to the chain; meaning as in stoic_mvu_control */
     output wire [ADDR_W-1:0] addr_o,
+    output wire              word_o,
     output wire              pad_o,
     output wire              keep_o,
     output wire              double_o,
@@ -91,6 +92,7 @@ module stoic_mvu_feed #(
         .step_o(step),
         .plane_o(plane),
         .addr_o(addr_o),
+        .word_o(word_o),
         .pad_o(pad_o),
         .keep_o(keep_o),
         .double_o(double_o),

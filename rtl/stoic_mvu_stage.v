@@ -4,6 +4,9 @@
 //   up:    what comes in goes to the processing elements and, a register later, to the next stage
 //   down:  total_o = the totals of this stage two cycles after it got last_i, else total_i
 //
+// With CHECKS the words that its decoders corrected, and those whose errors they only detected, are
+// added to the numbers that come up; word_i belongs to the code words that are decoded then.
+//
 // Latency:    1 cycle up, 1 cycle down; 3 cycles from last_i to total_o; 4 from re_i to read_o
 // Throughput: one word up and one result of each processing element down a cycle
 // Encoding:   as in stoic_pe; answers that are not there are 0, so that they can be ORed
@@ -23,13 +26,18 @@ module stoic_mvu_stage #(
     parameter PLANES  = 1,
     parameter TOTAL_W = 10,
     parameter TARGET  = "generic",
-    parameter ADDR_W  = (DEPTH > 1) ? $clog2(DEPTH) : 1  // derived: do not override
+    parameter CHECKS  = 0,
+    parameter [CHECKS*SIMD:0] COLUMNS = 0,
+    parameter COUNT_W = 6,          // bits of a number of processing elements
+    parameter ADDR_W  = (DEPTH > 1) ? $clog2(DEPTH) : 1,  // derived: do not override
+    parameter WORD_W  = SIMD + CHECKS                     // derived: do not override
 ) (
     input  wire                     clk_i,
     input  wire                     rst_i,
     /* from the stage below */
     input  wire [ADDR_W-1:0]        addr_i,
-    input  wire [SIMD-1:0]          x_i,
+    input  wire [WORD_W-1:0]        x_i,
+    input  wire                     word_i,
     input  wire                     pad_i,
     input  wire                     keep_i,
     input  wire                     double_i,
@@ -37,11 +45,14 @@ module stoic_mvu_stage #(
     input  wire [SEL_W-1:0]         sel_i,         // processing element that the host means
     input  wire                     we_i,          // write x_i there
     input  wire                     re_i,          // read there
-    input  wire [SIMD-1:0]          read_i,        // an answer from further below
+    input  wire [WORD_W-1:0]        read_i,        // an answer from further below
     input  wire                     read_valid_i,
+    input  wire [COUNT_W-1:0]       corrected_i,   // words further below
+    input  wire [COUNT_W-1:0]       detected_i,
     /* the same to the stage above */
     output wire [ADDR_W-1:0]        addr_o,
-    output wire [SIMD-1:0]          x_o,
+    output wire [WORD_W-1:0]        x_o,
+    output wire                     word_o,
     output wire                     pad_o,
     output wire                     keep_o,
     output wire                     double_o,
@@ -49,16 +60,20 @@ module stoic_mvu_stage #(
     output wire [SEL_W-1:0]         sel_o,
     output wire                     we_o,
     output wire                     re_o,
-    output wire [SIMD-1:0]          read_o,
+    output wire [WORD_W-1:0]        read_o,
     output wire                     read_valid_o,
+    output wire [COUNT_W-1:0]       corrected_o,
+    output wire [COUNT_W-1:0]       detected_o,
     /* results from the stage above, and to the one below */
     input  wire [GROUP*TOTAL_W-1:0] total_i,
     input  wire                     total_valid_i,
     output wire [GROUP*TOTAL_W-1:0] total_o,
     output wire                     total_valid_o
 );
+    localparam [COUNT_W-1:0] ONE = 1;
+
     reg [ADDR_W-1:0] addr_q;
-    reg [SIMD-1:0] x_q;
+    reg [WORD_W-1:0] x_q;
     reg pad_q;
     reg keep_q;
     reg double_q;
@@ -67,13 +82,14 @@ module stoic_mvu_stage #(
     reg [SEL_W-1:0] sel_q;
     reg we_q;
     reg re_q;
-    reg [SIMD-1:0] read_q;
+    reg [WORD_W-1:0] read_q;
     reg read_valid_q;
     reg [GROUP*TOTAL_W-1:0] total_q;
     reg total_valid_q;
     wire [GROUP*TOTAL_W-1:0] totals;
-    wire [SIMD-1:0] reads;
+    wire [WORD_W-1:0] reads;
     wire reads_valid;
+    wire word_q;
 
     always @(posedge clk_i) begin
         addr_q <= addr_i;
@@ -106,15 +122,40 @@ module stoic_mvu_stage #(
     assign total_o = total_q;
     assign total_valid_o = total_valid_q;
 
+    generate
+        if (CHECKS > 0) begin : g_count
+            reg word_in_q;
+            reg [COUNT_W-1:0] corrected_q;
+            reg [COUNT_W-1:0] detected_q;
+            always @(posedge clk_i) begin
+                word_in_q <= word_i && !rst_i;
+                corrected_q <= g_found[GROUP].corrected;
+                detected_q <= g_found[GROUP].detected;
+            end
+            assign word_q = word_in_q;
+            assign corrected_o = corrected_q;
+            assign detected_o = detected_q;
+        end else begin : g_no_count
+            assign word_q = 1'b0;
+            assign corrected_o = {COUNT_W{1'b0}};
+            assign detected_o = {COUNT_W{1'b0}};
+        end
+    endgenerate
+    assign word_o = word_q;
+
     genvar g;
     generate
         for (g = 0; g <= GROUP; g = g + 1) begin : g_found
-            wire [SIMD-1:0] read;  // what processing elements 0..g-1 of the stage answer
+            wire [WORD_W-1:0] read;  // what processing elements 0..g-1 of the stage answer
             wire valid;
+            wire [COUNT_W-1:0] corrected;  // words that they decode now, and those below them
+            wire [COUNT_W-1:0] detected;
         end
     endgenerate
-    assign g_found[0].read = {SIMD{1'b0}};
+    assign g_found[0].read = {WORD_W{1'b0}};
     assign g_found[0].valid = 1'b0;
+    assign g_found[0].corrected = corrected_i;
+    assign g_found[0].detected = detected_i;
     assign reads = g_found[GROUP].read;
     assign reads_valid = g_found[GROUP].valid;
 
@@ -122,28 +163,38 @@ module stoic_mvu_stage #(
         for (g = 0; g < GROUP; g = g + 1) begin : g_pe
             localparam [31:0] INDEX = FIRST + g;
             wire hit = sel_q == INDEX[SEL_W-1:0];
-            wire [SIMD-1:0] weight;
+            wire [WORD_W-1:0] weight;
+            wire corrected;
+            wire detected;
             reg re_hit_q;
             reg re_hit_q2;
             always @(posedge clk_i) begin
                 re_hit_q <= re_q && hit && !rst_i;
                 re_hit_q2 <= re_hit_q && !rst_i;
             end
-            assign g_found[g+1].read = g_found[g].read | (weight & {SIMD{re_hit_q2}});
+            assign g_found[g+1].read = g_found[g].read | (weight & {WORD_W{re_hit_q2}});
             assign g_found[g+1].valid = g_found[g].valid || re_hit_q2;
+            assign g_found[g+1].corrected = g_found[g].corrected
+                                          + (ONE & {COUNT_W{corrected && word_q}});
+            assign g_found[g+1].detected = g_found[g].detected
+                                         + (ONE & {COUNT_W{detected && word_q}});
             stoic_pe #(
                 .SIMD(SIMD),
                 .DEPTH(DEPTH),
                 .PAD(PAD),
                 .PLANES(PLANES),
                 .TOTAL_W(TOTAL_W),
-                .TARGET(TARGET)
+                .TARGET(TARGET),
+                .CHECKS(CHECKS),
+                .COLUMNS(COLUMNS)
             ) pe (
                 .clk_i(clk_i),
                 .addr_i(addr_q),
                 .we_i(we_q && hit),
-                .flip_i({SIMD{1'b0}}),
+                .flip_i({WORD_W{1'b0}}),
                 .weight_o(weight),
+                .corrected_o(corrected),
+                .detected_o(detected),
                 .x_i(x_q),
                 .pad_i(pad_q),
                 .keep_i(keep_q),

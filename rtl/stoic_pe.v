@@ -4,15 +4,18 @@
 //   total_o = sum over the words of a neuron of popcount(w, x)                      PLANES = 1
 //   total_o = sum_b 2^b popcount(w & x_b), planes fed from the top one down         PLANES = 8
 //
-// Latency:    x_i, pad_i belong to the address of 2 cycles ago; keep_i, double_i to the x_i of
-//             max(1, $clog2(SIMD)) cycles ago; total_o holds a word 1 cycle after its flags
+// With CHECKS the memory holds code words, and w is what stoic_secded makes of them.
+//
+// Latency:    x_i, pad_i belong to the address of 2 cycles ago, with CHECKS of 4, as do corrected_o
+//             and detected_o; keep_i, double_i to the x_i of max(1, $clog2(SIMD)) cycles ago;
+//             total_o holds a word 1 cycle after its flags
 // Throughput: one word of SIMD lanes a cycle
 // Encoding:   bit 1 is +1, bit 0 is -1; total_o is unsigned
 // Handshake:  none; never stalls
 // Golden:     popcounts inside stoic.sim.golden.accumulate, before "2 A - U"
 //
 //   weight memory: address f * n_steps + w holds lanes SIMD w .. SIMD w + SIMD - 1 of the neuron of
-//   fold f (stoic.sim.memory)
+//   fold f (stoic.sim.memory), and above them the check bits
 `resetall
 `timescale 1ns / 1ps
 `default_nettype none
@@ -25,16 +28,21 @@ module stoic_pe #(
     parameter TOTAL_W  = 10,         // bits of the sum
     parameter TARGET   = "generic",  // as in stoic_ram
     parameter FAULT_EN = 0,          // as in stoic_ram
-    parameter ADDR_W   = (DEPTH > 1) ? $clog2(DEPTH) : 1  // derived: do not override
+    parameter CHECKS   = 0,          // check bits of a weight word; 0: no protection
+    parameter [CHECKS*SIMD:0] COLUMNS = 0,  // with CHECKS: as in stoic_secded
+    parameter ADDR_W   = (DEPTH > 1) ? $clog2(DEPTH) : 1,  // derived: do not override
+    parameter WORD_W   = SIMD + CHECKS                     // derived: do not override
 ) (
     input  wire               clk_i,
     /* weight memory */
     input  wire [ADDR_W-1:0]  addr_i,    // to read and to write
     input  wire               we_i,      // write x_i; x_i then belongs to this cycle's address
-    input  wire [SIMD-1:0]    flip_i,    // as in stoic_ram
-    output wire [SIMD-1:0]    weight_o,  // what was read, 2 cycles after the address
+    input  wire [WORD_W-1:0]  flip_i,    // as in stoic_ram
+    output wire [WORD_W-1:0]  weight_o,  // what was read, 2 cycles after the address
+    output wire               corrected_o,
+    output wire               detected_o,
     /* data and flags */
-    input  wire [SIMD-1:0]    x_i,
+    input  wire [WORD_W-1:0]  x_i,       // lanes; or a word to write
     input  wire               pad_i,     // x_i is the last word of the neuron
     input  wire               keep_i,    // add to the sum
     input  wire               double_i,  // add to twice the sum, a new plane; neither: start anew
@@ -48,7 +56,7 @@ module stoic_pe #(
 
     stoic_ram #(
         .DEPTH(DEPTH),
-        .WIDTH(SIMD),
+        .WIDTH(WORD_W),
         .TARGET(TARGET),
         .FAULT_EN(FAULT_EN)
     ) ram (
@@ -61,14 +69,35 @@ module stoic_pe #(
         .rdata_o(weight_o)
     );
 
+    wire [SIMD-1:0] weight;
+    generate
+        if (CHECKS > 0) begin : g_secded
+            stoic_secded #(
+                .K(SIMD),
+                .R(CHECKS),
+                .COLUMNS(COLUMNS[CHECKS*SIMD-1:0])
+            ) secded (
+                .clk_i(clk_i),
+                .word_i(weight_o),
+                .data_o(weight),
+                .corrected_o(corrected_o),
+                .detected_o(detected_o)
+            );
+        end else begin : g_plain
+            assign weight = weight_o;
+            assign corrected_o = 1'b0;
+            assign detected_o = 1'b0;
+        end
+    endgenerate
+
     stoic_popcount #(
         .LANES(SIMD),
         .XNOR(PLANES == 1),
         .PAD(PAD)
     ) popcount (
         .clk_i(clk_i),
-        .x_i(x_i),
-        .w_i(weight_o),
+        .x_i(x_i[SIMD-1:0]),
+        .w_i(weight),
         .pad_i(pad_i),
         .count_o(count)
     );

@@ -61,8 +61,8 @@ def core_sources() -> list[Path]:
     """Verilog files below `stoic_core`."""
     names = (
         "fifo", "mvu", "mvu_chain", "mvu_control", "mvu_drain", "mvu_feed", "mvu_host", "mvu_stage",
-        "mvu_sums", "pe", "planes", "popcount", "ram", "ram_ecp5", "scores", "skid", "threshold",
-        "width",
+        "mvu_sums", "pe", "planes", "popcount", "ram", "ram_ecp5", "scores", "secded",
+        "secded_checks", "skid", "threshold", "width",
     )  # fmt: skip
     return [rtl.ROOT / f"stoic_{name}.v" for name in names]
 

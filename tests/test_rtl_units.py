@@ -190,17 +190,28 @@ NEVER_AT_EQUALITY = (
 )
 MVU_BELOW = (
     "mvu_feed", "mvu_control", "mvu_host", "mvu_chain", "mvu_stage", "pe", "popcount",
-    "mvu_drain", "mvu_sums", "threshold", "width", "fifo", "ram", "ram_ecp5",
+    "mvu_drain", "mvu_sums", "threshold", "width", "fifo", "ram", "ram_ecp5", "secded",
+    "secded_checks",
 )  # fmt: skip
 
 
-def mvu(n: int, m: int, pe: int, simd: int, group: int, planes: int, n_out: int) -> Bench:
+def mvu(
+    n: int, m: int, pe: int, simd: int, group: int, planes: int, n_out: int, **more: int
+) -> Bench:
     """Bench of a layer; `n_out` bits of an output word, 0: no thresholds."""
     shape = Shape(n, m, "uint8" if planes == 8 else "bits", n_out > 0)
     return unit(
         "mvu", *MVU_BELOW, N=n, M=m, PE=pe, SIMD=simd, GROUP=group, PLANES=planes, OUT_W=n_out or 1,
         THRESHOLD_W=shape.threshold_bits if n_out else 0, W_BANK=5, T_BANK=7 + pe,
+        **more,
     )  # fmt: skip
+
+
+def coded_mvu(n: int, m: int, pe: int, simd: int, group: int, planes: int, n_out: int) -> Bench:
+    """Bench of a layer whose weight words carry check bits."""
+    code = hsiao.code(simd)
+    checks, columns = code.n_checks, code.packed_columns
+    return mvu(n, m, pe, simd, group, planes, n_out, CHECKS=checks, COLUMNS=columns)
 
 
 @pytest.mark.parametrize(
@@ -224,11 +235,33 @@ def test_mvu_equals_golden(
 
 
 @pytest.mark.parametrize(
+    "n, m, pe, simd, group, planes, n_out",
+    [(1, 1, 1, 1, 1, 1, 1), (13, 9, 4, 5, 2, 1, 6), (120, 7, 3, 57, 1, 8, 0)],
+)
+def test_coded_mvu_equals_golden(
+    cosim: Cosim, n: int, m: int, pe: int, simd: int, group: int, planes: int, n_out: int
+) -> None:
+    cosim.passes(coded_mvu(n, m, pe, simd, group, planes, n_out))
+
+
+@pytest.mark.parametrize(
+    "file, old, new",
+    [
+        ("stoic_mvu_stage.v", "corrected && word_q", "corrected"),
+        ("stoic_mvu_chain.v", "assign x_late = x_q2;", "assign x_late = x_q;"),
+        ("stoic_pe.v", ".data_o(weight),", ".data_o(),"),
+    ],
+)
+def test_coded_mvu_mutant_is_caught(cosim: Cosim, file: str, old: str, new: str) -> None:
+    cosim.catches(coded_mvu(13, 9, 4, 5, 2, 1, 6), file, old, new)
+
+
+@pytest.mark.parametrize(
     "file, old, new",
     [
         NEVER_AT_EQUALITY,
         ("stoic_mvu_control.v", "room_q <= 2'd2;", "room_q <= 2'd3;"),
-        ("stoic_mvu_chain.v", "pad_q <= {pad_q[1:0], pad_i};", "pad_q <= {pad_q[1:0], 1'b0};"),
+        ("stoic_mvu_chain.v", "pad_q <= {pad_q[PADDING-2:0], pad_i};", "pad_q <= {PADDING{1'b0}};"),
         ("stoic_mvu_host.v", "cfg_bank_q - FIRST_WEIGHTS[15:0]", "cfg_bank_q - FIRST_WEIGHTS + 1"),
         ("stoic_pe.v", ".PAD(PAD)", ".PAD(0)"),
     ],

@@ -1,6 +1,7 @@
 """Bench of `stoic_mvu`: a whole layer, its memories written and read back, equal to golden.
 
-Pad lanes of the images and of the weights hold rubbish, as do the neurons past the last one.
+Pad lanes of the images and of the weights hold rubbish, as do the neurons past the last one. With
+check bits the words of the weights have errors of 0 to 3 bits, and golden has what is decoded.
 """
 
 import random
@@ -10,14 +11,15 @@ from typing import Any
 import cocotb
 import numpy as np
 from cocotb.task import Task
-from cocotb.triggers import TaskManager
+from cocotb.triggers import ReadOnly, RisingEdge, TaskManager
 from cocotb.utils import get_sim_time
 from numpy.typing import NDArray
 
 from .. import golden
-from ..bits import pack
+from ..bits import pack, unpack
 from ..layers import Dense, Input
 from ..memory import Fold, Layout, Shape, bank_words, threshold_bits
+from ..protection import hsiao
 from . import host
 from .bench_width import words
 from .stream import CLOCK_NS, Beat, Stream, assert_quiet, blocked, collect, drive, reset, stream
@@ -30,7 +32,16 @@ N_PLANES = 8
 def sizes(dut: Any) -> dict[str, int]:
     """Parameters of the unit."""
     names = ("N", "M", "PE", "SIMD", "GROUP", "PLANES", "THRESHOLD_W", "OUT_W", "W_BANK", "T_BANK")
-    return {name: int(getattr(dut, name).value) for name in (*names, "VALUE_W")}
+    return {name: int(getattr(dut, name).value) for name in (*names, "CHECKS", "VALUE_W")}
+
+
+def layout_of(p: dict[str, int]) -> Layout:
+    """Layout of the layer, check bits left out."""
+    shape = Shape(
+        p["N"], p["M"], "uint8" if p["PLANES"] == N_PLANES else "bits", p["THRESHOLD_W"] > 0
+    )
+    assert shape.threshold_bits == p["THRESHOLD_W"] or not shape.has_thresholds
+    return Layout((shape,), (Fold(p["PE"], p["SIMD"]),))
 
 
 def a_layer(p: dict[str, int], images: NDArray[np.uint8], rng: np.random.Generator) -> Dense:
@@ -50,18 +61,61 @@ def a_layer(p: dict[str, int], images: NDArray[np.uint8], rng: np.random.Generat
 
 def memories(p: dict[str, int], layer: Dense, rng: np.random.Generator) -> dict[int, list[int]]:
     """Words of every bank, rubbish in all cells that store nothing."""
-    shape = Shape(p["N"], p["M"], layer.input, layer.thresholds is not None)
-    layout = Layout((shape,), (Fold(p["PE"], p["SIMD"]),))
-    assert shape.threshold_bits == p["THRESHOLD_W"] or layer.thresholds is None
+    layout = layout_of(p)
     cells = np.zeros(layout.n_cells, np.uint8)
     lanes = np.unpackbits(layer.weights.view(np.uint8), axis=1, bitorder="little")
     layout.put_rows(cells, 0, "weights", lanes[:, : p["N"]])
     if layer.thresholds is not None:
-        layout.put_rows(cells, 0, "thresholds", threshold_bits(layer, shape.threshold_bits))
+        layout.put_rows(cells, 0, "thresholds", threshold_bits(layer, p["THRESHOLD_W"]))
     cells[~layout.is_stored] = rng.integers(0, 2, int((~layout.is_stored).sum()), dtype=np.uint8)
     first = {"weights": p["W_BANK"], "thresholds": p["T_BANK"]}
     contents = zip(layout.banks, bank_words(cells, layout), strict=True)
     return {first[bank.kind] + bank.pe: row.tolist() for bank, row in contents}
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """What decoders make of all words of the weights.
+
+    Attributes:
+        layer: with the weights that they hand on.
+        written: words of every bank, with check bits and errors.
+        corrected, detected: words.
+    """
+
+    layer: Dense
+    written: dict[int, list[int]]
+    corrected: int
+    detected: int
+
+
+def decoded(
+    p: dict[str, int], layer: Dense, banks: dict[int, list[int]], rng: random.Random
+) -> Decoded:
+    """Check bits for the weight banks, errors of 0 to 3 bits, and what they are decoded to."""
+    code = hsiao.code(p["SIMD"])
+    assert code.n_checks == p["CHECKS"]
+    n = code.n_data + code.n_checks
+    layout, written = layout_of(p), dict(banks)
+    cells, n_corrected, n_detected = np.zeros(layout.n_cells, np.uint8), 0, 0
+    for bank in (b for b in layout.banks if b.kind == "weights"):
+        data = np.array(banks[p["W_BANK"] + bank.pe], np.uint64)[:, None]
+        errors = [
+            sum(1 << i for i in rng.sample(range(n), rng.choice([0, 0, 1, 1, 2, 3]))) for _ in data
+        ]
+        checks = code.checks(data)
+        read = data ^ np.array([e & (1 << p["SIMD"]) - 1 for e in errors], np.uint64)[:, None]
+        flipped = checks ^ np.array([e >> p["SIMD"] for e in errors], np.uint16)
+        handed, corrected, detected = code.decode(read, flipped)
+        written[p["W_BANK"] + bank.pe] = [
+            int(c) << p["SIMD"] | int(w) for c, w in zip(flipped, read[:, 0], strict=True)
+        ]
+        n_corrected += int(corrected.sum())
+        n_detected += int(detected.sum())
+        end = bank.first_cell + bank.n_words * bank.width
+        cells[bank.first_cell : end] = unpack(handed, bank.width).ravel()
+    weights = pack(layout.rows(cells, 0, "weights"))
+    return Decoded(replace(layer, weights=weights), written, n_corrected, n_detected)
 
 
 def image_beats(p: dict[str, int], image: NDArray[np.uint8], rng: random.Random) -> list[Beat]:
@@ -102,6 +156,8 @@ class Ready:
     beats: list[Beat]
     wanted: list[Beat]
     rng: random.Random
+    corrected: int
+    detected: int
 
 
 async def make(dut: Any) -> Ready:
@@ -114,6 +170,10 @@ async def make(dut: Any) -> Ready:
     images[0], images[1] = 0, high
     layer = a_layer(p, images, np_rng)
     banks = memories(p, layer, np_rng)
+    corrected = detected = 0
+    if p["CHECKS"]:
+        chip = decoded(p, layer, banks, rng)
+        layer, banks, corrected, detected = chip.layer, chip.written, chip.corrected, chip.detected
     source = stream(dut, "s_axis", "data", "last", "user")
     sink = stream(dut, "m_axis", "data", "last")
     host.release(dut)
@@ -121,7 +181,18 @@ async def make(dut: Any) -> Ready:
     await reset(dut, source)
     await host.write(dut, banks)
     beats = [beat for image in images for beat in image_beats(p, image, rng)]
-    return Ready(p, banks, source, sink, beats, wanted_beats(p, layer, images), rng)
+    wanted = wanted_beats(p, layer, images)
+    reads = N_IMAGES * p["PLANES"]  # of every word
+    return Ready(p, banks, source, sink, beats, wanted, rng, reads * corrected, reads * detected)
+
+
+async def count_words(dut: Any, counts: list[int]) -> None:
+    """Add up the words that are corrected and detected, until cancelled."""
+    while True:
+        await ReadOnly()
+        counts[0] += int(dut.corrected_o.value)
+        counts[1] += int(dut.detected_o.value)
+        await RisingEdge(dut.clk_i)
 
 
 async def finish(dut: Any, unit: Ready, got: list[Beat]) -> None:
@@ -147,7 +218,8 @@ async def memories_read_back(dut: Any) -> None:
 async def equals_golden(dut: Any, idle: float, stall: float) -> None:
     """Every word of back-to-back images is golden's; no gaps and stalls: at the promised rate."""
     unit = await make(dut)
-    rng, start = unit.rng, get_sim_time("ns")
+    rng, start, counts = unit.rng, get_sim_time("ns"), [0, 0]
+    counter = cocotb.start_soon(count_words(dut, counts))
     async with TaskManager() as tasks:
         tasks.start_soon(drive(unit.source, unit.beats, lambda: rng.random() < idle))
         got: Task[list[Beat]] = tasks.start_soon(
@@ -155,6 +227,8 @@ async def equals_golden(dut: Any, idle: float, stall: float) -> None:
         )
     cycles = (get_sim_time("ns") - start) / CLOCK_NS
     await finish(dut, unit, got.result())
+    counter.cancel()
+    expect(counts, [unit.corrected, unit.detected], "number of words")
     if not idle and not stall:
         limit = promised_cycles(unit.p)
         assert cycles <= limit, f"{cycles} cycles for {N_IMAGES} images, not {limit}"
@@ -183,5 +257,7 @@ def promised_cycles(p: dict[str, int]) -> int:
     load = n_steps * p["PLANES"]
     n_out = -(-p["M"] // p["OUT_W"]) if p["THRESHOLD_W"] else p["M"]
     image = max(-(-p["M"] // p["PE"]) * max(load, 2 * stages - 1), n_out)
-    latency = image + 2 * stages + max(1, (p["SIMD"] - 1).bit_length()) + 13
+    latency = (
+        image + 2 * stages + max(1, (p["SIMD"] - 1).bit_length()) + 13 + (2 if p["CHECKS"] else 0)
+    )
     return load + (N_IMAGES - 1) * max(image, (latency + 6) // 2) + latency
