@@ -12,6 +12,7 @@ from ..sim import agreement, campaign
 from ..sim.agreement import N_MUTANT_IMAGES, Comparison
 from ..sim.campaign import Campaign
 from ..sim.commands import NetworkFile, TableName, load_network
+from ..sim.core import Core
 from ..sim.exceptions import InputError
 from ..sim.memory import Layout, bank_words, stored_bits
 from ..sim.network import Network
@@ -65,9 +66,9 @@ def load(
 ) -> dict[str, Any]:
     """Write a network into a board and read every word back."""
     net = load_network(network, table)
-    device, layout = _open(url, network, net, board)
+    device, core = _open(url, network, net, board)
     try:
-        return {"url": url, **_identity(device.identity), **_load(device, net, layout)}
+        return {"url": url, **_identity(device.identity), **_load(device, net, core.layout)}
     finally:
         device.close()
 
@@ -146,9 +147,9 @@ def selftest(
     few = images.values[:N_MUTANT_IMAGES]
     mutants = agreement.find_mutants(net, next((m for m in maps if m and m.n_faults), None), few)
     reference = agreement.reference_scores(net, maps, images.values)
-    device, layout = _open(url, network, net, board)
+    device, core = _open(url, network, net, board)
     try:
-        loaded = _load(device, net, layout)
+        loaded = _load(device, net, core.layout)
         start = time.perf_counter()
         comparisons = agreement.agree(
             reference, device, net, maps, images.values, agree_commands.say_comparison
@@ -197,12 +198,12 @@ def _identity(identity: Identity) -> dict[str, Any]:
     return values
 
 
-def _open(url: str, path: Path, network: Network, board: str) -> tuple[BoardDevice, Layout]:
+def _open(url: str, path: Path, network: Network, board: str) -> tuple[BoardDevice, Core]:
     at = devices.setting(path, network, board)
     if url == "virtual":
-        return devices.virtual(at), devices.memories_of(at)
-    layout = at.folding or probe.find_layout(url, network)
-    return devices.open_port(url, replace(at, folding=layout)), layout
+        return devices.virtual(at), devices.hardware(at)
+    core = devices.hardware(at) if at.folding else probe.find_core(url, network)
+    return devices.open_port(url, replace(at, folding=core.layout)), core
 
 
 def _load(device: BoardDevice, network: Network, layout: Layout) -> dict[str, Any]:

@@ -16,10 +16,11 @@ from ..sim import network as networks
 from ..sim.agreement import NONE
 from ..sim.commands import NetworkFile, TableName, describe, load_network
 from ..sim.container import write_whole
+from ..sim.core import core_of
 from ..sim.device import Device
 from ..sim.exceptions import BoardError, InputError
 from ..sim.faults import FaultMap
-from ..sim.memory import shapes_of, stored_bits
+from ..sim.memory import stored_bits
 from ..sim.network import Network
 from . import devices, inputs
 
@@ -163,9 +164,9 @@ def synth(
 
     chosen = boards.load(board)
     net = networks.load(network)
-    layout = fold.fold(shapes_of(net), chosen)
+    core = fold.fold(core_of(net), chosen)
     numbers = range(1, (seeds or chosen.seeds) + 1)
-    return flow.build(net.name, layout, chosen, out or network.parent / board, numbers, jobs).row()
+    return flow.build(net.name, core, chosen, out or network.parent / board, numbers, jobs).row()
 
 
 def virtual(
@@ -184,7 +185,7 @@ def virtual(
     net = load_network(network, table)
     at = devices.setting(network, net, board)
     chosen = boards.load(board) if board else None
-    with virtual_device.boot(devices.memories_of(at), chosen, tcp_port=tcp, pty=pty) as running:
+    with virtual_device.boot(devices.hardware(at), chosen, tcp_port=tcp, pty=pty) as running:
         values = {"url": running.url, "pid": running.pid, "board": board or None}
         typer.echo(json.dumps(values) if as_json else running.url)
         sys.stdout.flush()

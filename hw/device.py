@@ -15,13 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..sim.bits import Words
+from ..sim.core import Core, core_of
 from ..sim.device import lasting
 from ..sim.errors import Transient
 from ..sim.exceptions import BoardError, InputError
 from ..sim.faults import FaultMap, check_for, readdress
 from ..sim.golden import classify
-from ..sim.memory import Layout, bank_words, shapes_of, stored_bits
-from ..sim.network import Network, check_images, require_plain
+from ..sim.memory import bank_words, stored_bits
+from ..sim.network import Network, check_images
 from . import link
 from .link import Command, Counters, Frame, Identity, Status
 from .port import Port, RecordingPort, ReplayPort, SerialPort
@@ -44,28 +45,28 @@ class BoardDevice:
     def __init__(
         self,
         port: str | Port,
-        layout: Layout,
+        core: Core,
         *,
         baud: int = DEFAULT_BAUD,
         timeout_s: float = DEFAULT_TIMEOUT_S,
         record: Path | None = None,
     ) -> None:
-        """Open the port, wait for the board and check that it was built for this layout.
+        """Open the port, wait for the board and check that it was built for this core.
 
         Args:
             port: pyserial URL, e.g. /dev/ttyUSB1, a pty, socket://127.0.0.1:5000.
-            layout: folding of the network that will be loaded.
+            core: of the network that will be loaded.
             baud: of a real UART.
             timeout_s: how long the board may be silent.
             record: file for the traffic, for a RecordedDevice.
 
         Raises:
-            BoardError: port missing or busy, no answer, another protocol, or another layout.
+            BoardError: port missing or busy, no answer, another protocol, or another core.
         """
         opened = SerialPort(port, baud, timeout_s) if isinstance(port, str) else port
         self.name = self.url = opened.url
-        self._port = RecordingPort(opened, record, layout) if record else opened
-        self._layout, self._timeout_s = layout, timeout_s
+        self._port = RecordingPort(opened, record, core) if record else opened
+        self._core, self._layout, self._timeout_s = core, core.layout, timeout_s
         self._sequence = self._n_retries = 0
         self._max_answer = 0xFFFF  # until the board says what is right
         self._rest = b""
@@ -85,12 +86,11 @@ class BoardDevice:
         """Write every bank and read it back; clears faults.
 
         Raises:
-            InputError: the network has other shapes than the layout.
+            InputError: the network is of another core.
             BoardError: the board does not answer, or a word reads back otherwise than written.
         """
-        require_plain(network, self.url)
-        if self._layout.shapes != shapes_of(network):
-            raise InputError(f"the board's layout is not for the layer shapes of {network.name!r}")
+        if core_of(network, self._layout) != self._core:
+            raise InputError(f"the board's core is not for the layers of {network.name!r}")
         self._network = network
         words = bank_words(stored_bits(network, self._layout), self._layout)
         self._store(words, [(bank, 0, w) for bank, w in enumerate(words)])
@@ -128,7 +128,7 @@ class BoardDevice:
         """
         network, memory = self._loaded()
         data = check_images(network, images)
-        if network.layers[0].input == "bits":
+        if network.image_max == 1:
             data = np.packbits(data, axis=1, bitorder="little")
         retries_before = self._n_retries
         answers = self._ask(Command.INFER, [image.tobytes() for image in data], progress)
@@ -163,7 +163,7 @@ class BoardDevice:
         self._port.close()
 
     def _check_identity(self) -> None:
-        me, wanted = self.identity, bytes.fromhex(self._layout.sha256)[:_ID_BYTES]
+        me, wanted = self.identity, bytes.fromhex(self._core.sha256)[:_ID_BYTES]
         if me.protocol != link.PROTOCOL:
             raise BoardError(
                 f"{self.url}: speaks protocol {me.protocol}, this kit speaks {link.PROTOCOL}"
@@ -333,7 +333,7 @@ class RecordedDevice(BoardDevice):
             ArtefactError: not there, or not a recording of this version.
         """
         port = ReplayPort(path)
-        super().__init__(port, port.layout)
+        super().__init__(port, port.core)
 
 
 def changed(old: Words, new: Words) -> list[tuple[int, Words]]:

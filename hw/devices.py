@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..sim import container
+from ..sim.core import Core, core_of, default_core
 from ..sim.device import Device, GoldenDevice
 from ..sim.exceptions import InputError
 from ..sim.memory import Layout, layout_of
-from ..sim.network import Network, require_plain
+from ..sim.network import Network
 
 if TYPE_CHECKING:
     from .device import BoardDevice
@@ -60,11 +61,9 @@ def board_layout(network: Network, board: str) -> Layout:
     """Layout by the board's folding; without a board one processing element a layer."""
     if not board:
         return layout_of(network)
-    from ..sim.memory import shapes_of
     from . import boards, fold
 
-    require_plain(network, f"board {board}")
-    return fold.fold(shapes_of(network), boards.load(board))
+    return fold.fold(core_of(network), boards.load(board)).layout
 
 
 def checkpoint_of(at: Setting) -> Path | None:
@@ -143,14 +142,12 @@ def virtual(at: Setting) -> "VirtualDevice":
     from . import boards
     from .virtual_device import VirtualDevice
 
-    return VirtualDevice(memories_of(at), boards.load(at.board) if at.board else None)
+    return VirtualDevice(hardware(at), boards.load(at.board) if at.board else None)
 
 
-def memories_of(at: Setting) -> Layout:
-    """Layout of the hardware: the board's folding, or one that is quick to build and simulate."""
-    from ..sim.rtl_core import default_layout
-
-    return at.folding or default_layout(at.network)
+def hardware(at: Setting) -> Core:
+    """Core of the hardware: in the board's folding, or one that is quick to build and simulate."""
+    return core_of(at.network, at.folding) if at.folding else default_core(at.network)
 
 
 OPENERS: dict[str, Callable[[Setting], Device]] = {
@@ -207,7 +204,7 @@ def row_name(spec: str, at: Setting) -> str:
         board = boards.load(at.board) if at.board else None
         clock_hz = board.core_hz if board else DEFAULT_CLOCK_HZ
         target: Target = board.family if board else "generic"
-        build = build_id(memories_of(at), clock_hz=clock_hz, target=target)
+        build = build_id(hardware(at), clock_hz=clock_hz, target=target)
     else:
         return spec
     return f"{kind_name(spec)} {build.hex()[:12]}"
@@ -231,8 +228,8 @@ def open_port(url: str, at: Setting) -> "BoardDevice":
         BoardError: port missing or busy, no answer, or a board for another network.
     """
     from .device import BoardDevice
-    from .probe import find_layout
+    from .probe import find_core
 
-    device = BoardDevice(url, at.folding or find_layout(url, at.network))
+    device = BoardDevice(url, hardware(at) if at.folding else find_core(url, at.network))
     device.name = kind_name(url)  # a port is not what was measured
     return device

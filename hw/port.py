@@ -14,8 +14,8 @@ from typing import Any, Protocol
 import serial
 
 from ..sim.container import kit_version
+from ..sim.core import Core, from_json, to_json
 from ..sim.exceptions import ArtefactError, BoardError
-from ..sim.memory import Layout, from_json, to_json
 
 _SOCKET = re.compile(r"socket://(?:\[[^]]*\]|[^/:]+):(\d{1,5})\b")
 FORMAT = "stoic-recording"
@@ -110,13 +110,13 @@ def _why_not_open(url: str, error: OSError) -> str:
 class RecordingPort:
     """A port whose traffic is written down."""
 
-    def __init__(self, port: Port, path: Path, layout: Layout) -> None:
+    def __init__(self, port: Port, path: Path, core: Core) -> None:
         self.url = port.url
         self._port = port
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = path.open("w")
         header = {"format": FORMAT, "version": VERSION, "kit_version": kit_version()}
-        self._note({**header, "url": port.url, "layout": to_json(layout)})
+        self._note({**header, "url": port.url, **to_json(core)})
 
     def read(self, size: int, timeout_s: float) -> bytes:
         """As the port."""
@@ -152,7 +152,7 @@ class ReplayPort:
             header, *self._events = [json.loads(line) for line in path.read_text().splitlines()]
             if header["format"] != FORMAT or header["version"] != VERSION:
                 raise ArtefactError(f"{path}: not a {FORMAT} of version {VERSION}")
-            self.layout = from_json(header["layout"])
+            self.core = from_json(header)
         except FileNotFoundError as error:
             raise ArtefactError(f"{path}: no such file") from error
         except (ValueError, KeyError, TypeError) as error:

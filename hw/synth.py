@@ -1,4 +1,4 @@
-"""From a layout to a bitstream: synthesis, place and route on several seeds, packing, figures.
+"""From a core to a bitstream: synthesis, place and route on several seeds, packing, figures.
 
 Every step writes its key (the hash of all that decides its result) and the hashes of what it made,
 so a second run with the same inputs does nothing, and a killed run goes on where it stopped.
@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from ..sim.container import file_sha256, kit_version, write_whole
+from ..sim.core import Core, to_json
 from ..sim.exceptions import InputError, ToolError
-from ..sim.memory import Layout, to_json
 from .boards import Board, wrapper_verilog
 from .flows import nextpnr
 from .flows.yosys import SYNTH
@@ -36,14 +36,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Design:
-    """A network's shapes on a board, as Verilog.
+    """A core on a board, as Verilog.
 
     Attributes:
         sources: file name -> text; all that is synthesised.
     """
 
     network: str
-    layout: Layout
+    core: Core
     board: Board
     sources: Mapping[str, str]
 
@@ -61,7 +61,7 @@ class Build:
 
     network: str
     board: str
-    layout: dict[str, Any]
+    core: dict[str, Any]
     label: str
     clock_mhz_asked: float
     utilisation: Utilisation
@@ -104,7 +104,7 @@ class Build:
         }
 
 
-def design_sources(layout: Layout, board: Board) -> dict[str, str]:
+def design_sources(core: Core, board: Board) -> dict[str, str]:
     """Everything that the board's top needs: file name -> Verilog text."""
     from ..sim.rtl_core import core_sources, core_verilog
     from .top import top_sources, top_verilog
@@ -112,21 +112,21 @@ def design_sources(layout: Layout, board: Board) -> dict[str, str]:
     files = {path.name: path.read_text() for path in [*core_sources(), *top_sources()]}
     return {
         **files,
-        "stoic_core.v": core_verilog(layout),
-        "stoic_top.v": top_verilog(layout, clock_hz=board.core_hz, target=board.family),
+        "stoic_core.v": core_verilog(core),
+        "stoic_top.v": top_verilog(core, clock_hz=board.core_hz, target=board.family),
         f"{board.top}.v": wrapper_verilog(board),
     }
 
 
 def build(
     network_name: str,
-    layout: Layout,
+    core: Core,
     board: Board,
     out_dir: Path,
     seeds: Sequence[int] = (),
     jobs: int = 2,
 ) -> Build:
-    """Synthesise, place, route and pack a layout for a board.
+    """Synthesise, place, route and pack a core for a board.
 
     Args:
         out_dir: where sources, logs, netlist, reports, `<network>.bit` and `build.json` go.
@@ -137,7 +137,7 @@ def build(
         ToolError: a tool is missing or failed, the design does not fit, its memories are not what
             the layout says, or no seed meets the clock. There is a bitstream only if all is well.
     """
-    design = Design(network_name, layout, board, design_sources(layout, board))
+    design = Design(network_name, core, board, design_sources(core, board))
     return build_design(design, out_dir, seeds, jobs)
 
 
@@ -152,7 +152,7 @@ def build_design(design: Design, out_dir: Path, seeds: Sequence[int] = (), jobs:
     bitstream = out_dir / f"{design.network}.{'bit' if board.family == 'ecp5' else 'bin'}"
 
     synth_wall_s = _synthesise(design, out_dir, tools)
-    check_netlist(design.network, design.layout, board, out_dir)
+    check_netlist(design.network, design.core.layout, board, out_dir)
 
     def one_seed(seed: int) -> Route:
         return _route(board, out_dir, seed, tools)
@@ -174,14 +174,14 @@ def build_design(design: Design, out_dir: Path, seeds: Sequence[int] = (), jobs:
     made = Build(
         network=design.network,
         board=board.name,
-        layout=to_json(design.layout),
+        core=to_json(design.core),
         label=LABEL,
         clock_mhz_asked=clock_mhz,
         utilisation=utilisation(
             out_dir / "synth.stat.json", out_dir / f"seed{best.seed}.report.json", board
         ),
         routes=routes,
-        prediction=predict(design.layout, board),
+        prediction=predict(design.core, board),
         synth_wall_s=synth_wall_s,
         bitstream=bitstream,
         bitstream_sha256=file_sha256(bitstream),
@@ -209,7 +209,7 @@ def tool_versions(board: Board) -> dict[str, str]:
 
 def _inputs_sha256(design: Design, seeds: Sequence[int], tools: Mapping[str, str]) -> str:
     board = {**asdict(design.board), "pins": design.board.pins.read_text()}
-    inputs = [dict(design.sources), board, list(seeds), dict(tools), to_json(design.layout)]
+    inputs = [dict(design.sources), board, list(seeds), dict(tools), to_json(design.core)]
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
 
 

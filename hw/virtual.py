@@ -12,8 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
+from ..sim.core import Core
 from ..sim.exceptions import BoardError, InputError
-from ..sim.memory import Layout
 from ..sim.rtl_core import core_sources, core_verilog
 from ..sim.verilate import verilate
 from .boards import Board, wrapper_verilog
@@ -37,7 +37,7 @@ _log = logging.getLogger(__name__)
 
 
 def build(
-    layout: Layout,
+    core: Core,
     build_dir: Path,
     *,
     clock_hz: int = DEFAULT_CLOCK_HZ,
@@ -52,13 +52,13 @@ def build(
 
     Raises:
         ToolError: Verilator is missing or fails.
-        InputError: the layout needs more than the link can address.
+        InputError: the core needs more than the link can address.
     """
     if pins:
         clock_hz, target = pins.core_hz, pins.family
-    top = top_verilog(layout, clock_hz=clock_hz, target=target)
+    top = top_verilog(core, clock_hz=clock_hz, target=target)
     # the one difference to what is synthesised: no vendor's memories, and no PLL
-    text = core_verilog(layout) + top.replace(f'TARGET = "{target}"', 'TARGET = "generic"')
+    text = core_verilog(core) + top.replace(f'TARGET = "{target}"', 'TARGET = "generic"')
     flags = ["-LDFLAGS", "-lutil", "--prefix", "Vboard"]
     name = "stoic_top"
     if pins:
@@ -81,7 +81,7 @@ class VirtualBoard:
 
     def __init__(
         self,
-        layout: Layout,
+        core: Core,
         build_dir: Path,
         *,
         transport: Transport = "tcp",
@@ -109,7 +109,7 @@ class VirtualBoard:
             where = "0" if transport == "tcp" else str(build_dir / "virtual-board.pty")
         if transport == "tcp" and not (where.isdecimal() and int(where) < 1 << 16):
             raise InputError(f"a TCP port is 0..65535, not {where!r}")
-        library = build(layout, build_dir, clock_hz=clock_hz, target=target, pins=pins)
+        library = build(core, build_dir, clock_hz=clock_hz, target=target, pins=pins)
         self._link = Path(where) if transport == "pty" else None
         clocks_per_bit = pins.uart_divisor if pins else 0
         arguments = (str(library.resolve()), transport, where, str(clocks_per_bit))

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ..sim.memory import Layout
+from ..sim.core import Core
 from .boards import Board
 from .device import BoardDevice
 from .virtual import DEFAULT_CLOCK_HZ, VirtualBoard
@@ -21,10 +21,10 @@ class VirtualDevice(BoardDevice):
         BoardError: it does not start.
     """
 
-    def __init__(self, layout: Layout, board: Board | None, build_dir: Path = BUILD_DIR) -> None:
-        self._running = boot(layout, board, build_dir)
+    def __init__(self, core: Core, board: Board | None, build_dir: Path = BUILD_DIR) -> None:
+        self._running = boot(core, board, build_dir)
         try:
-            super().__init__(self._running.url, layout)
+            super().__init__(self._running.url, core)
         except BaseException:
             self._running.close()
             raise
@@ -37,7 +37,7 @@ class VirtualDevice(BoardDevice):
 
 
 def boot(
-    layout: Layout,
+    core: Core,
     board: Board | None,
     build_dir: Path = BUILD_DIR,
     *,
@@ -51,7 +51,7 @@ def boot(
     """
     where = str(pty) if pty else None if tcp_port is None else str(tcp_port)
     return VirtualBoard(
-        layout,
+        core,
         build_dir,
         transport="pty" if pty else "tcp",
         where=where,

@@ -6,13 +6,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from .core import Core, core_of, default_core, layer_cycles
 from .device import lasting
 from .errors import Transient
 from .exceptions import InputError, ToolError
 from .faults import FaultMap, check_for, readdress
-from .memory import Layout, bank_words, shapes_of, stored_bits
-from .network import Network, check_images, require_plain
-from .rtl_core import core_sources, core_verilog, default_layout, fold_cycles
+from .memory import Layout, bank_words, stored_bits
+from .network import Network, check_images
+from .rtl_core import core_sources, core_verilog
 from .verilate import verilate
 
 HARNESS = Path(__file__).parent / "rtl_harness.cpp"
@@ -29,10 +30,10 @@ class RtlDevice:
     name = "rtl"
 
     def __init__(self, layout: Layout | None = None, build_dir: Path = Path("build/rtl")) -> None:
-        """Take the core of a layout; None: of `default_layout` of the network that is loaded."""
+        """Take the core under a layout; None: the `default_core` of the network that is loaded."""
         self._fixed = layout
         self._build_dir = build_dir
-        self._layout: Layout | None = None
+        self._built: Core | None = None
         self._network: Network | None = None
         self._library: ctypes.CDLL | None = None
         self._core: ctypes.c_void_p | None = None
@@ -41,18 +42,15 @@ class RtlDevice:
 
     def load(self, network: Network) -> None:
         """Build the core if need be, write the network and read it back; clears faults."""
-        require_plain(network, "the RTL core")
-        layout = self._fixed or default_layout(network)
-        if layout.shapes != shapes_of(network):
-            raise InputError(f"the RTL core is not for the shapes of network {network.name!r}")
-        if layout != self._layout:
-            self._open(layout)
+        core = core_of(network, self._fixed) if self._fixed else default_core(network)
+        if core != self._built:
+            self._open(core)
         self._network = network
-        self._write(stored_bits(network, layout))
+        self._write(stored_bits(network, core.layout))
 
     def inject(self, faults: FaultMap | Transient | None) -> None:
         """Write what the faulty memory reads; None writes the network itself again."""
-        network, layout = self._loaded()
+        network, layout = self._loaded()[0], self._loaded()[1].layout
         faults = lasting(faults, self.name)
         stored = stored_bits(network, layout)
         if faults is not None:
@@ -62,16 +60,15 @@ class RtlDevice:
 
     def infer(self, images: NDArray[np.generic]) -> NDArray[np.int32]:
         """Scores of images streamed back to back."""
-        network, layout = self._loaded()
+        network, core = self._loaded()
         data = check_images(network, images)
-        if network.layers[0].input == "bits":
+        if network.image_max == 1:
             data = np.packbits(data, axis=1, bitorder="little")
         data = np.ascontiguousarray(data)
         scores = np.empty((len(data), network.n_classes), np.int32)
         before = self._cycles()
         patience = _PATIENCE * sum(
-            layout.n_folds(i) * fold_cycles(layout, i) + s.n_inputs + 1024
-            for i, s in enumerate(layout.shapes)
+            layer_cycles(core, i) + s.n_inputs + 1024 for i, s in enumerate(core.layout.shapes)
         )
         done = self._call(
             "stoic_infer", data, len(data), data.shape[1], scores, network.n_classes, patience
@@ -94,25 +91,23 @@ class RtlDevice:
     def _close(self) -> None:
         if self._core is not None and self._library is not None:
             self._library.stoic_close(self._core)
-        self._core = self._layout = self._network = None
+        self._core = self._built = self._network = None
 
-    def _open(self, layout: Layout) -> None:
+    def _open(self, core: Core) -> None:
         self._close()
-        path = verilate(
-            "stoic_core", core_verilog(layout), core_sources(), HARNESS, self._build_dir
-        )
+        path = verilate("stoic_core", core_verilog(core), core_sources(), HARNESS, self._build_dir)
         library = ctypes.CDLL(str(path.resolve()))
         library.stoic_open.restype = ctypes.c_void_p
         library.stoic_close.argtypes = [ctypes.c_void_p]
         library.stoic_cycles.argtypes = [ctypes.c_void_p]
         library.stoic_cycles.restype = ctypes.c_uint64
-        self._library, self._layout = library, layout
+        self._library, self._built = library, core
         self._core = ctypes.c_void_p(library.stoic_open())
 
-    def _loaded(self) -> tuple[Network, Layout]:
-        if self._network is None or self._layout is None:
+    def _loaded(self) -> tuple[Network, Core]:
+        if self._network is None or self._built is None:
             raise InputError("load a network into the rtl device first")
-        return self._network, self._layout
+        return self._network, self._built
 
     def _cycles(self) -> int:
         assert self._library is not None
@@ -136,8 +131,9 @@ class RtlDevice:
         )
 
     def _write(self, cells: NDArray[np.uint8]) -> None:
-        assert self._layout is not None
-        words = bank_words(cells, self._layout)
+        assert self._built is not None
+        layout = self._built.layout
+        words = bank_words(cells, layout)
         for bank, written in enumerate(words):
             if self._call("stoic_write", bank, written, len(written)) != len(written):
                 self._close()
@@ -146,6 +142,6 @@ class RtlDevice:
             read = np.zeros_like(written)
             n = self._call("stoic_read", bank, read, len(read), 4096)
             if n != len(read) or (read != written).any():
-                where = self._layout.banks[bank].name
+                where = layout.banks[bank].name
                 self._close()
                 raise ToolError(f"bank {where} reads back other words than written")

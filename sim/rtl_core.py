@@ -1,60 +1,14 @@
-"""The generated core: the units of rtl/ in a row, one `stoic_mvu` for every layer of a layout."""
+"""The generated core: the units of rtl/ in a row, one `stoic_mvu` for every layer."""
 
 from pathlib import Path
 
 from .. import rtl
+from .core import Core, group, image_cycles, planes
 from .exceptions import InputError
 from .layers import UINT8_MAX
-from .memory import Fold, Layout, Shape, layout_of, shapes_of
-from .network import Network
+from .memory import Shape
 
-DEFAULT_CYCLES = 1500
 MAX_ADDRESSES = (1 << 16) - 1  # depths, too, are told in 16 bits
-
-
-def planes(shape: Shape) -> int:
-    """Bit planes of what a lane carries: 8 for uint8, 1 for bits."""
-    return 8 if shape.input == "uint8" else 1
-
-
-def group(layout: Layout, layer: int) -> int:
-    """Processing elements that share a pipeline stage of `stoic_mvu`.
-
-    The least number that divides PE and the width of the layer's output words and lets the results
-    of a fold leave within the cycles of a fold; else the greatest, which stretches folds the least.
-    """
-    if layer == len(layout.shapes) - 1:
-        return 1
-    pe, width = layout.folds[layer].pe, layout.folds[layer + 1].simd
-    busy = layout.n_steps(layer) * planes(layout.shapes[layer])
-    sizes = [size for size in range(1, pe + 1) if pe % size == 0 and width % size == 0]
-    return next((size for size in sizes if 2 * (pe // size) - 1 <= busy), sizes[-1])
-
-
-def fold_cycles(layout: Layout, layer: int) -> int:
-    """Cycles in which every processing element finishes one neuron."""
-    stages = layout.folds[layer].pe // group(layout, layer)
-    return max(layout.n_steps(layer) * planes(layout.shapes[layer]), 2 * stages - 1)
-
-
-def image_cycles(layout: Layout) -> int:
-    """Cycles between images at full load: those of the slowest layer, or of the input."""
-    first = layout.shapes[0]
-    if first.input == "uint8":
-        n_bytes = first.n_inputs + layout.n_steps(0) * max(2, 10 - layout.folds[0].simd)
-    else:
-        n_bytes = -(-first.n_inputs // 8)
-    layers = range(len(layout.shapes))
-    return max(n_bytes, *(layout.n_folds(i) * fold_cycles(layout, i) for i in layers))
-
-
-def default_layout(network: Network, cycles: int = DEFAULT_CYCLES) -> Layout:
-    """A layout of 64 lanes and about `cycles` cycles an image; quick to build and to simulate."""
-    folds = []
-    for shape in shapes_of(network):
-        work = -(-shape.n_inputs // 64) * planes(shape) * shape.n_outputs
-        folds.append(Fold(min(shape.n_outputs, -(-work // cycles)), 64))
-    return layout_of(network, tuple(folds))
 
 
 def core_sources() -> list[Path]:
@@ -92,12 +46,13 @@ _PORTS = """\
 """
 
 
-def core_verilog(layout: Layout) -> str:
-    """Verilog of the module `stoic_core`: the units of every layer of a layout, in a row.
+def core_verilog(core: Core) -> str:
+    """Verilog of the module `stoic_core`: the units of every layer, in a row.
 
     Raises:
         InputError: more banks, or more words in a bank, than the host's 16 bits address.
     """
+    layout = core.layout
     for what, most in (
         ("banks", len(layout.banks)),
         ("words in a bank", max(bank.n_words for bank in layout.banks)),
@@ -116,14 +71,14 @@ def core_verilog(layout: Layout) -> str:
 //   scores = the integer scores of every image
 //
 // Latency:    see stoic_mvu; an answer of the host port takes at most some dozens of cycles
-// Throughput: an image in {image_cycles(layout)} cycles
+// Throughput: an image in {image_cycles(core)} cycles
 // Encoding:   bit 1 is +1, bit 0 is -1, element 0 is the LSB
 // Handshake:  AXI4-Stream; tlast ends an image. Reads of one bank answer in order, one a cycle;
 //             wait for the answers before reading another bank. Unknown banks do not answer.
 //             busy_o also stays 1 for ever once a unit has lost a word (which none should).
 // Golden:     stoic.sim.golden.scores
 //
-//   layout {layout.sha256}
+//   core {core.sha256}
 `resetall
 `timescale 1ns / 1ps
 `default_nettype none
@@ -133,9 +88,9 @@ module stoic_core #(
 ) (
 {_PORTS});
 """,
-        _input_stage(layout),
+        _input_stage(core),
     ]
-    parts += [_layer(layout, i) for i in range(last + 1)]
+    parts += [_layer(core, i) for i in range(last + 1)]
     overflow = " || ".join(f"l{i}_overflow" for i in range(last + 1))
     shape = layout.shapes[-1]
     parts.append(f"""\
@@ -208,7 +163,8 @@ def _stream(name: str, width: int, user: int = 0) -> str:
     return "\n".join(lines)
 
 
-def _input_stage(layout: Layout) -> str:
+def _input_stage(core: Core) -> str:
+    layout = core.layout
     shape, simd = layout.shapes[0], layout.folds[0].simd
     if shape.input == "uint8":
         user = _value_bits(shape) - 1
@@ -258,7 +214,8 @@ def _input_stage(layout: Layout) -> str:
 """
 
 
-def _layer(layout: Layout, i: int) -> str:
+def _layer(core: Core, i: int) -> str:
+    layout = core.layout
     shape, fold = layout.shapes[i], layout.folds[i]
     first = {
         kind: [n for n, b in enumerate(layout.banks) if b.layer == i and b.kind == kind]
@@ -286,7 +243,7 @@ def _layer(layout: Layout, i: int) -> str:
         .M({shape.n_outputs}),
         .PE({fold.pe}),
         .SIMD({fold.simd}),
-        .GROUP({group(layout, i)}),
+        .GROUP({group(core, i)}),
         .PLANES({planes(shape)}),
         .THRESHOLD_W({shape.threshold_bits if shape.has_thresholds else 0}),
         .OUT_W({width}),

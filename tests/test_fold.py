@@ -6,24 +6,30 @@ from hypothesis import strategies as st
 
 from stoic.hw import boards
 from stoic.hw.fold import fold, lacks, layer_cost, memory_blocks, predict, total_cost
+from stoic.sim.core import Core, image_cycles
 from stoic.sim.exceptions import InputError
 from stoic.sim.memory import Fold, Layout, Shape
-from stoic.sim.rtl_core import image_cycles
 
 BOARDS = [boards.load(name) for name in boards.names()]
 ULX3S, ICEBREAKER = boards.load("ulx3s-25f"), boards.load("icebreaker")
 
 
-def mlp(*sizes: int, first: str = "uint8") -> tuple[Shape, ...]:
+def mlp(*sizes: int, first: str = "uint8") -> Core:
     last = len(sizes) - 2
-    return tuple(
+    shapes = tuple(
         Shape(n, m, "uint8" if first == "uint8" and i == 0 else "bits", i < last)
         for i, (n, m) in enumerate(zip(sizes, sizes[1:], strict=False))
     )
+    return folded(shapes, *(Fold(1, 1) for _ in shapes))
+
+
+def folded(shapes: tuple[Shape, ...], *folds: Fold) -> Core:
+    return Core(Layout(shapes, folds))
 
 
 SFC, TFC = mlp(784, 256, 256, 256, 10), mlp(784, 64, 64, 10)
-REFERENCE = Layout(SFC, (Fold(32, 36), Fold(4, 32), Fold(4, 32), Fold(1, 32)))
+SHAPES = SFC.layout.shapes
+REFERENCE = folded(SHAPES, Fold(32, 36), Fold(4, 32), Fold(4, 32), Fold(1, 32))
 
 networks = st.builds(
     lambda sizes, first: mlp(*sizes, first=first),
@@ -35,21 +41,23 @@ networks = st.builds(
 @settings(deadline=None, max_examples=40)
 @given(networks, st.sampled_from(BOARDS))
 def test_a_plan_fits_and_is_no_slower_than_one_element_a_layer(
-    shapes: tuple[Shape, ...], board: boards.Board
+    core: Core, board: boards.Board
 ) -> None:
-    simplest = Layout(shapes, tuple(Fold(1, min(board.ram_width, s.n_inputs)) for s in shapes))
+    shapes = core.layout.shapes
+    simplest = folded(shapes, *(Fold(1, min(board.ram_width, s.n_inputs)) for s in shapes))
     try:
-        layout = fold(shapes, board)
+        plan = fold(core, board)
     except InputError as refusal:
         assert f"{board.name} has" in str(refusal)
         assert lacks(simplest, board)
         return
-    cost, told = total_cost(layout, board), predict(layout, board)
+    cost, told = total_cost(plan, board), predict(plan, board)
+    layout = plan.layout
     assert layout.shapes == shapes
     assert cost.block_rams <= board.ram_count
     assert cost.cells <= board.luts
-    assert told.cycles_per_image == image_cycles(layout) >= max(told.layer_cycles)
-    assert lacks(simplest, board) or image_cycles(layout) <= image_cycles(simplest)
+    assert told.cycles_per_image == image_cycles(plan) >= max(told.layer_cycles)
+    assert lacks(simplest, board) or image_cycles(plan) <= image_cycles(simplest)
     weights = [bank for bank in layout.banks if bank.kind == "weights"]
     assert len(weights) == sum(f.pe for f in layout.folds)
     if all(memory_blocks(bank.n_words, bank.width, board) for bank in weights):
@@ -59,28 +67,26 @@ def test_a_plan_fits_and_is_no_slower_than_one_element_a_layer(
 
 @settings(deadline=None, max_examples=20)
 @given(networks, st.sampled_from(BOARDS), st.floats(100, 1e6))
-def test_a_rate_is_reached_or_refused(
-    shapes: tuple[Shape, ...], board: boards.Board, rate: float
-) -> None:
+def test_a_rate_is_reached_or_refused(core: Core, board: boards.Board, rate: float) -> None:
     try:
-        fastest = fold(shapes, board)
+        fastest = fold(core, board)
     except InputError:
         return
     reachable = board.core_hz / image_cycles(fastest) >= rate
     try:
-        layout = fold(shapes, board, images_per_s=rate)
+        plan = fold(core, board, images_per_s=rate)
     except InputError as refusal:
         assert not reachable
         assert "reaches" in str(refusal)
     else:
-        assert board.core_hz / image_cycles(layout) >= rate
-        assert not lacks(layout, board)
+        assert board.core_hz / image_cycles(plan) >= rate
+        assert not lacks(plan, board)
 
 
 def test_fashion_sfc_on_ulx3s_is_at_least_the_reference() -> None:
-    layout = fold(SFC, ULX3S)
-    assert image_cycles(layout) <= image_cycles(REFERENCE) == 1408
-    assert predict(layout, ULX3S).bandwidth_share >= 0.61
+    plan = fold(SFC, ULX3S)
+    assert image_cycles(plan) <= image_cycles(REFERENCE) == 1408
+    assert predict(plan, ULX3S).bandwidth_share >= 0.61
 
 
 def test_fashion_tfc_fits_the_icebreaker() -> None:
@@ -115,6 +121,7 @@ def test_memory_takes_as_many_blocks_as_synthesis_makes(
 
 
 def test_more_elements_never_cost_less() -> None:
-    layouts = [Layout(TFC, (Fold(pe, 36), Fold(1, 64), Fold(1, 64))) for pe in (1, 2, 4, 8, 16)]
-    cells = [layer_cost(layout, 0, ULX3S).cells for layout in layouts]
+    shapes = TFC.layout.shapes
+    cores = [folded(shapes, Fold(pe, 36), Fold(1, 64), Fold(1, 64)) for pe in (1, 2, 4, 8, 16)]
+    cells = [layer_cost(core, 0, ULX3S).cells for core in cores]
     assert cells == sorted(cells)

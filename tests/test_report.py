@@ -136,7 +136,7 @@ def synth_row() -> dict[str, Any]:
     built = Build(
         network="n",
         board="ulx3s-25f",
-        layout={},
+        core={},
         label=LABEL,
         clock_mhz_asked=100.0,
         utilisation=Utilisation(9000, 11000, 24288, 8000, 500, 0, 51, 56),

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from stoic.sim import golden
 from stoic.sim.bits import pack, unpack
+from stoic.sim.core import Core, fold_cycles, group, image_cycles
 from stoic.sim.errors import Iid
 from stoic.sim.exceptions import InputError, ToolError
 from stoic.sim.faults import FaultMap, apply
@@ -18,7 +19,7 @@ from stoic.sim.memory import Fold, Layout, Shape, bank_words, layout_of, stored_
 from stoic.sim.network import Network
 from stoic.sim.random_network import random_network
 from stoic.sim.rtl import RtlDevice
-from stoic.sim.rtl_core import core_sources, core_verilog, fold_cycles, group, image_cycles
+from stoic.sim.rtl_core import core_sources, core_verilog
 from stoic.sim.verilate import find_iverilog
 
 # Fan-ins below, at and above a word; outputs that PE and SIMD do not divide; one lane, one neuron;
@@ -139,7 +140,7 @@ def test_images_follow_each_other_as_fast_as_planned(
         before = device.counters().get("cycles", 0)
         device.infer(images[:n])
         cycles.append(device.counters()["cycles"] - before)
-    assert (cycles[1] - cycles[0]) / 80 == pytest.approx(image_cycles(layout), rel=0.02)
+    assert (cycles[1] - cycles[0]) / 80 == pytest.approx(image_cycles(Core(layout)), rel=0.02)
 
 
 def test_foreign_networks_and_unloaded_devices_are_refused(build_dir: Path) -> None:
@@ -152,7 +153,7 @@ def test_foreign_networks_and_unloaded_devices_are_refused(build_dir: Path) -> N
         device.load(other)
     deep = Layout((Shape(64, 70_000, "bits", False),), (Fold(1, 64),))
     with pytest.raises(InputError, match="addresses 65535 words in a bank, not 70000"):
-        core_verilog(deep)
+        core_verilog(Core(deep))
 
 
 def test_missing_icarus_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,10 +164,10 @@ def test_missing_icarus_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_processing_elements_share_stages_where_a_fold_is_too_short() -> None:
     network = random_network((36, 24, 24, 3), "bits", np.random.default_rng(0))
-    layout = layout_of(network, (Fold(12, 36), Fold(12, 6), Fold(3, 12)))
-    assert [group(layout, layer) for layer in range(3)] == [6, 6, 1]
+    core = Core(layout_of(network, (Fold(12, 36), Fold(12, 6), Fold(3, 12))))
+    assert [group(core, layer) for layer in range(3)] == [6, 6, 1]
     # 2 stages in 1 step: stretched to 3 cycles; 2 stages in 4 steps; 3 stages in 2 steps: stretched
-    assert [fold_cycles(layout, layer) for layer in range(3)] == [3, 4, 5]
+    assert [fold_cycles(core, layer) for layer in range(3)] == [3, 4, 5]
 
 
 ILLEGAL = {
@@ -268,7 +269,7 @@ def test_the_popcount_tree_of_the_hardware_agrees_on_icarus(kind: str, tmp_path:
     (tmp_path / "bytes.hex").write_text("\n".join(f"{b:03x}" for b in beats))
     sizes = {"n_writes": len(writes), "n_bytes": len(beats), "n_scores": images.shape[0] * 3}
     (tmp_path / "bench.v").write_text(TESTBENCH.format(**sizes))
-    (tmp_path / "stoic_core.v").write_text(core_verilog(layout))
+    (tmp_path / "stoic_core.v").write_text(core_verilog(Core(layout)))
     files = ["bench.v", "stoic_core.v", *map(str, core_sources())]
     subprocess.run(
         [find_iverilog(), "-g2005", "-o", "bench", "-s", "bench", *files],

@@ -11,6 +11,7 @@ from stoic.hw.link import unpack_identity
 from stoic.hw.top import identity, top_sources, top_verilog
 from stoic.sim import faults, network
 from stoic.sim.bench.runner import Bench, Cosim
+from stoic.sim.core import Core
 from stoic.sim.errors.iid import Iid
 from stoic.sim.layers import Input
 from stoic.sim.memory import Fold, layout_of
@@ -27,15 +28,15 @@ def top(folder: Path, sizes: tuple[int, ...], first: Input, folds: tuple[Fold, .
     model = Iid(p01=0.05, p10=0.1, seed=5)
     network.save(net, folder / "core.stoic")
     faults.save(model.sample(layout, 0, where=("weights", "thresholds")), folder / "core.faults")
-    text = top_verilog(layout, clock_hz=CLOCK_HZ, target="generic")
+    text = top_verilog(Core(layout), clock_hz=CLOCK_HZ, target="generic")
     found = re.search(r"INFO +\(\d+'h([0-9a-f]+)\)", text)
     assert found is not None
     info = bytes.fromhex(found[1])[::-1]
     said = unpack_identity(info)
-    assert said == identity(layout, clock_hz=CLOCK_HZ, target="generic", build=said.build)
+    assert said == identity(Core(layout), clock_hz=CLOCK_HZ, target="generic", build=said.build)
     (folder / "identity.bin").write_bytes(info)
     (folder / "stoic_top.v").write_text(text, encoding="utf-8")
-    (folder / "stoic_core.v").write_text(core_verilog(layout), encoding="utf-8")
+    (folder / "stoic_core.v").write_text(core_verilog(Core(layout)), encoding="utf-8")
     generated = (folder / "stoic_top.v", folder / "stoic_core.v")
     inputs = ("core.stoic", "core.faults", "identity.bin")
     return Bench(

@@ -9,6 +9,7 @@ import pytest
 from stoic import rtl
 from stoic.sim import faults, network
 from stoic.sim.bench.runner import Bench, Cosim
+from stoic.sim.core import Core
 from stoic.sim.errors.iid import Iid
 from stoic.sim.layers import Input
 from stoic.sim.memory import Fold, Shape, layout_of
@@ -285,7 +286,7 @@ def core(tmp_path: Path, sizes: tuple[int, ...], first: Input, folds: tuple[Fold
         tmp_path / "core.faults",
     )
     verilog = tmp_path / "stoic_core.v"
-    verilog.write_text(core_verilog(layout), encoding="utf-8")
+    verilog.write_text(core_verilog(Core(layout)), encoding="utf-8")
     inputs = {n: (tmp_path / n).read_bytes() for n in ("core.stoic", "core.faults")}
     return Bench("stoic_core", "bench_core", (verilog, *core_sources()), {}, inputs)
 

@@ -13,6 +13,7 @@ from stoic.hw.flows import nextpnr
 from stoic.hw.flows.pll import find_pll
 from stoic.hw.netlist import Memory, memories, memory_problems
 from stoic.hw.synth import Build, Design
+from stoic.sim.core import Core
 from stoic.sim.exceptions import InputError, ToolError
 from stoic.sim.memory import Fold, Layout, Shape
 
@@ -22,7 +23,7 @@ SEED = 3
 
 
 def design(board: Board, sources: Mapping[str, str]) -> Design:
-    return Design("tiny", LAYOUT, board, sources)
+    return Design("tiny", Core(LAYOUT), board, sources)
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +33,7 @@ def board() -> Board:
 
 @pytest.fixture(scope="module")
 def sources(board: Board) -> dict[str, str]:
-    return synth.design_sources(LAYOUT, board)
+    return synth.design_sources(Core(LAYOUT), board)
 
 
 @pytest.fixture(scope="module")

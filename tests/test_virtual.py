@@ -20,6 +20,7 @@ from stoic.hw.link import Command, Frame, Status
 from stoic.hw.port import SerialPort
 from stoic.hw.virtual import VirtualBoard
 from stoic.sim import golden
+from stoic.sim.core import Core
 from stoic.sim.errors.iid import Iid
 from stoic.sim.exceptions import ArtefactError, BoardError, InputError
 from stoic.sim.faults import FaultMap, apply, readdress
@@ -36,6 +37,7 @@ MAPS = [Iid(0.1, 0.1, seed=1), Iid(0.2, 0.0, seed=2), Iid(0.02, 0.3, seed=3)]
 
 NETWORK = random_network((50, 12, 5), "uint8", np.random.default_rng(7))
 LAYOUT = layout_of(NETWORK, (Fold(2, 7), Fold(1, 9)))
+CORE = Core(LAYOUT)
 IMAGES = np.random.default_rng(8).integers(0, 256, (300, 50), np.uint8)
 
 
@@ -46,13 +48,13 @@ def build_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def board(build_dir: Path) -> Iterator[VirtualBoard]:
-    with VirtualBoard(LAYOUT, build_dir, clock_hz=CLOCK_HZ) as running:
+    with VirtualBoard(CORE, build_dir, clock_hz=CLOCK_HZ) as running:
         yield running
 
 
 @pytest.fixture
 def device(board: VirtualBoard) -> Iterator[BoardDevice]:
-    driver = BoardDevice(board.url, LAYOUT)
+    driver = BoardDevice(board.url, CORE)
     driver.load(NETWORK)
     yield driver
     driver.close()
@@ -120,7 +122,7 @@ def test_damaged_frames_change_nothing(board: VirtualBoard, device: BoardDevice)
         while port.read(1, 0.05):
             pass
     port.close()
-    again = BoardDevice(board.url, LAYOUT)
+    again = BoardDevice(board.url, CORE)
     assert holds(again)
     again.close()
 
@@ -147,7 +149,7 @@ class NoisyPort(SerialPort):
 
 
 def test_scores_are_goldens_over_a_noisy_line(board: VirtualBoard) -> None:
-    device = BoardDevice(NoisyPort(board.url, 0.02, seed=3), LAYOUT, timeout_s=0.3)
+    device = BoardDevice(NoisyPort(board.url, 0.02, seed=3), CORE, timeout_s=0.3)
     device.load(NETWORK)
     assert (device.infer(IMAGES) == golden.scores(NETWORK, IMAGES)).all()
     assert device.counters()["retries"] > 2
@@ -156,7 +158,7 @@ def test_scores_are_goldens_over_a_noisy_line(board: VirtualBoard) -> None:
 
 def test_a_recording_replays_without_the_board(board: VirtualBoard, tmp_path: Path) -> None:
     path = tmp_path / "board.jsonl"
-    recorded = BoardDevice(board.url, LAYOUT, record=path)
+    recorded = BoardDevice(board.url, CORE, record=path)
     recorded.load(NETWORK)
     scores = recorded.infer(IMAGES[:20])
     recorded.close()
@@ -175,9 +177,9 @@ def test_a_recording_replays_without_the_board(board: VirtualBoard, tmp_path: Pa
 def test_a_board_of_another_layout_is_refused(board: VirtualBoard) -> None:
     other = Layout(LAYOUT.shapes, (Fold(1, 7), Fold(1, 9)))
     with pytest.raises(BoardError, match=f"{LAYOUT.sha256[:12]}.*{other.sha256[:12]}"):
-        BoardDevice(board.url, other)
-    with pytest.raises(InputError, match="layer shapes"):
-        device = BoardDevice(board.url, LAYOUT)
+        BoardDevice(board.url, Core(other))
+    with pytest.raises(InputError, match="not for the shapes"):
+        device = BoardDevice(board.url, CORE)
         try:
             device.load(random_network((50, 11, 5), "uint8", np.random.default_rng(1)))
         finally:
@@ -188,29 +190,29 @@ def test_a_second_host_and_a_second_board_are_refused(
     board: VirtualBoard, device: BoardDevice, build_dir: Path
 ) -> None:
     with pytest.raises(BoardError, match="serves another host"):
-        BoardDevice(board.url, LAYOUT, timeout_s=1.0)
+        BoardDevice(board.url, CORE, timeout_s=1.0)
     port = board.url.rsplit(":", 1)[1]
     with pytest.raises(BoardError, match=f"port {port}: Address already in use"):
-        VirtualBoard(LAYOUT, build_dir, where=port, clock_hz=CLOCK_HZ)
+        VirtualBoard(CORE, build_dir, where=port, clock_hz=CLOCK_HZ)
     assert (device.infer(IMAGES[:9]) == golden.scores(NETWORK, IMAGES[:9])).all()
 
 
 def test_what_is_no_board_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BoardError, match="no such port"):
-        BoardDevice(str(tmp_path / "ttyUSB7"), LAYOUT)
+        BoardDevice(str(tmp_path / "ttyUSB7"), CORE)
     with pytest.raises(BoardError, match="not a port that pyserial knows"):
-        BoardDevice("carrier-pigeon://loft", LAYOUT)
+        BoardDevice("carrier-pigeon://loft", CORE)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         with pytest.raises(BoardError, match="no answer in 0.2 s"):
-            BoardDevice(f"socket://127.0.0.1:{silent.getsockname()[1]}", LAYOUT, timeout_s=0.2)
+            BoardDevice(f"socket://127.0.0.1:{silent.getsockname()[1]}", CORE, timeout_s=0.2)
         where = silent.getsockname()[1]
     with pytest.raises(BoardError, match="nothing listens there"):
-        BoardDevice(f"socket://127.0.0.1:{where}", LAYOUT)
+        BoardDevice(f"socket://127.0.0.1:{where}", CORE)
 
 
 def test_a_board_that_dies_in_the_run_is_an_error(build_dir: Path) -> None:
-    with VirtualBoard(LAYOUT, build_dir, clock_hz=CLOCK_HZ) as board:
-        device = BoardDevice(board.url, LAYOUT, timeout_s=1.0)
+    with VirtualBoard(CORE, build_dir, clock_hz=CLOCK_HZ) as board:
+        device = BoardDevice(board.url, CORE, timeout_s=1.0)
         device.load(NETWORK)
         with pytest.raises(BoardError, match="connection is gone"):
             device.infer(
@@ -237,7 +239,7 @@ def test_a_board_ends_with_its_parent(build_dir: Path, board: VirtualBoard) -> N
     script = (
         "import sys, time; from pathlib import Path; sys.path.insert(0, sys.argv[1])\n"
         "import test_virtual as t\n"
-        "b = t.VirtualBoard(t.LAYOUT, Path(sys.argv[2]), clock_hz=t.CLOCK_HZ)\n"
+        "b = t.VirtualBoard(t.CORE, Path(sys.argv[2]), clock_hz=t.CLOCK_HZ)\n"
         "print(b.pid, flush=True); time.sleep(60)\n"
     )
     command = [sys.executable, "-c", script, str(Path(__file__).parent), str(build_dir)]
@@ -265,15 +267,15 @@ def test_pins_of_a_board_give_goldens_scores_of_a_network_on_bits(
     layout = layout_of(network, (Fold(2, 5), Fold(1, 4)))
     images = np.random.default_rng(2).integers(0, 2, (40, 19), np.uint8)
     where = str(build_dir / "tty")
-    boot = partial(VirtualBoard, layout, build_dir, pins=boards.load(name))
+    boot = partial(VirtualBoard, Core(layout), build_dir, pins=boards.load(name))
     with boot(transport="pty", where=where) as board:
-        device = BoardDevice(board.url, layout)
+        device = BoardDevice(board.url, Core(layout))
         device.load(network)
         faults = MAPS[0].sample(layout, 0, KINDS)
         device.inject(faults)
         assert (device.infer(images) == golden.scores(apply(network, faults), images)).all()
         with pytest.raises(BoardError, match="busy"):
-            BoardDevice(board.url, layout)
+            BoardDevice(board.url, Core(layout))
         with pytest.raises(BoardError, match="File exists"):
             boot(transport="pty", where=where)
         device.close()
