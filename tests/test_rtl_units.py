@@ -163,6 +163,110 @@ def test_width_mutant_is_caught(cosim: Cosim, old: str, new: str) -> None:
     cosim.catches(width(4, 32, 37), "stoic_width.v", old, new)
 
 
+def window(
+    width: int, words: int, height: int, columns: int, kernel: int, stride: int, pad: int
+) -> Bench:
+    return unit(
+        "window", "fifo", "ram", "ram_ecp5", WIDTH=width, WORDS=words, HEIGHT=height,
+        COLUMNS=columns, KERNEL=kernel, STRIDE=stride, PAD=pad,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "width, words, height, columns, kernel, stride, pad",
+    [
+        (1, 1, 1, 1, 1, 1, 0),
+        (7, 1, 1, 2, 3, 2, 2),
+        (8, 3, 4, 5, 3, 1, 1),
+        (5, 2, 8, 5, 2, 3, 1),  # rows and columns that no window sees
+        (1, 1, 4, 6, 5, 1, 2),
+        (3, 1, 6, 6, 4, 3, 3),
+        (64, 1, 5, 7, 3, 1, 1),
+    ],
+)
+def test_windows_are_golden_s(
+    cosim: Cosim,
+    width: int,
+    words: int,
+    height: int,
+    columns: int,
+    kernel: int,
+    stride: int,
+    pad: int,
+) -> None:
+    cosim.passes(window(width, words, height, columns, kernel, stride, pad))
+
+
+@pytest.mark.parametrize(
+    "old, new",
+    [
+        ("real_q[2] ? word : {WIDTH{1'b0}}", "word"),
+        ("have_d != FULL[HAVE_W-1:0]", "1'b1"),
+        ("(HEIGHT % LINES) * LINE", "0"),
+        ("state_q == FREE && !freed && have_q != 0", "state_q == FREE && !freed"),
+        (">= {{HAVE_W{1'b0}}, need_q}", "!= 0"),
+    ],
+)
+def test_window_mutant_is_caught(cosim: Cosim, old: str, new: str) -> None:
+    cosim.catches(window(5, 2, 8, 5, 2, 3, 1), "stoic_window.v", old, new)
+
+
+def pool(width: int, words: int, height: int, columns: int, kernel: int, stride: int) -> Bench:
+    return unit(
+        "pool", "ram", "ram_ecp5", WIDTH=width, WORDS=words, HEIGHT=height, COLUMNS=columns,
+        KERNEL=kernel, STRIDE=stride,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "width, words, height, columns, kernel, stride",
+    [
+        (1, 1, 1, 1, 1, 1),
+        (7, 3, 4, 5, 1, 2),
+        (3, 2, 7, 5, 2, 2),  # a row and a column that no window sees
+        (1, 1, 6, 7, 3, 1),
+        (5, 1, 8, 7, 4, 2),
+        (2, 1, 8, 5, 2, 3),
+        (64, 1, 6, 8, 2, 2),
+    ],
+)
+def test_pool_is_golden_s_or(
+    cosim: Cosim, width: int, words: int, height: int, columns: int, kernel: int, stride: int
+) -> None:
+    cosim.passes(pool(width, words, height, columns, kernel, stride))
+
+
+@pytest.mark.parametrize(
+    "old, new",
+    [
+        ("g_link[k-1].along | g_link[k].behind", "g_link[k-1].along"),
+        ("g_link[k-1].column | g_link[k].above", "g_link[k-1].column & g_link[k].above"),
+        (".we_i(column_q && column_end)", ".we_i(column_q)"),
+        ("else if (!row_q && !column_q && (", "else if ((!row_q || !column_q) && ("),
+    ],
+)
+def test_pool_mutant_is_caught(cosim: Cosim, old: str, new: str) -> None:
+    cosim.catches(pool(3, 2, 7, 5, 2, 2), "stoic_pool.v", old, new)
+
+
+def thermometer(levels: tuple[int, ...], n_out: int) -> Bench:
+    packed = int.from_bytes(bytes(levels), "little")
+    return unit("thermometer", K=len(levels), LEVELS=packed, OUT_W=n_out)
+
+
+@pytest.mark.parametrize("levels, n_out", [((255,), 1), ((1, 2, 100, 101, 200, 254), 3)])
+def test_thermometer_is_golden_s_code(cosim: Cosim, levels: tuple[int, ...], n_out: int) -> None:
+    cosim.passes(thermometer(levels, n_out))
+
+
+@pytest.mark.parametrize(
+    "old, new",
+    [("s_axis_tdata >= LEVELS", "s_axis_tdata > LEVELS"), ("code_q >> OUT_W", "code_q >> 1")],
+)
+def test_thermometer_mutant_is_caught(cosim: Cosim, old: str, new: str) -> None:
+    cosim.catches(thermometer((3, 7, 40, 41, 200, 254), 3), "stoic_thermometer.v", old, new)
+
+
 def scores(n: int, m: int, bits: int) -> Bench:
     value_bits = n.bit_length() if bits else (255 * n).bit_length() + 1
     return unit("scores", "skid", N=n, M=m, BITS=bits, VALUE_W=value_bits)
