@@ -31,16 +31,22 @@ module stoic_fifo #(
 );
     localparam ADDR_W = $clog2(DEPTH);
     localparam [ADDR_W:0] ONE = 1;
+    localparam [ADDR_W:0] TWO = 2;
+    localparam [31:0] ROUND = DEPTH;  // a full FIFO reads and writes so far apart
 
-    reg [ADDR_W:0] write_q;  // one bit more than an address, so that full differs from empty
+    // one bit more than an address, so that full differs from empty; the places after these stand in
+    // registers too, so that a push or pop only chooses
+    reg [ADDR_W:0] write_q;
+    reg [ADDR_W:0] write_next_q;
     reg [ADDR_W:0] read_q;
+    reg [ADDR_W:0] read_next_q;
     reg valid_q;
     reg full_q;
 
     wire push = s_axis_tvalid && !full_q;
-    wire [ADDR_W:0] write_d = push ? write_q + ONE : write_q;
     wire pop = valid_q && m_axis_tready;
-    wire [ADDR_W:0] read_d = pop ? read_q + ONE : read_q;
+    wire [ADDR_W-1:0] read_d = pop ? read_next_q[ADDR_W-1:0] : read_q[ADDR_W-1:0];
+    wire [ADDR_W:0] full_at = read_q ^ ROUND[ADDR_W:0];
 
     assign s_axis_tready = !full_q;
     assign m_axis_tvalid = valid_q;
@@ -62,7 +68,7 @@ module stoic_fifo #(
         .we_i(push),
         .waddr_i(write_q[ADDR_W-1:0]),
         .wdata_i(s_axis_tdata),
-        .raddr_i(read_d[ADDR_W-1:0]),
+        .raddr_i(read_d),
         .flip_i({WIDTH{1'b0}}),
         .rdata_o(m_axis_tdata)
     );
@@ -70,14 +76,22 @@ module stoic_fifo #(
     always @(posedge clk_i) begin
         if (rst_i) begin
             write_q <= {(ADDR_W + 1){1'b0}};
+            write_next_q <= ONE;
             read_q <= {(ADDR_W + 1){1'b0}};
+            read_next_q <= ONE;
             valid_q <= 1'b0;
             full_q <= 1'b0;
         end else begin
-            write_q <= write_d;
-            read_q <= read_d;
-            full_q <= write_d == {!read_q[ADDR_W], read_q[ADDR_W-1:0]};
-            valid_q <= write_q != read_d;
+            if (push) begin
+                write_q <= write_next_q;
+                write_next_q <= write_q + TWO;
+            end
+            if (pop) begin
+                read_q <= read_next_q;
+                read_next_q <= read_q + TWO;
+            end
+            full_q <= push ? write_next_q == full_at : write_q == full_at;
+            valid_q <= pop ? write_q != read_next_q : write_q != read_q;
         end
     end
 endmodule

@@ -5,6 +5,9 @@
 //   uint8 (PLANES 8): s = 2 sum_b 2^b popcount(w & x_b) - U,    y = (s >= theta)
 //   without thresholds (THRESHOLD_W 0) P or s itself leaves
 //
+// B images are worked on side by side: they share every weight word that is read. They come and leave
+// side by side, B words a beat, image 0 lowest; with SERIAL they come one after another.
+//
 // PE processing elements of SIMD lanes stand in a chain of STAGES = PE / GROUP registered stages:
 //
 //   s_axis -> feed -> chain -> drain -> m_axis         host: requests to chain and drain, answers
@@ -16,14 +19,14 @@
 // it, and the host reads what the memory holds.
 //
 // Latency:    from the last word of an image to its last output word, on an idle unit:
-//             N_FOLDS * FOLD + 2 STAGES + max(1, $clog2(SIMD)) + 11 cycles, less the last stretch; with
+//             N_FOLDS * FOLD + 2 STAGES + max(1, $clog2(SIMD)) + 12 cycles, less the last stretch; with
 //             CHECKS 2 more
-// Throughput: an image in N_FOLDS * FOLD cycles, FOLD = max(N_STEPS * PLANES, 2 STAGES - 1),
-//             N_STEPS = ceil(N / SIMD), N_FOLDS = ceil(M / PE); the next image loads meanwhile
+// Throughput: B images in N_FOLDS * FOLD cycles, FOLD = max(N_STEPS * PLANES, 2 STAGES - 1),
+//             N_STEPS = ceil(N / SIMD), N_FOLDS = ceil(M / PE); the next ones load meanwhile
 // Encoding:   bit 1 is +1, bit 0 is -1, lane 0 is the LSB; lanes past N never count
-// Handshake:  AXI4-Stream both sides, tlast ends an image. The pipeline never stalls: an image
-//             starts only when the output FIFO has room for all of it. overflow_o is sticky: a word
-//             was lost
+// Handshake:  AXI4-Stream both sides, tlast ends an image. The pipeline never stalls: images start
+//             only when the output FIFO has room for all of them. overflow_o is sticky: a word was
+//             lost
 // Golden:     stoic.sim.golden.fire, without thresholds stoic.sim.golden.accumulate
 //
 //   in:  PLANES 1: word w of the image                 (stoic_width, another stoic_mvu)
@@ -37,7 +40,7 @@
 //   T_BANK + p, p < PE        f                      theta of neuron f * PE + p
 //
 //   A read passes the port and injection point of the datapath. A weight word answers after
-//   STAGES + 7 cycles, a threshold after 5; other banks do not answer. One request a cycle.
+//   STAGES + 8 cycles, a threshold after 8; other banks do not answer. One request a cycle.
 `resetall
 `timescale 1ns / 1ps
 `default_nettype none
@@ -50,7 +53,9 @@ module stoic_mvu #(
     parameter GROUP       = 1,          // processing elements a stage; divides PE, and OUT_W
     parameter PLANES      = 8,          // 1: bits, 8: uint8
     parameter THRESHOLD_W = 19,         // bits of a threshold; 0: no thresholds, sums leave
-    parameter OUT_W       = 32,         // with thresholds: bits of an output word, 1..64
+    parameter OUT_W       = 32,         // with thresholds: bits of an output word of an image, 1..64
+    parameter B           = 1,          // images side by side, 1..64
+    parameter SERIAL      = 0,          // 1: they come one after another
     parameter W_BANK      = 0,          // number of the first weight bank
     parameter T_BANK      = 32,         // number of the first threshold bank
     parameter TARGET      = "generic",  // as in stoic_ram
@@ -60,43 +65,44 @@ module stoic_mvu #(
     parameter SUM_W       = (PLANES == 8) ? TOTAL_W : 1,                // derived: do not override
     parameter VALUE_W     = (PLANES == 8) ? TOTAL_W + 1 : TOTAL_W,      // derived: do not override
     parameter DATA_W      = (THRESHOLD_W > 0) ? OUT_W : VALUE_W,        // derived: do not override
+    parameter IN_B        = (SERIAL != 0) ? 1 : B,                      // derived: do not override
     parameter WORD_W      = SIMD + CHECKS,                              // derived: do not override
     parameter COUNT_W     = $clog2(PE + 1)                              // derived: do not override
 ) (
-    input  wire              clk_i,
-    input  wire              rst_i,
+    input  wire                   clk_i,
+    input  wire                   rst_i,
     /* images in */
-    input  wire [SIMD-1:0]   s_axis_tdata,
-    input  wire              s_axis_tvalid,
-    output wire              s_axis_tready,
-    input  wire              s_axis_tlast,
-    input  wire [SUM_W-1:0]  s_axis_tuser,
+    input  wire [IN_B*SIMD-1:0]   s_axis_tdata,
+    input  wire                   s_axis_tvalid,
+    output wire                   s_axis_tready,
+    input  wire                   s_axis_tlast,
+    input  wire [IN_B*SUM_W-1:0]  s_axis_tuser,
     /* neurons out */
-    output wire [DATA_W-1:0] m_axis_tdata,
-    output wire              m_axis_tvalid,
-    input  wire              m_axis_tready,
-    output wire              m_axis_tlast,
+    output wire [B*DATA_W-1:0]    m_axis_tdata,
+    output wire                   m_axis_tvalid,
+    input  wire                   m_axis_tready,
+    output wire                   m_axis_tlast,
     /* host access to the memories, while no image is inside */
-    input  wire              cfg_valid_i,
-    input  wire              cfg_write_i,
-    input  wire [15:0]       cfg_bank_i,
-    input  wire [15:0]       cfg_addr_i,
-    input  wire [63:0]       cfg_data_i,
+    input  wire                   cfg_valid_i,
+    input  wire                   cfg_write_i,
+    input  wire [15:0]            cfg_bank_i,
+    input  wire [15:0]            cfg_addr_i,
+    input  wire [63:0]            cfg_data_i,
     /* the same for the next layer, a cycle later */
-    output wire              cfg_valid_o,
-    output wire              cfg_write_o,
-    output wire [15:0]       cfg_bank_o,
-    output wire [15:0]       cfg_addr_o,
-    output wire [63:0]       cfg_data_o,
+    output wire                   cfg_valid_o,
+    output wire                   cfg_write_o,
+    output wire [15:0]            cfg_bank_o,
+    output wire [15:0]            cfg_addr_o,
+    output wire [63:0]            cfg_data_o,
     /* answers of the layers before, and those of this one */
-    input  wire              cfg_rvalid_i,
-    input  wire [63:0]       cfg_rdata_i,
-    output wire              cfg_rvalid_o,
-    output wire [63:0]       cfg_rdata_o,
-    output wire              overflow_o,
+    input  wire                   cfg_rvalid_i,
+    input  wire [63:0]            cfg_rdata_i,
+    output wire                   cfg_rvalid_o,
+    output wire [63:0]            cfg_rdata_o,
+    output wire                   overflow_o,
     /* weight words that were corrected in this cycle, and those whose errors were only detected */
-    output wire [COUNT_W-1:0] corrected_o,
-    output wire [COUNT_W-1:0] detected_o
+    output wire [COUNT_W-1:0]     corrected_o,
+    output wire [COUNT_W-1:0]     detected_o
 );
     localparam STAGES = PE / GROUP;
     localparam N_STEPS = (N + SIMD - 1) / SIMD;
@@ -118,6 +124,9 @@ module stoic_mvu #(
             || (THRESHOLD_W == 0 && GROUP != 1)) begin : g_illegal_group
             stoic_illegal_parameter ERROR_mvu_needs_GROUP_to_divide_PE_and_OUT_W ();
         end
+        if (B < 1 || B > 64) begin : g_illegal_images
+            stoic_illegal_parameter ERROR_mvu_needs_B_1_64 ();
+        end
         if (BUSY > 16384 || DEPTH > 65536 || N_FOLDS * STAGES > 32768) begin : g_illegal_size
             stoic_illegal_parameter ERROR_mvu_page_or_memory_is_too_large ();
         end
@@ -125,14 +134,14 @@ module stoic_mvu #(
 
     wire left;
     wire start;
-    wire [SUM_W-1:0] sum;
+    wire [B*SUM_W-1:0] sum;
     wire [ADDR_W-1:0] addr;
     wire is_word;
     wire pad;
     wire keep;
     wire twice;
     wire last;
-    wire [SIMD-1:0] x;
+    wire [B*SIMD-1:0] x;
     stoic_mvu_feed #(
         .SIMD(SIMD),
         .N_STEPS(N_STEPS),
@@ -141,6 +150,8 @@ module stoic_mvu #(
         .GAP(GAP),
         .ADDR_W(ADDR_W),
         .SUM_W(SUM_W),
+        .B(B),
+        .SERIAL(SERIAL),
         .TARGET(TARGET)
     ) feed (
         .clk_i(clk_i),
@@ -210,7 +221,7 @@ module stoic_mvu #(
         .cfg_rdata_o(cfg_rdata_o)
     );
 
-    wire [GROUP*TOTAL_W-1:0] total;
+    wire [B*GROUP*TOTAL_W-1:0] total;
     wire total_valid;
     stoic_mvu_chain #(
         .PE(PE),
@@ -220,6 +231,7 @@ module stoic_mvu #(
         .PAD(N_STEPS * SIMD - N),
         .PLANES(PLANES),
         .TOTAL_W(TOTAL_W),
+        .B(B),
         .TARGET(TARGET),
         .CHECKS(CHECKS),
         .COLUMNS(COLUMNS)
@@ -255,6 +267,7 @@ module stoic_mvu #(
         .TOTAL_W(TOTAL_W),
         .THRESHOLD_W(THRESHOLD_W),
         .OUT_W(OUT_W),
+        .B(B),
         .TARGET(TARGET)
     ) drain (
         .clk_i(clk_i),

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // stoic_mvu_chain : systolic chain of PE / GROUP stages of GROUP processing elements
 //
-//   total_o = the totals of stage 0, 1, ... of a fold; processing element s * GROUP + g in lane g
+//   total_o = the totals of stage 0, 1, ... of a fold; image b of processing element s * GROUP + g in
+//             lane b * GROUP + g
 //
 // Address, input word and flags go up the chain, results come back down it, so every net is local.
-// The host's words ride on the path of the input words.
+// The host's words ride on the path of the input words of image 0.
 //
 // Latency:    2 s + max(1, $clog2(SIMD)) + 6 cycles from last_i to the totals of stage s, with CHECKS
 //             2 more; the numbers of words corrected and detected STAGES + 6 cycles after their word;
@@ -26,13 +27,15 @@ module stoic_mvu_chain #(
     parameter PAD     = 0,
     parameter PLANES  = 1,
     parameter TOTAL_W = 10,
+    parameter B       = 1,
     parameter TARGET  = "generic",
     parameter CHECKS  = 0,
     parameter [CHECKS*SIMD:0] COLUMNS = 0,
     parameter ADDR_W  = (DEPTH > 1) ? $clog2(DEPTH) : 1,  // derived: do not override
     parameter SEL_W   = (PE > 1) ? $clog2(PE) : 1,        // derived: do not override
     parameter WORD_W  = SIMD + CHECKS,                    // derived: do not override
-    parameter COUNT_W = $clog2(PE + 1)                    // derived: do not override
+    parameter COUNT_W = $clog2(PE + 1),                   // derived: do not override
+    parameter TOTALS_W = B * GROUP * TOTAL_W              // derived: do not override
 ) (
     input  wire                     clk_i,
     input  wire                     rst_i,
@@ -43,7 +46,7 @@ module stoic_mvu_chain #(
     input  wire                     keep_i,
     input  wire                     double_i,
     input  wire                     last_i,
-    input  wire [SIMD-1:0]          x_i,           // 3 cycles later
+    input  wire [B*SIMD-1:0]        x_i,           // 3 cycles later
     /* host access to the weights, while no image is inside */
     input  wire                     we_i,
     input  wire                     re_i,
@@ -53,13 +56,14 @@ module stoic_mvu_chain #(
     output wire [WORD_W-1:0]        read_o,
     output wire                     read_valid_o,
     /* results */
-    output wire [GROUP*TOTAL_W-1:0] total_o,
+    output wire [TOTALS_W-1:0] total_o,
     output wire                     total_valid_o,
     /* words that were corrected in this cycle, and those whose errors were only detected */
     output wire [COUNT_W-1:0]       corrected_o,
     output wire [COUNT_W-1:0]       detected_o
 );
     localparam STAGES = PE / GROUP;
+    localparam X_W = B * SIMD + CHECKS;                   // lanes of the images, check bits above
     localparam DECODING = (CHECKS > 0) ? 2 : 0;           // latency of the decoder
     localparam PADDING = 3 + DECODING;                    // of the lanes at the first stage
     localparam COUNTING = PADDING + ((SIMD > 1) ? $clog2(SIMD) : 1);  // of their count
@@ -78,12 +82,12 @@ module stoic_mvu_chain #(
     end
 
     /* words wait for their decoded weights */
-    wire [SIMD-1:0] x_late;
+    wire [B*SIMD-1:0] x_late;
     wire word_late;
     generate
         if (CHECKS > 0) begin : g_wait
-            reg [SIMD-1:0] x_q;
-            reg [SIMD-1:0] x_q2;
+            reg [B*SIMD-1:0] x_q;
+            reg [B*SIMD-1:0] x_q2;
             reg [4:0] word_q;
             always @(posedge clk_i) begin
                 x_q <= x_i;
@@ -100,7 +104,6 @@ module stoic_mvu_chain #(
 
     reg [ADDR_W-1:0] addr_q;
     reg [WORD_W-1:0] data_q;
-    wire [WORD_W-1:0] lanes;  // of x, and zeros in the place of check bits
     reg [SEL_W-1:0] sel_q;
     reg we_q;
     reg re_q;
@@ -117,7 +120,7 @@ module stoic_mvu_chain #(
         for (s = 0; s <= STAGES; s = s + 1) begin : g_link
             /* up the chain */
             wire [ADDR_W-1:0] addr;
-            wire [WORD_W-1:0] x;
+            wire [X_W-1:0] x;
             wire word;
             wire pad;
             wire keep;
@@ -131,14 +134,21 @@ module stoic_mvu_chain #(
             wire [COUNT_W-1:0] corrected;
             wire [COUNT_W-1:0] detected;
             /* down the chain */
-            wire [GROUP*TOTAL_W-1:0] total;
+            wire [TOTALS_W-1:0] total;
             wire total_valid;
         end
     endgenerate
 
     assign g_link[0].addr = addr_q;
-    assign lanes = {{CHECKS{1'b0}}, x_late};
-    assign g_link[0].x = we_q ? data_q : lanes;
+    assign g_link[0].x[SIMD-1:0] = we_q ? data_q[SIMD-1:0] : x_late[SIMD-1:0];
+    generate
+        if (B > 1) begin : g_images
+            assign g_link[0].x[B*SIMD-1:SIMD] = x_late[B*SIMD-1:SIMD];
+        end
+        if (CHECKS > 0) begin : g_checks
+            assign g_link[0].x[X_W-1:B*SIMD] = data_q[WORD_W-1:SIMD];
+        end
+    endgenerate
     assign g_link[0].word = word_late;
     assign g_link[0].pad = pad_q[PADDING-1];
     assign g_link[0].keep = keep_q[COUNTING-1];
@@ -151,7 +161,7 @@ module stoic_mvu_chain #(
     assign g_link[0].read_valid = 1'b0;
     assign g_link[0].corrected = {COUNT_W{1'b0}};
     assign g_link[0].detected = {COUNT_W{1'b0}};
-    assign g_link[STAGES].total = {(GROUP * TOTAL_W){1'b0}};
+    assign g_link[STAGES].total = {TOTALS_W{1'b0}};
     assign g_link[STAGES].total_valid = 1'b0;
 
     assign read_o = g_link[STAGES].read;
@@ -172,6 +182,7 @@ module stoic_mvu_chain #(
                 .PAD(PAD),
                 .PLANES(PLANES),
                 .TOTAL_W(TOTAL_W),
+                .B(B),
                 .TARGET(TARGET),
                 .CHECKS(CHECKS),
                 .COLUMNS(COLUMNS),

@@ -45,27 +45,31 @@ module stoic_mvu_control #(
     output wire              last_o     // it is the last of the last plane
 );
     localparam FOLD_W = (N_FOLDS > 1) ? $clog2(N_FOLDS) : 1;
-    // does the first word of an image end its plane, its fold, the image?
-    localparam [0:0] STEP_END_FIRST = ((PLANES == 1) ? N_STEPS + GAP : N_STEPS) == 1;
-    localparam [0:0] FOLD_END_FIRST = PLANES == 1 && N_STEPS + GAP == 1;
-    localparam [0:0] IMAGE_END_FIRST = FOLD_END_FIRST && N_FOLDS == 1;
+    // is the first step also the last one of a neuron, and the last one before another step 0?
+    localparam [0:0] ONE_STEP = N_STEPS == 1;
+    localparam [0:0] ONE_CYCLE = N_STEPS + GAP == 1;
+    localparam [0:0] ONE_PLANE = PLANES == 1;
+    localparam [0:0] ONE_FOLD = N_FOLDS == 1;
     // constants in the widths in which they are compared
-    localparam [31:0] PLANE_END = PLANES - 1;
-    localparam [31:0] STEP_END = N_STEPS - 1;
-    localparam [31:0] GAP_END = N_STEPS + GAP - 1;
-    localparam [31:0] FOLD_END = N_FOLDS - 1;
-    localparam [31:0] STRIDE = N_STEPS;
+    localparam [31:0] TOP_PLANE = PLANES - 1;
+    localparam [31:0] BEFORE_PAD = N_STEPS - 2;
+    localparam [31:0] BEFORE_END = N_STEPS + GAP - 2;
+    localparam [31:0] BEFORE_LAST_FOLD = N_FOLDS - 2;
 
     reg run_q;
     reg can_q;                // a page is full and the FIFO has room for an image
     reg go_q;                 // an image started last cycle
     reg done_q;               // an image ended last cycle
     reg [STEP_W-1:0] step_q;
+    reg keep_q;               // this is not step 0
+    reg pad_q;                // this is step N_STEPS - 1
+    reg gap_q;                // this is a later one
+    reg end_q;                // the next one is step 0 again
     reg [2:0] plane_q;
+    reg top_q;                // this is the first plane
+    reg low_q;                // this is plane 0, the last one
     reg [FOLD_W-1:0] fold_q;
-    reg step_end_q;           // this is the last step of the plane
-    reg fold_end_q;           // ... of the fold
-    reg image_end_q;          // ... of the image
+    reg last_fold_q;
     reg [ADDR_W-1:0] base_q;  // first weight word of the fold
     reg [ADDR_W-1:0] addr_q;
     reg page_q;
@@ -74,15 +78,9 @@ module stoic_mvu_control #(
     reg free_q;               // a page is free
     reg [1:0] room_q;         // images that still fit into the FIFO
 
-    wire image_end = run_q && image_end_q;
-    wire go = can_q && (!run_q || image_end_q);
-    wire [2:0] plane_d = !step_end_q ? plane_q : (plane_q == 0) ? PLANE_END[2:0] : plane_q - 3'd1;
-    wire [STEP_W-1:0] step_d = step_end_q ? {STEP_W{1'b0}} : step_q + 1'b1;
-    wire [FOLD_W-1:0] fold_d = image_end_q ? {FOLD_W{1'b0}} : fold_end_q ? fold_q + 1'b1 : fold_q;
-    wire [ADDR_W-1:0] base_d = image_end_q ? {ADDR_W{1'b0}}
-                             : fold_end_q ? base_q + STRIDE[ADDR_W-1:0] : base_q;
-    wire step_end_d = step_d == ((plane_d == 0) ? GAP_END[STEP_W-1:0] : STEP_END[STEP_W-1:0]);
-    wire fold_end_d = plane_d == 0 && step_d == GAP_END[STEP_W-1:0];
+    wire image_end = run_q && end_q && low_q && last_fold_q;
+    wire go = can_q && (!run_q || image_end);
+    wire [ADDR_W-1:0] next_addr = (pad_q && low_q && last_fold_q) ? {ADDR_W{1'b0}} : addr_q + 1'b1;
     wire [1:0] used_d = used_q + {1'b0, filled_i} - {1'b0, done_q};
 
     always @(posedge clk_i) begin
@@ -92,11 +90,15 @@ module stoic_mvu_control #(
             go_q <= 1'b0;
             done_q <= 1'b0;
             step_q <= {STEP_W{1'b0}};
-            plane_q <= PLANE_END[2:0];
+            keep_q <= 1'b0;
+            pad_q <= ONE_STEP;
+            gap_q <= 1'b0;
+            end_q <= ONE_PLANE ? ONE_CYCLE : ONE_STEP;
+            plane_q <= TOP_PLANE[2:0];
+            top_q <= 1'b1;
+            low_q <= ONE_PLANE;
             fold_q <= {FOLD_W{1'b0}};
-            step_end_q <= STEP_END_FIRST;
-            fold_end_q <= FOLD_END_FIRST;
-            image_end_q <= IMAGE_END_FIRST;
+            last_fold_q <= ONE_FOLD;
             base_q <= {ADDR_W{1'b0}};
             addr_q <= {ADDR_W{1'b0}};
             page_q <= 1'b0;
@@ -115,15 +117,31 @@ module stoic_mvu_control #(
             room_q <= room_q + {1'b0, left_i} - {1'b0, go_q};
             if (go) run_q <= 1'b1;
             else if (image_end) run_q <= 1'b0;
+            // every flag is found out a cycle ahead, so that none stands behind a comparison
             if (run_q) begin
-                step_q <= step_d;
-                plane_q <= plane_d;
-                fold_q <= fold_d;
-                base_q <= base_d;
-                step_end_q <= step_end_d;
-                fold_end_q <= fold_end_d;
-                image_end_q <= fold_end_d && fold_d == FOLD_END[FOLD_W-1:0];
-                addr_q <= step_end_q ? base_d : addr_q + 1'b1;
+                if (end_q) begin
+                    step_q <= {STEP_W{1'b0}};
+                    keep_q <= 1'b0;
+                    pad_q <= ONE_STEP;
+                    gap_q <= 1'b0;
+                    end_q <= (ONE_PLANE || plane_q == 3'd1) ? ONE_CYCLE : ONE_STEP;
+                    plane_q <= low_q ? TOP_PLANE[2:0] : plane_q - 3'd1;
+                    top_q <= low_q;
+                    low_q <= ONE_PLANE || plane_q == 3'd1;
+                    if (low_q) begin
+                        fold_q <= last_fold_q ? {FOLD_W{1'b0}} : fold_q + 1'b1;
+                        last_fold_q <= ONE_FOLD
+                                    || (!last_fold_q && fold_q == BEFORE_LAST_FOLD[FOLD_W-1:0]);
+                    end
+                end else begin
+                    step_q <= step_q + 1'b1;
+                    keep_q <= 1'b1;
+                    pad_q <= step_q == BEFORE_PAD[STEP_W-1:0];
+                    gap_q <= gap_q || pad_q;
+                    end_q <= step_q == (low_q ? BEFORE_END[STEP_W-1:0] : BEFORE_PAD[STEP_W-1:0]);
+                end
+                if (!gap_q) addr_q <= (pad_q && !low_q) ? base_q : next_addr;
+                if (pad_q && low_q) base_q <= next_addr;
             end
             if (image_end) page_q <= !page_q;
         end
@@ -135,11 +153,11 @@ module stoic_mvu_control #(
     assign step_o = step_q;
     assign plane_o = plane_q;
     assign addr_o = addr_q;
-    assign word_o = run_q && step_q <= STEP_END[STEP_W-1:0];
-    assign pad_o = step_q == STEP_END[STEP_W-1:0];
-    assign keep_o = step_q != 0;
-    assign double_o = step_q == 0 && plane_q != PLANE_END[2:0];
-    assign last_o = run_q && pad_o && plane_q == 0;
+    assign word_o = run_q && !gap_q;
+    assign pad_o = pad_q;
+    assign keep_o = keep_q;
+    assign double_o = !keep_q && !top_q;
+    assign last_o = run_q && pad_q && low_q;
 endmodule
 
 `resetall

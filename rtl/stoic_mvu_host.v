@@ -4,7 +4,7 @@
 //   W_BANK <= bank < W_BANK + PE: weights,     w_sel_o = bank - W_BANK
 //   T_BANK <= bank < T_BANK + PE: thresholds,  t_sel_o = bank - T_BANK, if the layer has any
 //
-// Latency:    1 cycle to the next layer, 2 to the memories, 1 from an answer to cfg_rvalid_o
+// Latency:    1 cycle to the next layer, 3 to the memories, 1 from an answer to cfg_rvalid_o
 // Throughput: one request and one answer a cycle
 // Encoding:   an answer that is not valid is 0, so that answers can be ORed
 // Handshake:  valid only; the host never asks two layers so that their answers meet
@@ -61,34 +61,46 @@ module stoic_mvu_host #(
     reg [15:0] cfg_bank_q;
     reg [15:0] cfg_addr_q;
     reg [63:0] cfg_data_q;
+    /* which bank of this layer, then whether it is one */
+    reg valid_q2;
+    reg write_q2;
+    reg [15:0] w_sel_q;
+    reg [15:0] t_sel_q;
+    reg [15:0] addr_q2;
+    reg [63:0] data_q2;
+    wire w_mine = valid_q2 && w_sel_q < N_PE[15:0];
+    wire t_mine = valid_q2 && t_sel_q < N_PE[15:0] && THRESHOLD_EN;
+    /* to the memories */
     reg w_we_q;
     reg w_re_q;
     reg t_we_q;
     reg t_re_q;
-    reg [15:0] w_sel_q;
-    reg [15:0] t_sel_q;
-    reg [15:0] cfg_addr_q2;
-    reg [63:0] cfg_data_q2;
+    reg [15:0] w_sel_q2;
+    reg [15:0] t_sel_q2;
+    reg [15:0] addr_q3;
+    reg [63:0] data_q3;
     reg rvalid_q;
     reg [63:0] rdata_q;
-    wire [15:0] w_sel = cfg_bank_q - FIRST_WEIGHTS[15:0];
-    wire [15:0] t_sel = cfg_bank_q - FIRST_THRESHOLDS[15:0];
-    wire w_mine = cfg_valid_q && w_sel < N_PE[15:0];
-    wire t_mine = cfg_valid_q && t_sel < N_PE[15:0] && THRESHOLD_EN;
     always @(posedge clk_i) begin
         cfg_valid_q <= cfg_valid_i && !rst_i;
         cfg_write_q <= cfg_write_i;
         cfg_bank_q <= cfg_bank_i;
         cfg_addr_q <= cfg_addr_i;
         cfg_data_q <= cfg_data_i;
-        w_we_q <= w_mine && cfg_write_q && !rst_i;
-        w_re_q <= w_mine && !cfg_write_q && !rst_i;
-        t_we_q <= t_mine && cfg_write_q && !rst_i;
-        t_re_q <= t_mine && !cfg_write_q && !rst_i;
-        w_sel_q <= w_sel;
-        t_sel_q <= t_sel;
-        cfg_addr_q2 <= cfg_addr_q;
-        cfg_data_q2 <= cfg_data_q;
+        valid_q2 <= cfg_valid_q && !rst_i;
+        write_q2 <= cfg_write_q;
+        w_sel_q <= cfg_bank_q - FIRST_WEIGHTS[15:0];
+        t_sel_q <= cfg_bank_q - FIRST_THRESHOLDS[15:0];
+        addr_q2 <= cfg_addr_q;
+        data_q2 <= cfg_data_q;
+        w_we_q <= w_mine && write_q2 && !rst_i;
+        w_re_q <= w_mine && !write_q2 && !rst_i;
+        t_we_q <= t_mine && write_q2 && !rst_i;
+        t_re_q <= t_mine && !write_q2 && !rst_i;
+        w_sel_q2 <= w_sel_q;
+        t_sel_q2 <= t_sel_q;
+        addr_q3 <= addr_q2;
+        data_q3 <= data_q2;
         rvalid_q <= (cfg_rvalid_i || w_read_valid_i || t_read_valid_i) && !rst_i;
         rdata_q <= cfg_rdata_i | w_read_i | t_read_i;
     end
@@ -100,12 +112,12 @@ module stoic_mvu_host #(
     assign cfg_data_o = cfg_data_q;
     assign w_we_o = w_we_q;
     assign w_re_o = w_re_q;
-    assign w_sel_o = w_sel_q;
+    assign w_sel_o = w_sel_q2;
     assign t_we_o = t_we_q;
     assign t_re_o = t_re_q;
-    assign t_sel_o = t_sel_q;
-    assign addr_o = cfg_addr_q2;
-    assign data_o = cfg_data_q2;
+    assign t_sel_o = t_sel_q2;
+    assign addr_o = addr_q3;
+    assign data_o = data_q3;
     assign cfg_rvalid_o = rvalid_q;
     assign cfg_rdata_o = rdata_q;
 endmodule

@@ -25,18 +25,21 @@ module stoic_mvu_stage #(
     parameter PAD     = 0,
     parameter PLANES  = 1,
     parameter TOTAL_W = 10,
+    parameter B       = 1,
     parameter TARGET  = "generic",
     parameter CHECKS  = 0,
     parameter [CHECKS*SIMD:0] COLUMNS = 0,
     parameter COUNT_W = 6,          // bits of a number of processing elements
     parameter ADDR_W  = (DEPTH > 1) ? $clog2(DEPTH) : 1,  // derived: do not override
-    parameter WORD_W  = SIMD + CHECKS                     // derived: do not override
+    parameter WORD_W  = SIMD + CHECKS,                    // derived: do not override
+    parameter X_W     = B * SIMD + CHECKS,                // derived: do not override
+    parameter TOTALS_W = B * GROUP * TOTAL_W              // derived: do not override
 ) (
     input  wire                     clk_i,
     input  wire                     rst_i,
     /* from the stage below */
     input  wire [ADDR_W-1:0]        addr_i,
-    input  wire [WORD_W-1:0]        x_i,
+    input  wire [X_W-1:0]           x_i,
     input  wire                     word_i,
     input  wire                     pad_i,
     input  wire                     keep_i,
@@ -51,7 +54,7 @@ module stoic_mvu_stage #(
     input  wire [COUNT_W-1:0]       detected_i,
     /* the same to the stage above */
     output wire [ADDR_W-1:0]        addr_o,
-    output wire [WORD_W-1:0]        x_o,
+    output wire [X_W-1:0]           x_o,
     output wire                     word_o,
     output wire                     pad_o,
     output wire                     keep_o,
@@ -65,15 +68,15 @@ module stoic_mvu_stage #(
     output wire [COUNT_W-1:0]       corrected_o,
     output wire [COUNT_W-1:0]       detected_o,
     /* results from the stage above, and to the one below */
-    input  wire [GROUP*TOTAL_W-1:0] total_i,
+    input  wire [TOTALS_W-1:0]      total_i,
     input  wire                     total_valid_i,
-    output wire [GROUP*TOTAL_W-1:0] total_o,
+    output wire [TOTALS_W-1:0]      total_o,
     output wire                     total_valid_o
 );
     localparam [COUNT_W-1:0] ONE = 1;
 
     reg [ADDR_W-1:0] addr_q;
-    reg [WORD_W-1:0] x_q;
+    reg [X_W-1:0] x_q;
     reg pad_q;
     reg keep_q;
     reg double_q;
@@ -84,9 +87,9 @@ module stoic_mvu_stage #(
     reg re_q;
     reg [WORD_W-1:0] read_q;
     reg read_valid_q;
-    reg [GROUP*TOTAL_W-1:0] total_q;
+    reg [TOTALS_W-1:0] total_q;
     reg total_valid_q;
-    wire [GROUP*TOTAL_W-1:0] totals;
+    wire [TOTALS_W-1:0] totals;
     wire [WORD_W-1:0] reads;
     wire reads_valid;
     wire word_q;
@@ -144,6 +147,7 @@ module stoic_mvu_stage #(
     assign word_o = word_q;
 
     genvar g;
+    genvar b;
     generate
         for (g = 0; g <= GROUP; g = g + 1) begin : g_found
             wire [WORD_W-1:0] read;  // what processing elements 0..g-1 of the stage answer
@@ -164,6 +168,7 @@ module stoic_mvu_stage #(
             localparam [31:0] INDEX = FIRST + g;
             wire hit = sel_q == INDEX[SEL_W-1:0];
             wire [WORD_W-1:0] weight;
+            wire [B*TOTAL_W-1:0] pe_total;
             wire corrected;
             wire detected;
             reg re_hit_q;
@@ -184,6 +189,7 @@ module stoic_mvu_stage #(
                 .PAD(PAD),
                 .PLANES(PLANES),
                 .TOTAL_W(TOTAL_W),
+                .B(B),
                 .TARGET(TARGET),
                 .CHECKS(CHECKS),
                 .COLUMNS(COLUMNS)
@@ -199,8 +205,12 @@ module stoic_mvu_stage #(
                 .pad_i(pad_q),
                 .keep_i(keep_q),
                 .double_i(double_q),
-                .total_o(totals[TOTAL_W*(g+1)-1:TOTAL_W*g])
+                .total_o(pe_total)
             );
+            for (b = 0; b < B; b = b + 1) begin : g_image
+                assign totals[TOTAL_W*(b*GROUP+g+1)-1:TOTAL_W*(b*GROUP+g)] =
+                    pe_total[TOTAL_W*(b+1)-1:TOTAL_W*b];
+            end
         end
     endgenerate
 endmodule

@@ -2,15 +2,16 @@
 // stoic_pe : processing element: one weight memory, one neuron at a time
 //
 //   total_o = sum over the words of a neuron of popcount(w, x)                      PLANES = 1
-//   total_o = sum_b 2^b popcount(w & x_b), planes fed from the top one down         PLANES = 8
+//   total_o = sum_p 2^p popcount(w & x_p), planes fed from the top one down         PLANES = 8
 //
+// B images share the weight word of a cycle; each has its own popcount and sum.
 // With CHECKS the memory holds code words, and w is what stoic_secded makes of them.
 //
 // Latency:    x_i, pad_i belong to the address of 2 cycles ago, with CHECKS of 4, as do corrected_o
 //             and detected_o; keep_i, double_i to the x_i of max(1, $clog2(SIMD)) cycles ago;
 //             total_o holds a word 1 cycle after its flags
-// Throughput: one word of SIMD lanes a cycle
-// Encoding:   bit 1 is +1, bit 0 is -1; total_o is unsigned
+// Throughput: one word of SIMD lanes of B images a cycle
+// Encoding:   bit 1 is +1, bit 0 is -1; total_o is unsigned; image 0 is lowest
 // Handshake:  none; never stalls
 // Golden:     popcounts inside stoic.sim.golden.accumulate, before "2 A - U"
 //
@@ -26,33 +27,42 @@ module stoic_pe #(
     parameter PAD      = 0,          // top lanes that pad_i masks
     parameter PLANES   = 1,          // 1: bits, XNOR; 8: bit planes, AND
     parameter TOTAL_W  = 10,         // bits of the sum
+    parameter B        = 1,          // images side by side
     parameter TARGET   = "generic",  // as in stoic_ram
     parameter FAULT_EN = 0,          // as in stoic_ram
     parameter CHECKS   = 0,          // check bits of a weight word; 0: no protection
     parameter [CHECKS*SIMD:0] COLUMNS = 0,  // with CHECKS: as in stoic_secded
     parameter ADDR_W   = (DEPTH > 1) ? $clog2(DEPTH) : 1,  // derived: do not override
-    parameter WORD_W   = SIMD + CHECKS                     // derived: do not override
+    parameter WORD_W   = SIMD + CHECKS,                    // derived: do not override
+    parameter X_W      = B * SIMD + CHECKS                 // derived: do not override
 ) (
-    input  wire               clk_i,
+    input  wire                 clk_i,
     /* weight memory */
-    input  wire [ADDR_W-1:0]  addr_i,    // to read and to write
-    input  wire               we_i,      // write x_i; x_i then belongs to this cycle's address
-    input  wire [WORD_W-1:0]  flip_i,    // as in stoic_ram
-    output wire [WORD_W-1:0]  weight_o,  // what was read, 2 cycles after the address
-    output wire               corrected_o,
-    output wire               detected_o,
+    input  wire [ADDR_W-1:0]    addr_i,    // to read and to write
+    input  wire                 we_i,      // write to this cycle's address
+    input  wire [WORD_W-1:0]    flip_i,    // as in stoic_ram
+    output wire [WORD_W-1:0]    weight_o,  // what was read, 2 cycles after the address
+    output wire                 corrected_o,
+    output wire                 detected_o,
     /* data and flags */
-    input  wire [WORD_W-1:0]  x_i,       // lanes; or a word to write
-    input  wire               pad_i,     // x_i is the last word of the neuron
-    input  wire               keep_i,    // add to the sum
-    input  wire               double_i,  // add to twice the sum, a new plane; neither: start anew
-    output wire [TOTAL_W-1:0] total_o
+    input  wire [X_W-1:0]       x_i,       // lanes of the images; to write: check bits above, lanes below
+    input  wire                 pad_i,     // x_i is the last word of the neuron
+    input  wire                 keep_i,    // add to the sum
+    input  wire                 double_i,  // add to twice the sum, a new plane; neither: start anew
+    output wire [B*TOTAL_W-1:0] total_o
 );
     localparam COUNT_W = $clog2(SIMD + 1);
+    // a sum of n lanes never needs more than TOTAL_W bits, a count sometimes has bits to spare
+    localparam SUM_W = (TOTAL_W > COUNT_W) ? TOTAL_W : COUNT_W;
 
-    wire [COUNT_W-1:0] count;
-    reg [TOTAL_W-1:0] total_q;
-    wire [TOTAL_W-1:0] base;
+    wire [WORD_W-1:0] word;
+    generate
+        if (CHECKS > 0) begin : g_code_word
+            assign word = {x_i[X_W-1:B*SIMD], x_i[SIMD-1:0]};
+        end else begin : g_word
+            assign word = x_i[SIMD-1:0];
+        end
+    endgenerate
 
     stoic_ram #(
         .DEPTH(DEPTH),
@@ -63,7 +73,7 @@ module stoic_pe #(
         .clk_i(clk_i),
         .we_i(we_i),
         .waddr_i(addr_i),
-        .wdata_i(x_i),
+        .wdata_i(word),
         .raddr_i(addr_i),
         .flip_i(flip_i),
         .rdata_o(weight_o)
@@ -90,32 +100,35 @@ module stoic_pe #(
         end
     endgenerate
 
-    stoic_popcount #(
-        .LANES(SIMD),
-        .XNOR(PLANES == 1),
-        .PAD(PAD)
-    ) popcount (
-        .clk_i(clk_i),
-        .x_i(x_i[SIMD-1:0]),
-        .w_i(weight),
-        .pad_i(pad_i),
-        .count_o(count)
-    );
-
+    genvar b;
     generate
-        if (PLANES == 1) begin : g_bits
-            assign base = total_q & {TOTAL_W{keep_i}};
-        end else begin : g_planes
-            assign base = (total_q & {TOTAL_W{keep_i}})
-                        | ({total_q[TOTAL_W-2:0], 1'b0} & {TOTAL_W{double_i}});
+        for (b = 0; b < B; b = b + 1) begin : g_image
+            wire [COUNT_W-1:0] count;
+            reg [TOTAL_W-1:0] total_q;
+            wire [TOTAL_W-1:0] base;
+            stoic_popcount #(
+                .LANES(SIMD),
+                .XNOR(PLANES == 1),
+                .PAD(PAD)
+            ) popcount (
+                .clk_i(clk_i),
+                .x_i(x_i[SIMD*(b+1)-1:SIMD*b]),
+                .w_i(weight),
+                .pad_i(pad_i),
+                .count_o(count)
+            );
+            if (PLANES == 1) begin : g_bits
+                assign base = total_q & {TOTAL_W{keep_i}};
+            end else begin : g_planes
+                assign base = (total_q & {TOTAL_W{keep_i}})
+                            | ({total_q[TOTAL_W-2:0], 1'b0} & {TOTAL_W{double_i}});
+            end
+            wire [SUM_W-1:0] sum = {{(SUM_W - TOTAL_W){1'b0}}, base}
+                                 + {{(SUM_W - COUNT_W){1'b0}}, count};
+            always @(posedge clk_i) total_q <= sum[TOTAL_W-1:0];
+            assign total_o[TOTAL_W*(b+1)-1:TOTAL_W*b] = total_q;
         end
     endgenerate
-
-    // a sum of n lanes never needs more than TOTAL_W bits, a count sometimes has bits to spare
-    localparam SUM_W = (TOTAL_W > COUNT_W) ? TOTAL_W : COUNT_W;
-    wire [SUM_W-1:0] sum = {{(SUM_W - TOTAL_W){1'b0}}, base} + {{(SUM_W - COUNT_W){1'b0}}, count};
-    always @(posedge clk_i) total_q <= sum[TOTAL_W-1:0];
-    assign total_o = total_q;
 endmodule
 
 `resetall

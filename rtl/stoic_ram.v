@@ -4,16 +4,18 @@
 //   rdata_o(t + LATENCY) = mem[raddr_i(t)] ^ flip_i(t + LATENCY)      (flip_i counts only if FAULT_EN)
 //
 // Latency:    LATENCY cycles, 2 = memory and output register, 1 = memory alone (FIFOs)
-// Throughput: one write and one read a cycle; a read of the word being written returns either value
+// Throughput: one write and one read a cycle; a read of a word in the cycle of its write, at LATENCY 2
+//             also a cycle later, returns either value
 // Encoding:   none; contents are never initialised, the host writes them
 // Handshake:  none; never stalls
 // Golden:     stoic.sim.faults.FaultMap.read (what comes back when the memory lies)
 //
-//   TARGET      DEPTH <= SHALLOW           DEPTH > SHALLOW
+//   TARGET      small                      large
 //   "generic"   inferred                   inferred
-//   "ice40"     LATENCY 1, <= 8: registers block RAM 256 x 16, inferred
-//   "ecp5"      <= 32: distributed RAM     PDPW16KD 512 x 36 with its own output register, tiled
-//                                          (LATENCY 1: inferred)
+//   "ice40"     LATENCY 1, up to 8 words:  block RAM 256 x 16, inferred
+//               registers
+//   "ecp5"      up to 64 cells of 16 x 4:  PDPW16KD 512 x 36 with its own output register, tiled
+//               distributed RAM            (LATENCY 1: inferred)
 `resetall
 `timescale 1ns / 1ps
 `default_nettype none
@@ -36,9 +38,12 @@ module stoic_ram #(
     input  wire [WIDTH-1:0]  flip_i,
     output wire [WIDTH-1:0]  rdata_o
 );
-    // a UP5K has a block RAM for every 176 logic cells: registers serve the small FIFOs alone
-    localparam SHALLOW = (TARGET == "ecp5") ? 32 : (TARGET == "ice40" && LATENCY == 1) ? 8 : 0;
-    localparam STYLE = (DEPTH > SHALLOW) ? "auto" : (TARGET == "ecp5") ? "distributed" : "logic";
+    // 64 cells of distributed RAM take as much of a 25K's logic as a block is of its block RAM; a UP5K
+    // has a block RAM for every 176 logic cells: registers serve the small FIFOs alone
+    localparam LUT_CELLS = ((DEPTH + 15) / 16) * ((WIDTH + 3) / 4);
+    localparam IS_SMALL = (TARGET == "ecp5") ? LUT_CELLS <= 64
+                        : (TARGET == "ice40") ? LATENCY == 1 && DEPTH <= 8 : 0;
+    localparam STYLE = !IS_SMALL ? "auto" : (TARGET == "ecp5") ? "distributed" : "logic";
 
     wire [WIDTH-1:0] read;
 
@@ -50,7 +55,19 @@ module stoic_ram #(
     endgenerate
 
     generate
-        if (TARGET == "ecp5" && DEPTH > SHALLOW && LATENCY == 2) begin : g_block
+        if (TARGET == "ecp5" && IS_SMALL && LATENCY == 2) begin : g_lut
+            stoic_ram_lut #(
+                .DEPTH(DEPTH),
+                .WIDTH(WIDTH)
+            ) ram (
+                .clk_i(clk_i),
+                .we_i(we_i),
+                .waddr_i(waddr_i),
+                .wdata_i(wdata_i),
+                .raddr_i(raddr_i),
+                .rdata_o(read)
+            );
+        end else if (TARGET == "ecp5" && LATENCY == 2) begin : g_block
             stoic_ram_ecp5 #(
                 .DEPTH(DEPTH),
                 .WIDTH(WIDTH)

@@ -15,8 +15,8 @@ def core_sources() -> list[Path]:
     """Verilog files below `stoic_core`."""
     names = (
         "fifo", "mvu", "mvu_chain", "mvu_control", "mvu_drain", "mvu_feed", "mvu_host", "mvu_stage",
-        "mvu_sums", "pe", "planes", "popcount", "ram", "ram_ecp5", "scores", "secded",
-        "secded_checks", "skid", "threshold", "width",
+        "mvu_sums", "mvu_words", "pe", "planes", "popcount", "ram", "ram_ecp5", "ram_lut", "scores",
+        "secded", "secded_checks", "skid", "threshold", "unbatch", "width",
     )  # fmt: skip
     return [rtl.ROOT / f"stoic_{name}.v" for name in names]
 

@@ -46,7 +46,8 @@ def test_popcount_mutant_is_caught(cosim: Cosim, old: str, new: str) -> None:
 
 
 def ram(depth: int, width: int, **parameters: int | str) -> Bench:
-    sources = (rtl.ROOT / "stoic_ram.v", rtl.ROOT / "stoic_ram_ecp5.v", BLOCK_RAM)
+    names = ("ram", "ram_ecp5", "ram_lut")
+    sources = (*(rtl.ROOT / f"stoic_{name}.v" for name in names), BLOCK_RAM)
     return Bench("stoic_ram", "bench_ram", sources, {"DEPTH": depth, "WIDTH": width, **parameters})
 
 
@@ -58,6 +59,7 @@ def ram(depth: int, width: int, **parameters: int | str) -> Bench:
         ram(48, 64, LATENCY=2, FAULT_EN=1),
         ram(32, 19, LATENCY=2, FAULT_EN=0, TARGET="ecp5"),
         ram(33, 36, LATENCY=2, FAULT_EN=0, TARGET="ecp5"),
+        ram(150, 36, LATENCY=2, FAULT_EN=0, TARGET="ecp5"),
         ram(1100, 64, LATENCY=2, FAULT_EN=1, TARGET="ecp5"),
     ],
     ids=lambda b: "-".join(str(v) for v in b.parameters.values()),
@@ -75,6 +77,11 @@ def test_ram_reads_what_was_written(cosim: Cosim, bench: Bench) -> None:
 )
 def test_ram_mutant_is_caught(cosim: Cosim, file: str, old: str, new: str) -> None:
     cosim.catches(ram(1100, 64, LATENCY=2, FAULT_EN=1, TARGET="ecp5"), file, old, new)
+
+
+def test_ram_mutant_of_few_words_is_caught(cosim: Cosim) -> None:
+    few = ram(33, 36, LATENCY=2, FAULT_EN=0, TARGET="ecp5")
+    cosim.catches(few, "stoic_ram_lut.v", "we_i && waddr[16:4] == ROW[12:0]", "we_i")
 
 
 def secded(k: int) -> Bench:
@@ -101,7 +108,7 @@ def test_secded_mutant_is_caught(cosim: Cosim, file: str, old: str, new: str) ->
 
 
 def fifo(depth: int, width: int) -> Bench:
-    return unit("fifo", "ram", "ram_ecp5", bench="pipe", DEPTH=depth, WIDTH=width)
+    return unit("fifo", "ram", "ram_ecp5", "ram_lut", bench="pipe", DEPTH=depth, WIDTH=width)
 
 
 @pytest.mark.parametrize("depth, width", [(2, 1), (4, 33)])
@@ -110,9 +117,7 @@ def test_fifo_passes_every_word(cosim: Cosim, depth: int, width: int) -> None:
 
 
 def test_fifo_mutant_is_caught(cosim: Cosim) -> None:
-    cosim.catches(
-        fifo(4, 33), "stoic_fifo.v", "valid_q <= write_q != read_d", "valid_q <= write_q != read_q"
-    )
+    cosim.catches(fifo(4, 33), "stoic_fifo.v", "pop ? write_q != read_next_q : write_q", "write_q")
 
 
 @pytest.mark.parametrize("width", [1, 36])
@@ -295,8 +300,8 @@ NEVER_AT_EQUALITY = (
 )
 MVU_BELOW = (
     "mvu_feed", "mvu_control", "mvu_host", "mvu_chain", "mvu_stage", "pe", "popcount",
-    "mvu_drain", "mvu_sums", "threshold", "width", "fifo", "ram", "ram_ecp5", "secded",
-    "secded_checks",
+    "mvu_drain", "mvu_sums", "mvu_words", "threshold", "fifo", "ram", "ram_ecp5", "ram_lut",
+    "secded", "secded_checks",
 )  # fmt: skip
 
 
@@ -312,11 +317,13 @@ def mvu(
     )  # fmt: skip
 
 
-def coded_mvu(n: int, m: int, pe: int, simd: int, group: int, planes: int, n_out: int) -> Bench:
+def coded_mvu(
+    n: int, m: int, pe: int, simd: int, group: int, planes: int, n_out: int, **more: int
+) -> Bench:
     """Bench of a layer whose weight words carry check bits."""
     code = hsiao.code(simd)
     checks, columns = code.n_checks, code.packed_columns
-    return mvu(n, m, pe, simd, group, planes, n_out, CHECKS=checks, COLUMNS=columns)
+    return mvu(n, m, pe, simd, group, planes, n_out, CHECKS=checks, COLUMNS=columns, **more)
 
 
 @pytest.mark.parametrize(
@@ -339,6 +346,39 @@ def test_mvu_equals_golden(
     cosim.passes(mvu(n, m, pe, simd, group, planes, n_out))
 
 
+@pytest.mark.parametrize("serial", [0, 1])
+@pytest.mark.parametrize(
+    "n, m, pe, simd, group, planes, n_out, images",
+    [(1, 1, 1, 1, 1, 1, 1, 3), (13, 9, 4, 5, 2, 1, 6, 2), (6, 7, 3, 4, 1, 8, 0, 3)],
+)
+def test_mvu_equals_golden_for_images_side_by_side(
+    cosim: Cosim,
+    n: int,
+    m: int,
+    pe: int,
+    simd: int,
+    group: int,
+    planes: int,
+    n_out: int,
+    images: int,
+    serial: int,
+) -> None:
+    cosim.passes(mvu(n, m, pe, simd, group, planes, n_out, B=images, SERIAL=serial))
+
+
+@pytest.mark.parametrize(
+    "file, old, new",
+    [
+        ("stoic_mvu_stage.v", "b*GROUP+g+1)-1:TOTAL_W*(b*GROUP+g)", "g+1)-1:TOTAL_W*(g)"),
+        ("stoic_mvu_feed.v", "ends && (SERIAL == 0 || turn_q[B-1])", "ends"),
+    ],
+)
+def test_mvu_mutant_with_images_side_by_side_is_caught(
+    cosim: Cosim, file: str, old: str, new: str
+) -> None:
+    cosim.catches(mvu(13, 9, 4, 5, 2, 1, 6, B=2, SERIAL=1), file, old, new)
+
+
 @pytest.mark.parametrize(
     "n, m, pe, simd, group, planes, n_out",
     [(1, 1, 1, 1, 1, 1, 1), (13, 9, 4, 5, 2, 1, 6), (120, 7, 3, 57, 1, 8, 0)],
@@ -347,6 +387,10 @@ def test_coded_mvu_equals_golden(
     cosim: Cosim, n: int, m: int, pe: int, simd: int, group: int, planes: int, n_out: int
 ) -> None:
     cosim.passes(coded_mvu(n, m, pe, simd, group, planes, n_out))
+
+
+def test_coded_mvu_equals_golden_for_images_side_by_side(cosim: Cosim) -> None:
+    cosim.passes(coded_mvu(13, 9, 4, 5, 2, 1, 6, B=2))
 
 
 @pytest.mark.parametrize(
@@ -366,6 +410,7 @@ def test_coded_mvu_mutant_is_caught(cosim: Cosim, file: str, old: str, new: str)
     [
         NEVER_AT_EQUALITY,
         ("stoic_mvu_control.v", "room_q <= 2'd2;", "room_q <= 2'd3;"),
+        ("stoic_mvu_words.v", "|| past_q) ? PLACE_0", ") ? PLACE_0"),
         ("stoic_mvu_chain.v", "pad_q <= {pad_q[PADDING-2:0], pad_i};", "pad_q <= {PADDING{1'b0}};"),
         ("stoic_mvu_host.v", "cfg_bank_q - FIRST_WEIGHTS[15:0]", "cfg_bank_q - FIRST_WEIGHTS + 1"),
         ("stoic_pe.v", ".PAD(PAD)", ".PAD(0)"),

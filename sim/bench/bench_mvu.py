@@ -25,14 +25,16 @@ from .bench_width import words
 from .stream import CLOCK_NS, Beat, Stream, assert_quiet, blocked, collect, drive, reset, stream
 from .tally import expect
 
-N_IMAGES = 6
+N_IMAGES = 6  # or times B, where that many are side by side
 N_PLANES = 8
 
 
 def sizes(dut: Any) -> dict[str, int]:
     """Parameters of the unit."""
     names = ("N", "M", "PE", "SIMD", "GROUP", "PLANES", "THRESHOLD_W", "OUT_W", "W_BANK", "T_BANK")
-    return {name: int(getattr(dut, name).value) for name in (*names, "CHECKS", "VALUE_W")}
+    return {
+        name: int(getattr(dut, name).value) for name in (*names, "CHECKS", "VALUE_W", "B", "SERIAL")
+    }
 
 
 def layout_of(p: dict[str, int]) -> Layout:
@@ -135,6 +137,28 @@ def image_beats(p: dict[str, int], image: NDArray[np.uint8], rng: random.Random)
     ]
 
 
+def side_by_side(images: list[list[Beat]], n: int, widths: tuple[int, ...]) -> list[Beat]:
+    """Beats of n images at a time in one: values of these widths, last, other values.
+
+    Args:
+        images: beats (value, last, more values ...) of every image, all of one length.
+        widths: bits of the value and of those that follow `last`.
+    """
+    found = []
+    for first in range(0, len(images), n):
+        for beat in zip(*images[first : first + n], strict=True):
+            values = [
+                sum(column << i * width for i, column in enumerate(columns))
+                for columns, width in zip(
+                    ([b[0] for b in beat], *([b[k] for b in beat] for k in range(2, len(beat[0])))),
+                    widths,
+                    strict=True,
+                )
+            ]
+            found.append((values[0], beat[0][1], *values[1:]))
+    return found
+
+
 def wanted_beats(p: dict[str, int], layer: Dense, images: NDArray[np.uint8]) -> list[Beat]:
     """(word, last) of all images as golden has them."""
     if layer.thresholds is not None:
@@ -142,7 +166,8 @@ def wanted_beats(p: dict[str, int], layer: Dense, images: NDArray[np.uint8]) -> 
     else:
         mask = (1 << p["VALUE_W"]) - 1
         rows = [[int(v) & mask for v in row] for row in golden.accumulate(layer, images)]
-    return [(w, i == len(row) - 1) for row in rows for i, w in enumerate(row)]
+    beats: list[list[Beat]] = [[(w, i == len(row) - 1) for i, w in enumerate(row)] for row in rows]
+    return side_by_side(beats, p["B"], (p["OUT_W"] if p["THRESHOLD_W"] else p["VALUE_W"],))
 
 
 @dataclass(frozen=True)
@@ -166,7 +191,7 @@ async def make(dut: Any) -> Ready:
     np_rng = np.random.default_rng(rng.getrandbits(64))
     p = sizes(dut)
     high = 255 if p["PLANES"] == N_PLANES else 1
-    images = np_rng.integers(0, high + 1, (N_IMAGES, p["N"]), dtype=np.uint8)
+    images = np_rng.integers(0, high + 1, (N_IMAGES * p["B"], p["N"]), dtype=np.uint8)
     images[0], images[1] = 0, high
     layer = a_layer(p, images, np_rng)
     banks = memories(p, layer, np_rng)
@@ -180,7 +205,10 @@ async def make(dut: Any) -> Ready:
     dut.cfg_rvalid_i.value = dut.cfg_rdata_i.value = sink.ready.value = 0
     await reset(dut, source)
     await host.write(dut, banks)
-    beats = [beat for image in images for beat in image_beats(p, image, rng)]
+    sum_bits = int(dut.SUM_W.value)
+    n_in = 1 if p["SERIAL"] else p["B"]
+    each = [image_beats(p, image, rng) for image in images]
+    beats = side_by_side(each, n_in, (p["SIMD"], sum_bits))
     wanted = wanted_beats(p, layer, images)
     reads = N_IMAGES * p["PLANES"]  # of every word
     return Ready(p, banks, source, sink, beats, wanted, rng, reads * corrected, reads * detected)
@@ -250,14 +278,15 @@ async def loses_nothing_while_the_sink_stops(dut: Any) -> None:
 def promised_cycles(p: dict[str, int]) -> int:
     """Cycles that all images may take on an idle unit: load, images at full rate, latency.
 
-    Two images may be between their start and their last output word, which bounds the rate of small
-    layers: an image takes no less than about half its latency.
+    Images go B at a time. Two times B may be between their start and their last output word, which
+    bounds the rate of small layers: they take no less than about half the latency.
     """
     stages, n_steps = p["PE"] // p["GROUP"], -(-p["N"] // p["SIMD"])
-    load = n_steps * p["PLANES"]
+    busy = n_steps * p["PLANES"]
+    load = busy * (p["B"] if p["SERIAL"] else 1)
     n_out = -(-p["M"] // p["OUT_W"]) if p["THRESHOLD_W"] else p["M"]
-    image = max(-(-p["M"] // p["PE"]) * max(load, 2 * stages - 1), n_out)
+    image = max(-(-p["M"] // p["PE"]) * max(busy, 2 * stages - 1), n_out, load)
     latency = (
-        image + 2 * stages + max(1, (p["SIMD"] - 1).bit_length()) + 13 + (2 if p["CHECKS"] else 0)
+        image + 2 * stages + max(1, (p["SIMD"] - 1).bit_length()) + 14 + (2 if p["CHECKS"] else 0)
     )
     return load + (N_IMAGES - 1) * max(image, (latency + 6) // 2) + latency
