@@ -293,6 +293,46 @@ def test_scores_mutant_is_caught(cosim: Cosim, old: str, new: str) -> None:
     cosim.catches(scores(256, 10, 1), "stoic_scores.v", old, new)
 
 
+@pytest.mark.parametrize(
+    "bench",
+    [
+        unit("gate"),
+        unit("fork", SINKS=1),
+        unit("fork", SINKS=3),
+        unit("add", "skid", WIDTH=1),
+        unit("add", "skid", WIDTH=12),
+        unit("registers", BANK=3, MARGIN_W=11, TABLES=3, LAYERS=2, COUNT_W=5, SECDED_EN=1),
+        unit("registers", BANK=3, MARGIN_W=2, TABLES=1, LAYERS=1, COUNT_W=1, SECDED_EN=0),
+    ],
+    ids=lambda b: "-".join([b.unit, *(str(v) for v in b.parameters.values())]),
+)
+def test_plumbing_of_members_and_registers(cosim: Cosim, bench: Bench) -> None:
+    cosim.passes(bench)
+
+
+@pytest.mark.parametrize(
+    "bench, old, new",
+    [
+        (unit("gate"), "if (!offered || m_axis_tready) held_q", "held_q"),
+        (unit("fork", SINKS=3), "& ~done_q", ""),
+        (unit("add", "skid", WIDTH=12), "room && b_axis_tvalid", "room"),
+        (
+            unit("registers", BANK=3, MARGIN_W=11, TABLES=3, LAYERS=2, COUNT_W=5, SECDED_EN=1),
+            "hold_q && empty_i",
+            "hold_q",
+        ),
+        (
+            unit("registers", BANK=3, MARGIN_W=11, TABLES=3, LAYERS=2, COUNT_W=5, SECDED_EN=1),
+            "margin_q < bound_q",
+            "margin_q <= bound_q",
+        ),
+    ],
+    ids=lambda v: v.unit if isinstance(v, Bench) else "",
+)
+def test_plumbing_mutant_is_caught(cosim: Cosim, bench: Bench, old: str, new: str) -> None:
+    cosim.catches(bench, f"{bench.unit}.v", old, new)
+
+
 NEVER_AT_EQUALITY = (
     "stoic_threshold.v",
     "fires_q <= !difference[COMPARE_W-1];",

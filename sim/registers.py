@@ -1,0 +1,66 @@
+"""The registers of a core: one more bank after those of the layout, as `stoic_registers` says."""
+
+from dataclasses import dataclass
+
+from .bits import Words
+from .core import Core
+
+WORDS = 8  # before those of SECDED, two a layer
+CLEAR, BOUND, TABLE = 0, 5, 6  # addresses that the host writes
+
+
+@dataclass(frozen=True)
+class Registers:
+    """What a core counted since it was reset or cleared, and what its host set.
+
+    Attributes:
+        images: classified.
+        margin_sum: of their margins.
+        margin_min, margin_max: None before the first image.
+        low_margins: images whose margin was less than the bound.
+        margin_bound: the bound.
+        table: number of the threshold table in use.
+        tables: threshold tables that there are.
+        corrected_words: in each layer, weight words that SECDED corrected, as often as they were
+            read.
+        detected_words: ... whose errors it only detected.
+    """
+
+    images: int
+    margin_sum: int
+    margin_min: int | None
+    margin_max: int | None
+    low_margins: int
+    margin_bound: int
+    table: int
+    tables: int
+    corrected_words: tuple[int, ...]
+    detected_words: tuple[int, ...]
+
+
+def bank(core: Core) -> int:
+    """Number of the bank of registers."""
+    return len(core.layout.banks)
+
+
+def n_words(core: Core) -> int:
+    """Words of the bank of registers."""
+    return WORDS + 2 * len(core.layout.shapes)
+
+
+def unpack(words: Words) -> Registers:
+    """The registers of all words of the bank."""
+    values = [int(word) for word in words]
+    images, margin_sum, least, most, low, bound, table, tables = values[:WORDS]
+    return Registers(
+        images=images,
+        margin_sum=margin_sum,
+        margin_min=least if images else None,
+        margin_max=most if images else None,
+        low_margins=low,
+        margin_bound=bound,
+        table=table,
+        tables=tables,
+        corrected_words=tuple(values[WORDS::2]),
+        detected_words=tuple(values[WORDS + 1 :: 2]),
+    )
