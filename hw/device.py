@@ -14,15 +14,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ..sim import registers
 from ..sim.bits import Words
 from ..sim.core import Core, core_of
 from ..sim.device import lasting
 from ..sim.errors import Transient
 from ..sim.exceptions import BoardError, InputError
-from ..sim.faults import FaultMap, check_for, readdress
+from ..sim.faults import FaultMap
 from ..sim.golden import classify
-from ..sim.memory import bank_words, stored_bits
+from ..sim.hardware import written
+from ..sim.memory import bank_words
 from ..sim.network import Network, check_images
+from ..sim.registers import Registers
 from . import link
 from .link import Command, Counters, Frame, Identity, Status
 from .port import Port, RecordingPort, ReplayPort, SerialPort
@@ -92,7 +95,7 @@ class BoardDevice:
         if core_of(network, self._layout) != self._core:
             raise InputError(f"the board's core is not for the layers of {network.name!r}")
         self._network = network
-        words = bank_words(stored_bits(network, self._layout), self._layout)
+        words = bank_words(written(network, self._layout), self._layout)
         self._store(words, [(bank, 0, w) for bank, w in enumerate(words)])
 
     def inject(self, faults: FaultMap | Transient | None) -> None:
@@ -104,11 +107,7 @@ class BoardDevice:
         """
         network, memory = self._loaded()
         faults = lasting(faults, self.name)
-        stored = stored_bits(network, self._layout)
-        if faults is not None:
-            check_for(network, faults)
-            stored = readdress(faults, self._layout).read(stored)
-        words = bank_words(stored, self._layout)
+        words = bank_words(written(network, self._layout, faults), self._layout)
         runs = [
             (bank, *run) for bank, new in enumerate(words) for run in changed(memory[bank], new)
         ]
@@ -154,6 +153,23 @@ class BoardDevice:
             "retries": self._n_retries,
         }
 
+    def registers(self) -> Registers:
+        """What the core counted since its reset, and what was set.
+
+        Raises:
+            BoardError: the board was built without registers, or as `load`.
+        """
+        place = (self._register_bank, 0, registers.n_words(self._core))
+        return registers.unpack(self._read([place])[0])
+
+    def bound_margins(self, bound: int) -> None:
+        """Count images whose margin is less than the bound as `low_margins` from now on.
+
+        Raises:
+            BoardError: as `registers`.
+        """
+        self._set(registers.BOUND, bound)
+
     def read_back(self) -> list[Words]:
         """The words of every bank as the datapath reads them now."""
         return self._read([(b, 0, bank.n_words) for b, bank in enumerate(self._layout.banks)])
@@ -173,6 +189,17 @@ class BoardDevice:
                 f"{self.url}: built for layout {me.layout.hex()[:12]}, the network's folding is "
                 f"layout {wanted.hex()[:12]}; program the bitstream of this network and board"
             )
+
+    @property
+    def _register_bank(self) -> int:
+        bank = registers.bank(self._core)
+        if self.identity.n_banks <= bank:
+            raise BoardError(f"{self.url}: was built without registers")
+        return bank
+
+    def _set(self, register: int, value: int) -> None:
+        word = np.array([value], np.uint64)
+        self._ask(Command.WRITE, [link.write_payload(self._register_bank, register, word)])
 
     def _loaded(self) -> tuple[Network, list[Words]]:
         if self._network is None or self._memory is None:

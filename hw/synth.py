@@ -106,13 +106,13 @@ class Build:
 
 def design_sources(core: Core, board: Board) -> dict[str, str]:
     """Everything that the board's top needs: file name -> Verilog text."""
-    from ..sim.rtl_core import core_sources, core_verilog
-    from .top import top_sources, top_verilog
+    from ..sim.rtl_core import core_sources
+    from .top import core_text, top_sources, top_verilog
 
     files = {path.name: path.read_text() for path in [*core_sources(), *top_sources()]}
     return {
         **files,
-        "stoic_core.v": core_verilog(core),
+        "stoic_core.v": core_text(core, board.family),
         "stoic_top.v": top_verilog(core, clock_hz=board.core_hz, target=board.family),
         f"{board.top}.v": wrapper_verilog(board),
     }

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Literal
 
 from .. import rtl
-from ..sim.core import Core, image_bytes
+from ..sim import registers
+from ..sim.core import Core, image_bytes, score_bits
 from ..sim.exceptions import InputError
-from ..sim.layers import UINT8_MAX
+from ..sim.hardware import take_apart
 from ..sim.rtl_core import core_sources, core_verilog
 from .link import IDENTITY_BYTES, PAGE_HEAD_BYTES, PROTOCOL, Identity, pack_identity
 
@@ -60,7 +61,7 @@ def identity(core: Core, *, clock_hz: int, target: Target, build: bytes) -> Iden
         protocol=PROTOCOL,
         n_pages=_PAGES[target],
         max_payload=page_bytes - PAGE_HEAD_BYTES,
-        n_banks=len(core.layout.banks),
+        n_banks=len(core.layout.banks) + has_registers(core, target),
         image_bytes=n_bytes,
         n_classes=n_classes,
         clock_hz=clock_hz,
@@ -69,8 +70,13 @@ def identity(core: Core, *, clock_hz: int, target: Target, build: bytes) -> Iden
     )
 
 
+def has_registers(core: Core, target: Target) -> bool:
+    """Whether there is a bank of registers after those of the layout: not where cells are few."""
+    return target != "ice40" or take_apart(core.layout).needs_registers
+
+
 def top_verilog(core: Core, *, clock_hz: int, target: Target) -> str:
-    """Module `stoic_top`, above `core_verilog(core)`, `core_sources()` and `top_sources()`.
+    """Module `stoic_top`, above `core_text(core)`, `core_sources()` and `top_sources()`.
 
     Args:
         clock_hz: of clk_i; told to the host, and the measure of silence on the line.
@@ -82,13 +88,18 @@ def top_verilog(core: Core, *, clock_hz: int, target: Target) -> str:
     return _top(core, clock_hz, target, build_id(core, clock_hz=clock_hz, target=target))
 
 
+def core_text(core: Core, target: Target) -> str:
+    """Module `stoic_core` below the top."""
+    return core_verilog(core, has_registers=has_registers(core, target))
+
+
 def build_id(core: Core, *, clock_hz: int, target: Target) -> bytes:
     """First 16 bytes of the SHA-256 over all Verilog under a top whose own id is zero."""
     blank_top = _top(core, clock_hz, target, bytes(ID_BYTES))
     digest = hashlib.sha256()
     for path in sorted({*core_sources(), *top_sources()}, key=lambda p: p.name):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
-    digest.update(core_verilog(core).encode() + b"\0" + blank_top.encode())
+    digest.update(core_text(core, target).encode() + b"\0" + blank_top.encode())
     return digest.digest()[:ID_BYTES]
 
 
@@ -133,7 +144,7 @@ module stoic_top #(
     reg  [15:0] bank_words_q;
     always @(posedge clk_i)
         bank_words_q <=
-{_bank_words(core)};
+{_bank_words(core, target)};
 
     stoic_link #(
         .PAGES_W     ({pages_w}),
@@ -202,16 +213,12 @@ endmodule
 """
 
 
-def score_bits(core: Core) -> int:
-    """Bits of a signed score of the last layer."""
-    last = core.layout.shapes[-1]
-    most = last.n_inputs * (UINT8_MAX if last.input == "uint8" else 1)
-    return most.bit_length() + 1
-
-
-def _bank_words(core: Core) -> str:
+def _bank_words(core: Core, target: Target) -> str:
     lines, end = [], 0
-    for n_words, group in groupby(bank.n_words for bank in core.layout.banks):
+    depths = [bank.n_words for bank in core.layout.banks]
+    if has_registers(core, target):
+        depths.append(registers.n_words(core))
+    for n_words, group in groupby(depths):
         end += len(list(group))
         lines.append(f"            (cfg_bank < 16'd{end}) ? 16'd{n_words} :")
     return "\n".join([*lines, "            16'd0"])

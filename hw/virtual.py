@@ -14,11 +14,11 @@ from typing import Literal, Self
 
 from ..sim.core import Core
 from ..sim.exceptions import BoardError, InputError
-from ..sim.rtl_core import core_sources, core_verilog
+from ..sim.rtl_core import core_sources
 from ..sim.verilate import verilate
 from .boards import Board, wrapper_verilog
 from .flows.pll import pll_verilog
-from .top import Target, top_sources, top_verilog
+from .top import Target, core_text, top_sources, top_verilog
 
 HARNESS = Path(__file__).parent / "virtual_harness.cpp"
 DEFAULT_CLOCK_HZ = 100_000_000
@@ -58,7 +58,7 @@ def build(
         clock_hz, target = pins.core_hz, pins.family
     top = top_verilog(core, clock_hz=clock_hz, target=target)
     # the one difference to what is synthesised: no vendor's memories, and no PLL
-    text = core_verilog(core) + top.replace(f'TARGET = "{target}"', 'TARGET = "generic"')
+    text = core_text(core, target) + top.replace(f'TARGET = "{target}"', 'TARGET = "generic"')
     flags = ["-LDFLAGS", "-lutil", "--prefix", "Vboard"]
     name = "stoic_top"
     if pins:

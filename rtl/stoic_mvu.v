@@ -53,7 +53,7 @@ module stoic_mvu #(
     parameter GROUP       = 1,          // processing elements a stage; divides PE, and OUT_W
     parameter PLANES      = 8,          // 1: bits, 8: uint8
     parameter THRESHOLD_W = 19,         // bits of a threshold; 0: no thresholds, sums leave
-    parameter OUT_W       = 32,         // with thresholds: bits of an output word of an image, 1..64
+    parameter OUT_W       = 32,         // with thresholds: bits of an image's output word, 1..64
     parameter B           = 1,          // images side by side, 1..64
     parameter SERIAL      = 0,          // 1: they come one after another
     parameter W_BANK      = 0,          // number of the first weight bank

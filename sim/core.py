@@ -9,11 +9,11 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from . import memory
+from . import memory, physical
 from .exceptions import InputError
-from .layers import Conv, Pool, Window
+from .layers import UINT8_MAX, Conv, Pool, Window
 from .memory import Fold, Layout, Shape, layout_of, shapes_of
-from .network import Network, require_plain
+from .network import Network, require_dense
 
 DEFAULT_CYCLES = 1500
 
@@ -23,7 +23,7 @@ class Core:
     """A folded network without its weights and thresholds.
 
     Attributes:
-        layout: its memories.
+        layout: its memories: a plain layout, or one of `hardware.hardware_layout`.
         windows: of each layer, None where it is dense; () for dense layers only.
         pools: behind each layer, None where there is none; () for no pools.
         thermometer: levels of the encoding of the image, () for none.
@@ -41,6 +41,12 @@ class Core:
                 object.__setattr__(self, name, (None,) * n)
             if len(getattr(self, name)) != n:
                 raise InputError(f"{n} layers need {n} {name}, not {len(getattr(self, name))}")
+
+    @property
+    def chains(self) -> tuple[range, ...]:
+        """The layers of each member of an ensemble; the last of each, and no other, has scores."""
+        ends = [i + 1 for i, shape in enumerate(self.layout.shapes) if not shape.has_thresholds]
+        return tuple(range(a, b) for a, b in zip([0, *ends], ends, strict=False))
 
     @property
     def is_plain(self) -> bool:
@@ -65,7 +71,7 @@ def to_json(core: Core) -> dict[str, Any]:
 def from_json(values: dict[str, Any]) -> Core:
     """The core that `to_json` wrote."""
     return Core(
-        memory.from_json(values["layout"]),
+        physical.from_json(values["layout"]),
         tuple(Window(**v) if v else None for v in values.get("windows", ())),
         tuple(Pool(**v) if v else None for v in values.get("pools", ())),
         tuple(values.get("thermometer", ())),
@@ -78,7 +84,7 @@ def core_of(network: Network, layout: Layout | None = None) -> Core:
     Raises:
         InputError: the layout is of other shapes, or the network is nothing that a core runs.
     """
-    require_plain(network, "the core")
+    require_dense(network, "the core")
     layout = layout or layout_of(network)
     if layout.shapes != shapes_of(network):
         raise InputError(f"the core is not for the shapes of network {network.name!r}")
@@ -112,7 +118,7 @@ def group(core: Core, layer: int) -> int:
     of a fold leave within the cycles of a fold; else the greatest, which stretches folds the least.
     """
     layout = core.layout
-    if layer == len(layout.shapes) - 1:
+    if not layout.shapes[layer].has_thresholds:
         return 1
     pe, width = layout.folds[layer].pe, layout.folds[layer + 1].simd
     busy = layout.n_steps(layer) * planes(layout.shapes[layer])
@@ -141,8 +147,17 @@ def image_bytes(core: Core) -> int:
 def image_cycles(core: Core) -> int:
     """Cycles between images at full load: those of the slowest layer, or of the input."""
     layout = core.layout
-    first = layout.shapes[0]
     n_bytes = image_bytes(core)
-    if first.input == "uint8":
-        n_bytes += layout.n_steps(0) * max(2, 10 - layout.folds[0].simd)
+    if layout.shapes[0].input == "uint8":
+        n_bytes += max(
+            layout.n_steps(chain[0]) * max(2, 10 - layout.folds[chain[0]].simd)
+            for chain in core.chains
+        )
     return max(n_bytes, *(layer_cycles(core, i) for i in range(len(layout.shapes))))
+
+
+def score_bits(core: Core) -> int:
+    """Bits of a signed score, the sum over members."""
+    ends = [core.layout.shapes[chain[-1]] for chain in core.chains]
+    most = sum(s.n_inputs * (UINT8_MAX if s.input == "uint8" else 1) for s in ends)
+    return most.bit_length() + 1

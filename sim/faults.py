@@ -211,8 +211,16 @@ def apply(network: Network, faults: FaultMap) -> Network:
     Raises:
         InputError: the map is of a network with other layer shapes.
     """
-    layout = faults.layout
-    read = faults.read(stored_bits(network, layout))
+    read = faults.read(stored_bits(network, faults.layout))
+    return of_cells(network, faults.layout, read)
+
+
+def of_cells(network: Network, layout: Layout, read: NDArray[np.uint8]) -> Network:
+    """The network whose weights and thresholds are what the memories of a plain layout read.
+
+    Args:
+        read: (n_cells,) 0 or 1.
+    """
     layers: list[Layer] = []
     for i, layer in enumerate(network.layers):
         thresholds = layer.thresholds

@@ -155,19 +155,20 @@ def _check_levels(network: Network) -> None:
         )
 
 
-def require_plain(network: Network, who: str) -> None:
-    """Refuse what only runs in software so far: convolution, thermometer input, ensembles.
+def require_dense(network: Network, who: str) -> None:
+    """Refuse what only runs in software so far: convolution and thermometer input.
 
     Args:
         who: cannot run it, for the message.
 
     Raises:
-        InputError: the network is not one chain of dense layers on bits or uint8.
+        InputError: the network is not made of dense layers on bits or uint8.
     """
     for layer in network.layers:
         if not isinstance(layer, Dense):
             raise InputError(f"{who} takes dense layers only; {layer.name!r} is a convolution")
-    require_one_chain(network, who)
+    if network.thermometer:
+        raise InputError(f"{who} takes bits or uint8; {network.name!r} has a thermometer input")
 
 
 def require_one_chain(network: Network, who: str) -> None:

@@ -1,5 +1,5 @@
-"""Physical memory: a layout to which check bits, copies or flags were added, or whose words were
-interleaved.
+"""Physical memory: a layout to which check bits, copies, flags or threshold tables were added, or
+whose words were interleaved.
 
 A `Physical` is a `Layout` for everything that looks at banks and cells: error models sample on it,
 fault maps address it, are saved and hashed. It is a plain layout and a chain of steps
@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from . import memory
 from .exceptions import InputError
-from .memory import Bank, Cell, Kind, Layout
-from .physical_steps import STEPS, Copy, Flags, Interleave, Step, Widen, banks_after, check
+from .memory import KINDS, Bank, Cell, Kind, Layout
+from .physical_steps import STEPS, Copy, Flags, Interleave, Step, Tables, Widen, banks_after, check
 
 
 @dataclass(frozen=True)
@@ -99,6 +99,9 @@ class Physical(Layout):
                         columns = words.shape[2] - width
                         used = np.arange(group * columns).reshape(group, columns) < n
                         codes[:, :, width:] = is_used[:, None, None] & used
+            case Tables(tables):
+                for t in range(1, tables):
+                    self.put_table(stored, t, self.under.is_stored)
             case Flags(banks):
                 for bank, (_, _, n_stored, _) in zip(
                     self.banks[len(self.under.banks) :], banks, strict=True
@@ -111,6 +114,8 @@ class Physical(Layout):
         match self.last:
             case Widen(each) | Interleave(each):
                 keys: list[Any] = list(each)
+            case Tables():
+                keys = [bank.kind for bank in self.under.banks]
             case _:
                 keys = [0] * len(self.under.banks)
         first = 0
@@ -158,6 +163,28 @@ class Physical(Layout):
             else:
                 old[:] = new[:, :n_words, :width]
         return out
+
+    def put_table(self, cells: NDArray[Cell], table: int, own: NDArray[Cell]) -> None:
+        """Write the thresholds among the cells of the layout under this one as those of a table.
+
+        Args:
+            cells: (n_cells,) of this layout, whose last step is `Tables`.
+            own: (under.n_cells,).
+        """
+        for alike in self._threshold_banks():
+            n = alike.under.n_words
+            alike.new(cells)[:, table * n : (table + 1) * n] = alike.old(own)
+
+    def get_table(self, cells: NDArray[Cell], table: int) -> NDArray[Cell]:
+        """(under.n_cells,) what `get` gives, with the thresholds of a table."""
+        out = self.get(cells)
+        for alike in self._threshold_banks():
+            n = alike.under.n_words
+            alike.old(out)[:] = alike.new(cells)[:, table * n : (table + 1) * n]
+        return out
+
+    def _threshold_banks(self) -> Iterator[Alike]:
+        return (alike for alike in self.alike() if alike.under.kind == KINDS[1])
 
     @cached_property
     def copied(self) -> NDArray[np.int64]:

@@ -13,6 +13,7 @@ from .exceptions import InputError
 from .memory import KINDS, Bank, Layout
 
 MAX_COLUMNS = 1 << 16
+MAX_TABLES = 255
 MAX_CELLS = 1 << 32  # a forged file must not make memories without end
 
 
@@ -81,8 +82,20 @@ class Flags:
     name: ClassVar[str] = "flags"
 
 
-Step = Widen | Interleave | Copy | Flags
-STEPS: dict[str, type[Step]] = {s.name: s for s in (Widen, Interleave, Copy, Flags)}
+@dataclass(frozen=True)
+class Tables:
+    """Threshold tables: every bank of n thresholds holds `tables` times as many.
+
+    Table t stands at addresses t * n and up; table 0 is where the thresholds were.
+    """
+
+    tables: int
+    step: str = "tables"
+    name: ClassVar[str] = "tables"
+
+
+Step = Widen | Interleave | Copy | Flags | Tables
+STEPS: dict[str, type[Step]] = {s.name: s for s in (Widen, Interleave, Copy, Flags, Tables)}
 
 
 def banks_after(step: Step, under: Layout) -> list[Bank]:
@@ -112,6 +125,11 @@ def banks_after(step: Step, under: Layout) -> list[Bank]:
                 for c in range(1, n_copies + 1)
                 for i, n in words.items()
             ]
+        case Tables(tables):
+            return [
+                replace(bank, n_words=bank.n_words * tables) if bank.kind == KINDS[1] else bank
+                for bank in banks
+            ]
         case Flags(flags, label):
             return banks + [
                 Bank(f"L{layer}.P{pe:02d}.{label}", KINDS[1], layer, pe, depth, 1, 0)
@@ -138,6 +156,8 @@ def check(step: Step, under: Layout) -> None:
                     for i, a, m in blocks
                 )
             )
+        case Tables(tables):
+            is_whole = 1 <= tables <= MAX_TABLES
         case Flags(flags):
             is_whole = all(
                 0 <= layer < len(under.shapes) and 0 <= pe and 0 <= stored <= depth and depth >= 1

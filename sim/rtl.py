@@ -6,13 +6,17 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from . import registers
+from .bits import Words
 from .core import Core, core_of, default_core, layer_cycles
 from .device import lasting
 from .errors import Transient
 from .exceptions import InputError, ToolError
-from .faults import FaultMap, check_for, readdress
-from .memory import Layout, bank_words, stored_bits
+from .faults import FaultMap
+from .hardware import written
+from .memory import Layout, bank_words
 from .network import Network, check_images
+from .registers import Registers
 from .rtl_core import core_sources, core_verilog
 from .verilate import verilate
 
@@ -46,17 +50,12 @@ class RtlDevice:
         if core != self._built:
             self._open(core)
         self._network = network
-        self._write(stored_bits(network, core.layout))
+        self._write(written(network, core.layout))
 
     def inject(self, faults: FaultMap | Transient | None) -> None:
         """Write what the faulty memory reads; None writes the network itself again."""
         network, layout = self._loaded()[0], self._loaded()[1].layout
-        faults = lasting(faults, self.name)
-        stored = stored_bits(network, layout)
-        if faults is not None:
-            check_for(network, faults)
-            stored = readdress(faults, layout).read(stored)
-        self._write(stored)
+        self._write(written(network, layout, lasting(faults, self.name)))
 
     def infer(self, images: NDArray[np.generic]) -> NDArray[np.int32]:
         """Scores of images streamed back to back."""
@@ -83,6 +82,19 @@ class RtlDevice:
     def counters(self) -> dict[str, int]:
         """Images inferred and the clock cycles that took."""
         return {"images": self._n_images, "cycles": self._n_cycles}
+
+    def registers(self) -> Registers:
+        """What the core counted since it was built, and what was set."""
+        core = self._loaded()[1]
+        n = registers.n_words(core)
+        words = self._read(registers.bank(core), n)
+        if len(words) != n:
+            raise ToolError("the RTL core does not tell its registers")
+        return registers.unpack(words)
+
+    def bound_margins(self, bound: int) -> None:
+        """Count images whose margin is less than the bound as `low_margins` from now on."""
+        self._set(registers.BOUND, bound)
 
     def close(self) -> None:
         """Free the simulation."""
@@ -134,14 +146,24 @@ class RtlDevice:
         assert self._built is not None
         layout = self._built.layout
         words = bank_words(cells, layout)
-        for bank, written in enumerate(words):
-            if self._call("stoic_write", bank, written, len(written)) != len(written):
+        for bank, new in enumerate(words):
+            if self._call("stoic_write", bank, 0, new, len(new)) != len(new):
                 self._close()
                 raise ToolError("the RTL core is busy and takes no words")
-        for bank, written in enumerate(words):
-            read = np.zeros_like(written)
-            n = self._call("stoic_read", bank, read, len(read), 4096)
-            if n != len(read) or (read != written).any():
+        for bank, new in enumerate(words):
+            read = self._read(bank, len(new))
+            if len(read) != len(new) or (read != new).any():
                 where = layout.banks[bank].name
                 self._close()
                 raise ToolError(f"bank {where} reads back other words than written")
+
+    def _read(self, bank: int, n: int) -> Words:
+        """Words 0..n-1 of a bank; fewer if the core stops answering."""
+        words = np.zeros(n, np.uint64)
+        return words[: self._call("stoic_read", bank, words, n, 4096)]
+
+    def _set(self, register: int, value: int) -> None:
+        core = self._loaded()[1]
+        word = np.array([value], np.uint64)
+        if self._call("stoic_write", registers.bank(core), register, word, 1) != 1:
+            raise ToolError("the RTL core is busy and takes no words")

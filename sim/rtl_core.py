@@ -1,22 +1,29 @@
-"""The generated core: the units of rtl/ in a row, one `stoic_mvu` for every layer."""
+"""The generated core: the units of rtl/ in a row, one `stoic_mvu` for every layer.
+
+The members of an ensemble are rows side by side: every one gets every byte, their scores are added.
+"""
 
 from pathlib import Path
 
 from .. import rtl
-from .core import Core, group, image_cycles, planes
+from . import registers
+from .core import Core, group, image_cycles, planes, score_bits
 from .exceptions import InputError
+from .hardware import take_apart
 from .layers import UINT8_MAX
 from .memory import Shape
 
 MAX_ADDRESSES = (1 << 16) - 1  # depths, too, are told in 16 bits
+_COUNT_W = 17  # as many processing elements as a fold may have
 
 
 def core_sources() -> list[Path]:
     """Verilog files below `stoic_core`."""
     names = (
-        "fifo", "mvu", "mvu_chain", "mvu_control", "mvu_drain", "mvu_feed", "mvu_host", "mvu_stage",
-        "mvu_sums", "mvu_words", "pe", "planes", "popcount", "ram", "ram_ecp5", "ram_lut", "scores",
-        "secded", "secded_checks", "skid", "threshold", "unbatch", "width",
+        "add", "fifo", "fork", "gate", "mvu", "mvu_chain", "mvu_control", "mvu_drain", "mvu_feed",
+        "mvu_host", "mvu_stage", "mvu_sums", "mvu_words", "pe", "planes", "popcount", "ram",
+        "ram_ecp5", "ram_lut", "registers", "scores", "secded", "secded_checks", "skid",
+        "threshold", "unbatch", "width",
     )  # fmt: skip
     return [rtl.ROOT / f"stoic_{name}.v" for name in names]
 
@@ -46,15 +53,19 @@ _PORTS = """\
 """
 
 
-def core_verilog(core: Core) -> str:
+def core_verilog(core: Core, *, has_registers: bool = True) -> str:
     """Verilog of the module `stoic_core`: the units of every layer, in a row.
+
+    Args:
+        has_registers: there is a bank of registers after the others; with check bits or threshold
+            tables there always is.
 
     Raises:
         InputError: more banks, or more words in a bank, than the host's 16 bits address.
     """
     layout = core.layout
     for what, most in (
-        ("banks", len(layout.banks)),
+        ("banks", len(layout.banks) + 1),
         ("words in a bank", max(bank.n_words for bank in layout.banks)),
     ):
         if most > MAX_ADDRESSES:
@@ -91,30 +102,18 @@ module stoic_core #(
         _input_stage(core),
     ]
     parts += [_layer(core, i) for i in range(last + 1)]
-    overflow = " || ".join(f"l{i}_overflow" for i in range(last + 1))
-    shape = layout.shapes[-1]
+    lost = [f"l{i}_overflow" for i in range(last + 1)]
+    lost += [f"a{c}_error" for c in range(1, len(core.chains))]
+    overflow = " || ".join(lost)
+    parts.append(_scores(core))
+    if has_registers or take_apart(layout).needs_registers:
+        parts.append(_registers(core))
+    else:
+        parts.append(f"""\
+    assign cfg_rvalid_o = c{last + 1}_rvalid;
+    assign cfg_rdata_o = c{last + 1}_rdata;
+""")
     parts.append(f"""\
-    /* scores */
-    stoic_scores #(
-        .N({shape.n_inputs}),
-        .M({n_classes}),
-        .BITS({int(shape.input == "bits")}),
-        .VALUE_W({_value_bits(shape)})
-    ) scores (
-        .clk_i(clk_i),
-        .rst_i(rst_i),
-        .s_axis_tdata(x{last + 1}_tdata),
-        .s_axis_tvalid(x{last + 1}_tvalid),
-        .s_axis_tready(x{last + 1}_tready),
-        .s_axis_tlast(x{last + 1}_tlast),
-        .m_axis_tdata(m_axis_tdata),
-        .m_axis_tvalid(m_axis_tvalid),
-        .m_axis_tready(m_axis_tready),
-        .m_axis_tlast(m_axis_tlast),
-        .class_valid_o(),
-        .class_o(),
-        .margin_o()
-    );
 
     /* images inside, counted from their first byte to their last score */
     reg fresh_q;
@@ -139,8 +138,6 @@ module stoic_core #(
         end
     end
     assign busy_o = busy_q;
-    assign cfg_rvalid_o = c{last + 1}_rvalid;
-    assign cfg_rdata_o = c{last + 1}_rdata;
 endmodule
 
 `resetall
@@ -163,29 +160,23 @@ def _stream(name: str, width: int, user: int = 0) -> str:
     return "\n".join(lines)
 
 
+def _out(core: Core, layer: int) -> str:
+    """Name of the stream that a layer gives: words for the next layer, or sums."""
+    return f"x{layer + 1}" if core.layout.shapes[layer].has_thresholds else f"s{layer}"
+
+
 def _input_stage(core: Core) -> str:
-    layout = core.layout
-    shape, simd = layout.shapes[0], layout.folds[0].simd
-    if shape.input == "uint8":
-        user = _value_bits(shape) - 1
-        what = "words of bit planes"
-        unit = f"stoic_planes #(\n        .SIMD({simd}),\n        .SUM_W({user})\n    ) planes"
-        tuser = ",\n        .m_axis_tuser(x0_tuser)"
-    else:
-        user = 1
-        what = "words of bits"
-        unit = (
-            f"stoic_width #(\n        .IN_W(8),\n        .OUT_W({simd}),\n"
-            f"        .N({shape.n_inputs})\n    ) words"
-        )
-        tuser = ""
-    return f"""\
+    sinks = len(core.chains)
+    return (
+        f"""\
     /* answers to the host start out empty */
     wire c0_rvalid = 1'b0;
     wire [63:0] c0_rdata = 64'd0;
 
-    /* bytes to {what} */
+    /* bytes, to every member */
 {_stream("b", 8)}
+    wire [{sinks - 1}:0] m_tvalid;
+    wire [{sinks - 1}:0] m_tready;
     stoic_skid #(
         .WIDTH(9)
     ) slice (
@@ -198,18 +189,185 @@ def _input_stage(core: Core) -> str:
         .m_axis_tvalid(b_tvalid),
         .m_axis_tready(b_tready)
     );
-{_stream("x0", simd, user)}{"" if tuser else chr(10) + "    assign x0_tuser = 1'b0;"}
+"""
+        + (
+            """\
+    assign m_tvalid = b_tvalid;
+    assign b_tready = m_tready;
+"""
+            if sinks == 1
+            else f"""\
+    stoic_fork #(
+        .SINKS({sinks})
+    ) fork_members (
+        .clk_i(clk_i),
+        .rst_i(rst_i),
+        .s_axis_tvalid(b_tvalid),
+        .s_axis_tready(b_tready),
+        .m_axis_tvalid(m_tvalid),
+        .m_axis_tready(m_tready)
+    );
+"""
+        )
+        + "".join(_member_input(core, c) for c in range(sinks))
+    )
+
+
+def _member_input(core: Core, c: int) -> str:
+    layout, i = core.layout, core.chains[c][0]
+    shape, simd = layout.shapes[i], layout.folds[i].simd
+    if shape.input == "uint8":
+        user = _value_bits(shape) - 1
+        what = "words of bit planes"
+        unit = f"stoic_planes #(\n        .SIMD({simd}),\n        .SUM_W({user})\n    ) planes{c}"
+        tuser = f",\n        .m_axis_tuser(x{i}_tuser)"
+    else:
+        user = 1
+        what = "words of bits"
+        unit = (
+            f"stoic_width #(\n        .IN_W(8),\n        .OUT_W({simd}),\n"
+            f"        .N({shape.n_inputs})\n    ) words{c}"
+        )
+        tuser = ""
+    return f"""
+    /* member {c}: bytes to {what} */
+{_stream(f"x{i}", simd, user)}{"" if tuser else f"{chr(10)}    assign x{i}_tuser = 1'b0;"}
     {unit} (
         .clk_i(clk_i),
         .rst_i(rst_i),
         .s_axis_tdata(b_tdata),
-        .s_axis_tvalid(b_tvalid),
-        .s_axis_tready(b_tready),
+        .s_axis_tvalid(m_tvalid[{c}]),
+        .s_axis_tready(m_tready[{c}]),
         .s_axis_tlast(b_tlast),
-        .m_axis_tdata(x0_tdata),
-        .m_axis_tvalid(x0_tvalid),
-        .m_axis_tready(x0_tready),
-        .m_axis_tlast(x0_tlast){tuser}
+        .m_axis_tdata(x{i}_tdata),
+        .m_axis_tvalid(x{i}_tvalid),
+        .m_axis_tready(x{i}_tready),
+        .m_axis_tlast(x{i}_tlast){tuser}
+    );
+"""
+
+
+def _scores(core: Core) -> str:
+    """Sums of the last layers to scores, those of members added, and their ranking."""
+    ends = [chain[-1] for chain in core.chains]
+    shape, sums = core.layout.shapes[ends[0]], _out(core, ends[0])
+    is_bits, value_bits = shape.input == "bits", _value_bits(shape)
+    parts = ["    /* scores */\n"]
+    if len(ends) > 1:
+        is_bits, value_bits, sums = False, score_bits(core), f"a{len(ends) - 1}"
+        for c, end in enumerate(ends):
+            parts.append(_member_scores(core, c, end))
+        for c in range(1, len(ends)):
+            parts.append(_added(c, "e0" if c == 1 else f"a{c - 1}", value_bits))
+    parts.append(f"""\
+    wire ranked;
+    wire [31:0] margin;
+    stoic_scores #(
+        .N({shape.n_inputs}),
+        .M({shape.n_outputs}),
+        .BITS({int(is_bits)}),
+        .VALUE_W({value_bits})
+    ) scores (
+        .clk_i(clk_i),
+        .rst_i(rst_i),
+        .s_axis_tdata({sums}_tdata),
+        .s_axis_tvalid({sums}_tvalid),
+        .s_axis_tready({sums}_tready),
+        .s_axis_tlast({sums}_tlast),
+        .m_axis_tdata(m_axis_tdata),
+        .m_axis_tvalid(m_axis_tvalid),
+        .m_axis_tready(m_axis_tready),
+        .m_axis_tlast(m_axis_tlast),
+        .class_valid_o(ranked),
+        .class_o(),
+        .margin_o(margin)
+    );
+""")
+    return "".join(parts)
+
+
+def _member_scores(core: Core, c: int, end: int) -> str:
+    """A member's sums as signed scores of the width of the sum over members."""
+    shape, sums, width = core.layout.shapes[end], _out(core, end), score_bits(core)
+    bits = _value_bits(shape)
+    if shape.input == "bits":
+        score = f"{{{{{width - bits}{{1'b0}}}}, {sums}_tdata}}"
+        score = f"({score} << 1) - {width}'d{shape.n_inputs}"
+    else:
+        score = f"{{{{{width - bits}{{{sums}_tdata[{bits - 1}]}}}}, {sums}_tdata}}"
+    return f"""\
+{_stream(f"e{c}", width)}
+    assign e{c}_tdata = {score};
+    assign e{c}_tvalid = {sums}_tvalid;
+    assign {sums}_tready = e{c}_tready;
+    assign e{c}_tlast = {sums}_tlast;
+"""
+
+
+def _added(c: int, before: str, width: int) -> str:
+    return f"""\
+{_stream(f"a{c}", width)}
+    wire a{c}_error;
+    stoic_add #(
+        .WIDTH({width})
+    ) add{c} (
+        .clk_i(clk_i),
+        .rst_i(rst_i),
+        .a_axis_tdata({before}_tdata),
+        .a_axis_tvalid({before}_tvalid),
+        .a_axis_tready({before}_tready),
+        .a_axis_tlast({before}_tlast),
+        .b_axis_tdata(e{c}_tdata),
+        .b_axis_tvalid(e{c}_tvalid),
+        .b_axis_tready(e{c}_tready),
+        .b_axis_tlast(e{c}_tlast),
+        .m_axis_tdata(a{c}_tdata),
+        .m_axis_tvalid(a{c}_tvalid),
+        .m_axis_tready(a{c}_tready),
+        .m_axis_tlast(a{c}_tlast),
+        .error_o(a{c}_error)
+    );
+"""
+
+
+def _registers(core: Core) -> str:
+    layout = core.layout
+    n = len(layout.shapes)
+    margin_bits = score_bits(core)  # twice the highest score has as many bits as a signed score
+    counted = {
+        kind: ", ".join(
+            f"{{{{{_COUNT_W - fold.pe.bit_length()}{{1'b0}}}}, l{i}_{kind}}}"
+            for i, fold in reversed(list(enumerate(layout.folds)))
+        )
+        for kind in ("corrected", "detected")
+    }
+    return f"""\
+    /* what is counted */
+    stoic_registers #(
+        .BANK({registers.bank(core)}),
+        .MARGIN_W({margin_bits}),
+        .LAYERS({n}),
+        .COUNT_W({_COUNT_W}),
+        .SECDED_EN({int(take_apart(layout).has_checks)})
+    ) registers (
+        .clk_i(clk_i),
+        .rst_i(rst_i),
+        .cfg_valid_i(c{n}_valid),
+        .cfg_write_i(c{n}_write),
+        .cfg_bank_i(c{n}_bank),
+        .cfg_addr_i(c{n}_addr),
+        .cfg_data_i(c{n}_data),
+        .cfg_rvalid_i(c{n}_rvalid),
+        .cfg_rdata_i(c{n}_rdata),
+        .cfg_rvalid_o(cfg_rvalid_o),
+        .cfg_rdata_o(cfg_rdata_o),
+        .image_i(ranked),
+        .margin_i(margin[{margin_bits - 1}:0]),
+        .corrected_i({{{counted["corrected"]}}}),
+        .detected_i({{{counted["detected"]}}}),
+        .table_o(),
+        .hold_o(),
+        .empty_i(1'b0)
     );
 """
 
@@ -222,6 +380,13 @@ def _layer(core: Core, i: int) -> str:
         for kind in ("weights", "thresholds")
     }
     width = layout.folds[i + 1].simd if shape.has_thresholds else _value_bits(shape)
+    out, code = _out(core, i), take_apart(layout).code(i)
+    checks, columns = 0, "1'b0"
+    if code:
+        checks = code.n_checks
+        columns = f"{checks * code.n_data + 1}'h{code.packed_columns:x}"
+    count = fold.pe.bit_length()
+    is_first = any(i == chain[0] for chain in core.chains)
     request = "\n".join(
         f"    wire {size}c{i + 1}_{name};"
         for size, name in (
@@ -235,9 +400,11 @@ def _layer(core: Core, i: int) -> str:
 
     return f"""\
     /* layer {i}: {shape.n_inputs} {shape.input} to {shape.n_outputs} */
-{_stream(f"x{i + 1}", width)}
+{_stream(out, width)}
 {request}
     wire l{i}_overflow;
+    wire [{count - 1}:0] l{i}_corrected;
+    wire [{count - 1}:0] l{i}_detected;
     stoic_mvu #(
         .N({shape.n_inputs}),
         .M({shape.n_outputs}),
@@ -249,7 +416,9 @@ def _layer(core: Core, i: int) -> str:
         .OUT_W({width}),
         .W_BANK({first["weights"][0]}),
         .T_BANK({first["thresholds"][0] if shape.has_thresholds else 0}),
-        .TARGET(TARGET)
+        .TARGET(TARGET),
+        .CHECKS({checks}),
+        .COLUMNS({columns})
     ) layer{i} (
         .clk_i(clk_i),
         .rst_i(rst_i),
@@ -257,11 +426,11 @@ def _layer(core: Core, i: int) -> str:
         .s_axis_tvalid(x{i}_tvalid),
         .s_axis_tready(x{i}_tready),
         .s_axis_tlast(x{i}_tlast),
-        .s_axis_tuser({"x0_tuser" if i == 0 else "1'b0"}),
-        .m_axis_tdata(x{i + 1}_tdata),
-        .m_axis_tvalid(x{i + 1}_tvalid),
-        .m_axis_tready(x{i + 1}_tready),
-        .m_axis_tlast(x{i + 1}_tlast),
+        .s_axis_tuser({f"x{i}_tuser" if is_first else "1'b0"}),
+        .m_axis_tdata({out}_tdata),
+        .m_axis_tvalid({out}_tvalid),
+        .m_axis_tready({out}_tready),
+        .m_axis_tlast({out}_tlast),
         .cfg_valid_i({came("valid")}),
         .cfg_write_i({came("write")}),
         .cfg_bank_i({came("bank")}),
@@ -276,6 +445,8 @@ def _layer(core: Core, i: int) -> str:
         .cfg_rdata_i(c{i}_rdata),
         .cfg_rvalid_o(c{i + 1}_rvalid),
         .cfg_rdata_o(c{i + 1}_rdata),
-        .overflow_o(l{i}_overflow)
+        .overflow_o(l{i}_overflow),
+        .corrected_o(l{i}_corrected),
+        .detected_o(l{i}_detected)
     );
 """

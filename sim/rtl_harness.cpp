@@ -44,14 +44,14 @@ void stoic_close(Core* core) {
 
 uint64_t stoic_cycles(const Core* core) { return core->cycles; }
 
-size_t stoic_write(Core* core, uint64_t bank, const uint64_t* words, size_t n) {
+size_t stoic_write(Core* core, uint64_t bank, uint64_t addr, const uint64_t* words, size_t n) {
     auto& t = *core->top;
     if (t.busy_o) return 0;
     t.cfg_valid_i = 1;
     t.cfg_write_i = 1;
     t.cfg_bank_i = static_cast<uint16_t>(bank);
     for (size_t i = 0; i < n; ++i) {
-        t.cfg_addr_i = static_cast<uint16_t>(i);
+        t.cfg_addr_i = static_cast<uint16_t>(addr + i);
         t.cfg_data_i = words[i];
         core->tick();
     }
