@@ -1,13 +1,18 @@
-"""`stoic export` and `stoic import`: checkpoint -> QONNX -> integer network."""
+"""`stoic export`, `import` and `encode`: checkpoint -> QONNX -> integer network."""
 
+import io
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import typer
+from numpy.typing import NDArray
 
+from ..sim import container
 from ..sim import faults as fault_maps
 from ..sim import network as networks
 from ..sim.exceptions import InputError
+from ..sim.layers import Layer
 from ..sim.memory import Fold, layout_of
 
 Checkpoint = Annotated[
@@ -64,31 +69,44 @@ def import_(
             "-o", "--output", metavar="NET.stoic", help="Integer network; beside the model."
         ),
     ] = None,
+    pixels: Annotated[
+        bool,
+        typer.Option("--pixels", help="The float input is a pixel of 0..255, divided by 255."),
+    ] = False,
 ) -> dict[str, Any]:
     """Lower a QONNX file to the exact integer network and say what was found in it.
 
-    n_ties counts neurons whose batch norm is exactly 0 at a reachable sum: they fire there, as
-    exact mathematics says. executor_disagreements are the sums at which the qonnx executor's float
-    batch norm decides otherwise.
+    n_ties counts neurons that are exactly 0 at a reachable sum: they fire there, as exact
+    mathematics says. executor_disagreements are the sums at which the qonnx executor's float
+    arithmetic decides otherwise. operations are 2 for each stored bit that meets a lane, an image.
     """
-    from .executors import disagreements
     from .lower import lower
+    from .ties import disagreements
 
-    network = lower(model)
+    network = lower(model, pixels=pixels)
     path = output or model.with_suffix(".stoic")
     networks.save(network, path)
     notes = network.notes["layers"]
-    rows = zip(networks.summary(network), notes, strict=True)
+    rows = zip(network.layers, networks.summary(network), notes, strict=True)
+    entry = {k: v for k, v in network.notes["input"].items() if k != "levels"}
     return {
         "name": network.name,
         "sha256": network.sha256,
         "source_sha256": network.source_sha256,
         "n_weight_bits": network.n_weight_bits,
+        "n_operations": sum(_operations(layer) for layer in network.layers),
         "n_ties": network.notes["n_ties"],
+        "input": {**entry, "thermometer": list(network.thermometer)},
         "layers": [
-            {**row, "n_ties": len(note["ties"]), "nodes": " > ".join(note["nodes"])}
-            for row, note in rows
+            {
+                **row,
+                "operations": _operations(layer),
+                "n_ties": len(note["ties"]),
+                "nodes": " > ".join(note["nodes"]),
+            }
+            for layer, row, note in rows
         ],
+        "tail": notes[-1]["tail"],
         "ties": [
             {"layer": note["name"], "neuron": neuron, "sum": at}
             for note in notes
@@ -98,6 +116,41 @@ def import_(
         "metadata": network.notes["metadata"],
         "files": {"qonnx": model, "network": path},
     }
+
+
+def encode(
+    network: Annotated[
+        Path,
+        typer.Argument(metavar="NET.stoic", help="An imported network.", show_default=False),
+    ],
+    images: Annotated[
+        Path,
+        typer.Argument(metavar="X.npy", help="Images as the graph takes them.", show_default=False),
+    ],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="LANES.npy", help="Images of the network.")
+    ],
+) -> dict[str, Any]:
+    """Turn float images of the imported graph into integer images of the network, channel-last.
+
+    An element becomes the number of levels that it reaches, as `import` found them.
+    """
+    from .encoding import lanes_of_file
+
+    found = networks.load(network)
+    lanes = lanes_of_file(found, images)
+    container.write_whole(output, _npy(lanes))
+    return {"n_images": len(lanes), "n_elements": found.n_inputs, "files": {"lanes": output}}
+
+
+def _npy(values: NDArray[np.uint8]) -> bytes:
+    file = io.BytesIO()
+    np.save(file, values)
+    return file.getvalue()
+
+
+def _operations(layer: Layer) -> int:
+    return 2 * layer.n_inputs * layer.n_outputs * layer.n_windows
 
 
 def _parse_folds(text: str | None) -> tuple[Fold, ...] | None:

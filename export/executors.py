@@ -1,19 +1,24 @@
-"""The qonnx executor as a Device: an ONNX graph, run node by node by code that is not the kit's.
+"""ONNX graphs run by code that is not the kit's, as Devices.
 
-With a file it runs that file, float batch norms included, and answers what they decide. Without
-one it runs the integer graph of the network, on which threshold memories exist too.
+| device | runs | by |
+|---|---|---|
+| `onnx` | the QONNX file, float batch norms included, or the integer graph | qonnx, node by node |
+| `onnxruntime` | the integer graph in standard ONNX | onnxruntime, as it is |
+
+With a file a device answers what the file's own arithmetic decides. Without one it runs the integer
+graph of the network, on which threshold memories exist too.
 """
 
 import logging
 import warnings
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import onnxruntime
 from numpy.typing import NDArray
-from onnx import TensorProto, helper
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.core.onnx_exec import execute_onnx
 from qonnx.transformation.change_batchsize import ChangeBatchSize
@@ -25,33 +30,38 @@ from ..sim.errors import Transient
 from ..sim.exceptions import ArtefactError, InputError
 from ..sim.faults import FaultMap, check_for, restrict
 from ..sim.network import Network, check_images
+from .encoding import Encoding, of_integers
 from .fault_nodes import with_faults
 from .graph import read_model
 from .integer import integer_model
-from .lower import lower_file
+from .lower import Lowered, lower_file
 from .lower_state import image_order
 
 _log = logging.getLogger(__name__)
 _ERRORS_ONLY = 3  # onnxruntime's severity scale
 _MAX_BATCH = 1000  # images
-_MAX_SUMS = 1 << 23  # of one layer; the executor keeps every tensor of a batch
+_MAX_SUMS = 1 << 23  # of one layer; the qonnx executor keeps every tensor of a batch
+_NEAR = 0.01  # how far from an integer a sum of scaled float weights may be
+
+Floats = NDArray[np.float32]
+Run = Callable[[Floats], Floats]  # (batch, ...) as the graph takes them -> (batch, n_classes)
 
 
-class OnnxDevice:
-    """Scores of a QONNX graph by the qonnx executor.
+class GraphDevice:
+    """Scores of a graph by an executor: what its subclasses share.
 
     Args:
-        qonnx_path: the file to run; None runs the integer graph of the network that is loaded.
+        file: the QONNX file to run; None runs the integer graph of the network that is loaded.
     """
 
-    name = "onnx"
+    name = "graph"
 
-    def __init__(self, qonnx_path: Path | None = None) -> None:
-        self._path = qonnx_path
+    def __init__(self, file: Path | None = None) -> None:
+        self._path = file
+        self._lowered: Lowered | None = None
         self._network: Network | None = None
         self._model: onnx.ModelProto | None = None
         self._n_images = 0
-        onnxruntime.set_default_logger_severity(_ERRORS_ONLY)  # type: ignore[attr-defined]
 
     def load(self, network: Network) -> None:
         """Take the network's graph; clears faults.
@@ -67,6 +77,7 @@ class OnnxDevice:
                     f"{network.source_sha256[:12] or '(none)'}, this one has {found[:12]}; "
                     "import it again, or use the onnx device without a file"
                 )
+            self._lowered = lower_file(self._path)
         self._network = network
         self.inject(None)
 
@@ -85,13 +96,16 @@ class OnnxDevice:
         if faults is not None:
             check_for(network, faults)
             hits_thresholds = restrict(faults, where=("thresholds",)).n_faults > 0
+        self._model = None
         if self._path is None or hits_thresholds:
             if self._path is not None:
                 _log.info("%s has no thresholds to hit: its integer graph runs", self._path)
-            self._model = integer_model(network, faults)
-        else:
-            model = read_model(self._path)
-            self._model = model if faults is None else with_faults(model, faults)
+            self._graph = self.graph_of(network, faults)
+            return
+        model = read_model(self._path)
+        self._model = model if faults is None else with_faults(model, faults)
+        assert self._lowered is not None
+        _end_at(self._model, self._lowered.sites[-1].sums)
 
     def infer(self, images: NDArray[np.generic]) -> NDArray[np.int32]:
         """(n_images, n_classes) int32 scores.
@@ -101,29 +115,21 @@ class OnnxDevice:
             ArtefactError: the graph gives something that is not an integer.
         """
         network = self._loaded()
-        assert self._model is not None
-        lanes = check_images(network, images).astype(np.float32)
-        if network.layers[0].input == "bits":
-            lanes = 2 * lanes - 1
+        lanes = check_images(network, images)
         self._n_images += len(lanes)
         if not len(lanes):
             return np.empty((0, network.n_classes), np.int32)
-        widest = max(la.n_windows * la.n_outputs for la in network.layers)
-        batch = min(len(lanes), _MAX_BATCH, max(1, _MAX_SUMS // widest))
-        runner = _Runner(self._model, batch)
+        model = self._graph if self._model is None else self._model
+        batch = self.batch_of(network, len(lanes))
+        run = self.runner(model, batch)
+        shape = _shape(model)[1:]
+        feed = self._feed(network, lanes)[:, image_order(shape).ravel()].reshape(-1, *shape)
         parts = []
-        for start in range(0, len(lanes), batch):
-            part = lanes[start : start + batch]
-            padded = np.concatenate(
-                [part, np.ones((batch - len(part), lanes.shape[1]), np.float32)]
-            )
-            parts.append(runner.run(padded)[: len(part)])
-        scores = np.concatenate(parts)
-        if not (np.isfinite(scores).all() and (scores == np.rint(scores)).all()):
-            raise ArtefactError(
-                f"{self._path or network.name}: the graph's scores are not integers"
-            )
-        return scores.astype(np.int32)
+        for start in range(0, len(feed), batch):
+            part = feed[start : start + batch]
+            spare = np.repeat(part[:1], batch - len(part), axis=0)
+            parts.append(run(np.concatenate([part, spare]))[: len(part)])
+        return self._integers(np.concatenate(parts))
 
     def counters(self) -> dict[str, int]:
         """Images inferred."""
@@ -132,106 +138,142 @@ class OnnxDevice:
     def close(self) -> None:
         """Nothing to release."""
 
+    def graph_of(self, network: Network, faults: FaultMap | None) -> onnx.ModelProto:
+        """The integer graph that this executor runs."""
+        return integer_model(network, faults)
+
+    def runner(self, model: onnx.ModelProto, batch: int) -> Run:
+        """What runs a graph on batches of so many images."""
+        raise NotImplementedError
+
+    def batch_of(self, network: Network, n_images: int) -> int:
+        """How many images it takes at a time."""
+        widest = max(la.n_windows * la.n_outputs for la in network.layers)
+        return min(n_images, _MAX_BATCH, max(1, _MAX_SUMS // widest))
+
+    def _feed(self, network: Network, images: NDArray[np.uint8]) -> Floats:
+        """(n_images, n_inputs) what the graph is given for images, channel-last."""
+        if self._model is None or self._lowered is None:
+            is_bits = network.layers[0].input == "bits" and not network.thermometer
+            values = of_integers("BIPOLAR", -1, 1, 2).values if is_bits else np.arange(256)
+            return np.asarray(values[images], np.float32)
+        found: Encoding = self._lowered.encoding
+        if found.type == "UINT8":
+            return images.astype(np.float32)
+        lanes = images >= network.thermometer[0] if network.thermometer else images
+        return found.values[lanes.astype(np.int64)]
+
+    def _integers(self, values: Floats) -> NDArray[np.int32]:
+        """Scores of the integer network, of what the graph makes of its last sums."""
+        network = self._loaded()
+        scores = values.astype(np.float64)
+        where = str(self._path or network.name)
+        near = 0.0
+        if self._model is not None and self._lowered is not None:
+            affine = self._lowered.sites[-1].affine
+            scale, shift = (np.array([float(x) for x in c]) for c in (affine.scale, affine.shift))
+            if (scale != 1).any():
+                scores, near = (scores - shift) / scale, _NEAR
+            else:
+                scores = scores - shift
+            negated = self._lowered.network.layers[-1].negated
+            scores = np.where(negated, -scores, scores)
+        if not np.isfinite(scores).all() or (abs(scores - np.rint(scores)) > near).any():
+            raise ArtefactError(f"{where}: the graph's scores are not integers")
+        return np.rint(scores).astype(np.int32)
+
     def _loaded(self) -> Network:
         if self._network is None:
             raise InputError(f"load a network into the {self.name} device first")
         return self._network
 
 
-class _Runner:
-    """One graph at one batch size."""
+class OnnxDevice(GraphDevice):
+    """Scores of a QONNX graph by the qonnx executor."""
 
-    def __init__(self, model: onnx.ModelProto, batch: int) -> None:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            copy = ModelWrapper(model, make_deepcopy=True)
-            self._model = copy.transform(ChangeBatchSize(batch)).transform(  # type: ignore[no-untyped-call]
-                InferShapes()
-            )
-        self._input = self._model.graph.input[0].name
-        self._output = self._model.graph.output[0].name
-        self._shape = tuple(self._model.get_tensor_shape(self._input) or ())
+    name = "onnx"
 
-    def run(self, lanes: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The graph's output for (batch, n_inputs) lanes in the order of the integer network."""
-        order = image_order(self._shape[1:])
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            feed = {self._input: lanes[:, order.ravel()].reshape(self._shape)}
-            outputs = execute_onnx(self._model, feed)  # type: ignore[no-untyped-call]
-        return np.asarray(outputs[self._output], np.float32)
+    def runner(self, model: onnx.ModelProto, batch: int) -> Run:
+        """The qonnx executor."""
+        return qonnx_runner(model, batch)
 
 
-@dataclass(frozen=True)
-class Disagreement:
-    """A sum at which the executor's float batch norm decides otherwise than exact mathematics.
+class OnnxRuntimeDevice(GraphDevice):
+    """Scores of the network's integer graph in standard ONNX by onnxruntime.
 
-    Attributes:
-        layer, neuron: which.
-        sum: what the neuron computes there, before any negation.
-        fires: what exact mathematics says; the executor says the opposite.
-        is_tie: the batch norm is exactly 0 there.
+    Args:
+        threads: of onnxruntime.
     """
 
-    layer: str
-    neuron: int
-    sum: int
-    fires: bool
-    is_tie: bool
+    name = "onnxruntime"
+
+    def __init__(self, threads: int = 1) -> None:
+        super().__init__()
+        self._threads = threads
+
+    def graph_of(self, network: Network, faults: FaultMap | None) -> onnx.ModelProto:
+        """Nothing but operations of standard ONNX."""
+        return integer_model(network, faults, standard=True)
+
+    def runner(self, model: onnx.ModelProto, batch: int) -> Run:
+        """A session."""
+        return onnxruntime_runner(model, batch, self._threads)
 
 
-def disagreements(path: Path) -> list[Disagreement]:
-    """Reachable sums at which the executor's batch norms decide otherwise than exact mathematics.
-
-    All sums are tried where lanes are bits. Where they are uint8, those within 64 of the threshold
-    and the two ends: a float batch norm is monotone too, so a difference shows at the threshold.
-
-    Raises:
-        ArtefactError: the file cannot be lowered.
-    """
-    lowered, model, found = lower_file(path), read_model(path), []
-    makers = {node.output[0]: node for node in model.graph.node}
-    constants = {tensor.name: tensor for tensor in model.graph.initializer}
-    for layer, site in zip(lowered.network.layers, lowered.sites, strict=True):
-        if site.batch_norm is None or layer.thresholds is None:
-            continue
-        n, theta = layer.n_inputs, layer.thresholds.astype(np.int64)
-        if layer.input == "bits":
-            stored = np.broadcast_to(np.arange(-n, n + 1, 2)[:, None], (n + 1, len(theta)))
-            first = 2 * theta - n
-        else:
-            low, high = layer.threshold_range
-            near = theta + np.arange(-64, 65)[:, None]
-            ends = np.broadcast_to([[low], [high - 1]], (2, len(theta)))
-            stored, first = np.concatenate([near.clip(low, high - 1), ends]), theta
-        sums = np.where(layer.negated, -stored, stored)
-        node = makers[site.batch_norm]
-        values = _run_batch_norm(
-            node, [constants[name] for name in node.input[1:]], model, sums * float(site.sum_unit)
-        )
-        ties = {j for j, _ in _ties(lowered.network, layer.name)}
-        for k, j in np.argwhere((values >= 0) != (stored >= first)):
-            is_tie = int(j) in ties and stored[k, j] == first[j]
-            fires = bool(stored[k, j] >= first[j])
-            found.append(Disagreement(layer.name, int(j), int(sums[k, j]), fires, bool(is_tie)))
-    return found
+def qonnx_runner(model: onnx.ModelProto, batch: int) -> Run:
+    """Run a QONNX graph node by node."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        copy: Any = ModelWrapper(model, make_deepcopy=True)
+        copy = copy.transform(ChangeBatchSize(batch))  # type: ignore[no-untyped-call]
+    return lambda images: run_graph(copy.model, images)
 
 
-def _ties(network: Network, layer: str) -> list[list[int]]:
-    return next(list(note["ties"]) for note in network.notes["layers"] if note["name"] == layer)
+def run_graph(model: onnx.ModelProto, values: Floats) -> Floats:
+    """What the qonnx executor makes of one input."""
+    onnxruntime.set_default_logger_severity(_ERRORS_ONLY)  # type: ignore[attr-defined]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        copy: Any = ModelWrapper(model, make_deepcopy=True)
+        copy = copy.transform(InferShapes())
+        entry = copy.graph.input[0].name
+        outputs = execute_onnx(copy, {entry: values})  # type: ignore[no-untyped-call]
+    return np.asarray(outputs[copy.graph.output[0].name], np.float32)
 
 
-def _run_batch_norm(
-    node: onnx.NodeProto,
-    constants: list[TensorProto],
-    model: onnx.ModelProto,
-    sums: NDArray[np.float64],
-) -> NDArray[np.float32]:
-    """(n, channels) a batch norm node of these sums, by the executor."""
-    entry, end = (
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, sums.shape)
-        for name in (node.input[0], node.output[0])
+def onnxruntime_runner(model: onnx.ModelProto, batch: int, threads: int = 1) -> Run:
+    """Run a graph of standard ONNX at once."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    for value in (copy.graph.input[0], copy.graph.output[0]):
+        value.type.tensor_type.shape.dim[0].dim_value = batch
+    options = onnxruntime.SessionOptions()  # type: ignore[attr-defined]
+    options.intra_op_num_threads = options.inter_op_num_threads = threads
+    options.log_severity_level = _ERRORS_ONLY
+    session = onnxruntime.InferenceSession(  # type: ignore[attr-defined]
+        copy.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
-    graph = helper.make_graph([node], "batch_norm", [entry], [end], constants)
-    alone = helper.make_model(graph, opset_imports=model.opset_import, ir_version=model.ir_version)
-    return _Runner(alone, len(sums)).run(sums.astype(np.float32))
+    entry = copy.graph.input[0].name
+    return lambda images: np.asarray(session.run(None, {entry: images})[0], np.float32)
+
+
+def _shape(model: onnx.ModelProto) -> tuple[int, ...]:
+    return tuple(dim.dim_value for dim in model.graph.input[0].type.tensor_type.shape.dim)
+
+
+def _end_at(model: onnx.ModelProto, tensor: str) -> None:
+    """Leave out what stands behind a tensor of a chain, and make it the output."""
+    nodes = list(model.graph.node)
+    last = next(i for i, node in enumerate(nodes) if tensor in node.output)
+    needed, kept = {tensor}, []
+    for node in reversed(nodes[: last + 1]):
+        if needed & set(node.output):
+            needed.update(node.input)
+            kept.append(node)
+    del model.graph.node[:]
+    model.graph.node.extend(reversed(kept))
+    if [output.name for output in model.graph.output] != [tensor]:
+        del model.graph.output[:]
+        model.graph.output.append(
+            onnx.helper.make_tensor_value_info(tensor, onnx.TensorProto.FLOAT, ["n", "classes"])
+        )

@@ -1,7 +1,9 @@
 """A fault map as plain ONNX: every faulty weight is read through `stored * a + b`.
 
-    healthy  a = 1, b = 0      stuck at 0  a = 0, b = -1
-    flip     a = -1, b = 0     stuck at 1  a = 0, b = +1        (bit 0 is -1, bit 1 is +1)
+    healthy  a = 1, b = 0              stuck at 0  a = 0, b = low
+    flip     a = -1, b = low + high    stuck at 1  a = 0, b = high
+
+A bit 0 is stored as `low`, a bit 1 as `high`: -c and +c, or 0 and 1 where a graph counts bits.
 
 The nodes stand between the stored tensor and the layer that reads it, so the stored weights stay
 what they are and any ONNX runtime reproduces what the memory did to them.
@@ -51,7 +53,7 @@ def with_faults(model: onnx.ModelProto, faults: FaultMap) -> onnx.ModelProto:
     Raises:
         ArtefactError: the graph cannot be lowered.
         InputError: the map is of other shapes, has faults outside the weights, or a faulty layer's
-            weights are not +-1 or are shared with another layer.
+            weights are shared with another layer.
     """
     lowered = lower_model(model, model.graph.name)
     check_for(lowered.network, faults)
@@ -69,10 +71,10 @@ def with_faults(model: onnx.ModelProto, faults: FaultMap) -> onnx.ModelProto:
     for i, (layer, site) in enumerate(zip(lowered.network.layers, lowered.sites, strict=True)):
         if not restrict(faults, layers=[i]).n_faults:
             continue
-        if site.unit != 1:
-            raise InputError(f"weights of {site.matmul!r} are +-{float(site.unit)}, not +-1")
         a, b = read_constants(faults, faults.layout.weight_cells(i))
-        b = np.where(layer.negated[:, None], -b, b)
+        low, high = np.where(layer.negated, site.stored[::-1], site.stored)[:, :, None]
+        b = np.where(a == -1, low + high, np.where(b < 0, low, np.where(b > 0, high, 0)))
+        b = b.astype(np.float32)
         nodes = fault_nodes(site.weights, site.as_stored(a), site.as_stored(b))
         _insert(faulty.graph, site.weights, *nodes)
     return faulty

@@ -1,7 +1,9 @@
-"""An integer network as a QONNX graph without floats in its decisions, threshold memories included.
+"""An integer network as an ONNX graph without floats in its decisions, threshold memories included.
 
-    stored weights +-1 -> [fault nodes] -> MatMul | Conv -> Sub(cut) -> BipolarQuant -> [MaxPool]
+    stored weights +-1 -> [fault nodes] -> MatMul | Conv -> Sub(cut) -> sign -> [MaxPool]
     stored threshold bits +-1 -> [fault nodes] -> MatMul(place values) -> Add -> cut
+
+The sign is BipolarQuant in QONNX and Sign in standard ONNX, which any runtime has.
 
 Every number is a small multiple of one half, so float32 kernels cannot round, and the cut lies half
 a step below the first sum that fires, so no sum is ever a tie.
@@ -19,32 +21,38 @@ from ..sim.exceptions import InputError
 from ..sim.faults import FaultMap, check_for
 from ..sim.layers import UINT8_MAX, Conv, Layer
 from ..sim.memory import Layout, layout_of, threshold_bits
-from ..sim.network import Network, require_one_chain
+from ..sim.network import Network
 from .fault_nodes import fault_nodes, read_constants
-from .graph import EXACT_FLOAT32
+from .folding import EXACT_FLOAT32
 from .lower_state import kernels
 
 _OPSET = [helper.make_opsetid("", 13), helper.make_opsetid("qonnx.custom_op.general", 2)]
 
 
 def integer_model(
-    network: Network, faults: FaultMap | None = None, batch: int = 1
+    network: Network, faults: FaultMap | None = None, batch: int = 1, *, standard: bool = False
 ) -> onnx.ModelProto:
     """The graph of a network whose memories lie as the map says.
+
+    Args:
+        standard: write nothing but operations of standard ONNX.
 
     Raises:
         InputError: the map is of another network, or a sum could exceed what float32 holds exactly.
     """
     if faults is not None:
         check_for(network, faults)
-    require_one_chain(network, "the integer graph")
+    if len(network.members) > 1:
+        raise InputError(
+            f"the integer graph takes one member; {network.name!r} has {len(network.members)}"
+        )
     layout = layout_of(network) if faults is None else faults.layout
     first = network.layers[0]
     reach = max(la.n_inputs * (UINT8_MAX if la.input == "uint8" else 1) for la in network.layers)
     if 4 * reach >= EXACT_FLOAT32:
         raise InputError(f"sums reach {reach}; float32 graphs are exact up to {EXACT_FLOAT32 // 4}")
-    graph = _Builder()
-    lanes = "images"
+    graph = _Builder(standard)
+    lanes = "images" if not network.thermometer else _thermometer(graph, network)
     for i, layer in enumerate(network.layers):
         weights = 2 * unpack(layer.weights, layer.n_inputs).astype(np.float32) - 1
         cells = layout.weight_cells(i)
@@ -62,23 +70,42 @@ def integer_model(
         if layer.thresholds is not None:
             cut = _cut(graph, layer, i, layout, faults)
             above = graph.node("Sub", [lanes, cut], f"{layer.name}_above")
-            one = graph.constant(f"{layer.name}_scale", np.ones(1))
-            lanes = graph.node("BipolarQuant", [above, one], f"{layer.name}_bits")
+            lanes = graph.sign(above, layer.name)
         if isinstance(layer, Conv) and layer.pool is not None:
             k, stride = layer.pool.kernel, layer.pool.stride
             sizes = {"kernel_shape": [k, k], "strides": [stride, stride]}
             lanes = graph.node("MaxPool", [lanes], f"{layer.name}_pooled", **sizes)
     image = [network.n_inputs]
     if isinstance(first, Conv):
-        image = [first.window.channels, first.window.height, first.window.width]
+        channels = first.window.channels // max(1, len(network.thermometer))
+        image = [channels, first.window.height, first.window.width]
     shapes = (("images", [batch, *image]), (lanes, [batch, network.n_classes]))
     images, scores = (helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in shapes)
     made = helper.make_graph(graph.nodes, network.name, [images], [scores], graph.constants)
     note = made.quantization_annotation.add(tensor_name="images")
     note.quant_parameter_tensor_names.add(
-        key="finn_datatype", value="UINT8" if first.input == "uint8" else "BIPOLAR"
+        key="finn_datatype", value="UINT8" if network.image_max > 1 else "BIPOLAR"
     )
-    return helper.make_model(made, opset_imports=_OPSET, ir_version=9, producer_name="stoic")
+    opset = _OPSET[:1] if standard else _OPSET
+    return helper.make_model(made, opset_imports=opset, ir_version=9, producer_name="stoic")
+
+
+def _thermometer(graph: "_Builder", network: Network) -> str:
+    """Tensor of the signs that pixels have above each level, as the first layer reads them."""
+    first, levels = network.layers[0], np.array(network.thermometer) - 0.5
+    lanes = "images"
+    if len(levels) > 1:  # the levels of a pixel are neighbours
+        axes = graph.integers("level_axes", [2])
+        lanes = graph.node("Unsqueeze", [lanes, axes], "pixels")
+        levels = levels[:, None, None] if isinstance(first, Conv) else levels
+    cuts = graph.constant("levels", levels)
+    lanes = graph.sign(graph.node("Sub", [lanes, cuts], "above_levels"), "image")
+    if len(levels) == 1:
+        return lanes
+    shape = [first.n_inputs]
+    if isinstance(first, Conv):
+        shape = [first.window.channels, first.window.height, first.window.width]
+    return graph.node("Reshape", [lanes, graph.integers("lanes", [-1, *shape])], "image_lanes")
 
 
 def _convolve(graph: "_Builder", layer: Conv, lanes: str, kept: str) -> str:
@@ -124,7 +151,8 @@ def _cut(
 class _Builder:
     """Collects nodes and constants in order."""
 
-    def __init__(self) -> None:
+    def __init__(self, standard: bool) -> None:
+        self.standard = standard
         self.nodes: list[NodeProto] = []
         self.constants: list[TensorProto] = []
 
@@ -134,6 +162,13 @@ class _Builder:
             helper.make_node(op_type, inputs, [output], name=output, domain=domain, **attributes)
         )
         return output
+
+    def sign(self, above: str, name: str) -> str:
+        """Lanes of +-1: whether a tensor, which is never 0, is positive."""
+        if self.standard:
+            return self.node("Sign", [above], f"{name}_bits")
+        one = self.constant(f"{name}_scale", np.ones(1))
+        return self.node("BipolarQuant", [above, one], f"{name}_bits")
 
     def constant(self, name: str, value: NDArray[np.floating]) -> str:
         self.constants.append(numpy_helper.from_array(value.astype(np.float32), name))

@@ -1,8 +1,9 @@
-"""Lowering convolutions, their padding, and pooling, all on channel-first maps.
+"""Lowering convolutions, their padding, and pooling, on channel-first and channel-last maps.
 
 A convolution of the integer network pads bits with -1 and pixels with 0, compares, then pools by
 OR. Max pooling of signs is that OR. So is max pooling before the sign, where what is pooled grows
-with the sum: behind the batch norm always, in front of it unless the scale is negative.
+with what is compared: behind the batch norm always, in front of it unless the scale is negative.
+FINN writes a convolution as Im2Col and a matrix, channel-last.
 """
 
 from dataclasses import replace
@@ -12,19 +13,21 @@ from typing import Any
 import numpy as np
 from onnx import NodeProto
 
+from ..sim.bits import lane_mask
 from ..sim.exceptions import InputError
 from ..sim.layers import Conv, Pool, Window
-from .graph import Graph, attributes, refuse
-from .lower_norm import constant
-from .lower_state import Lanes, State, Sums, channel_first, lanes_of, multiplied
+from .folding import attributes, refuse
+from .graph import Graph
+from .lower_affine import biased
+from .lower_state import Lanes, LoweredLayer, State, Sums, channel_first, lanes_of, multiplied
 
 
 def conv(graph: Graph, node: NodeProto, state: State) -> State:
     """A convolution, with bias or without."""
     lanes = lanes_of(node, state, padded=True)
     weights = graph.constant(node, 1, "weights")
-    height, width, channels = _map(node, lanes)
-    if weights.ndim != 4 or not weights.size or weights.shape[1] != channels:
+    height, width, channels, axis = _map(node, lanes)
+    if axis or weights.ndim != 4 or not weights.size or weights.shape[1] != channels:
         raise refuse(
             node, f"weights {weights.shape} do not fit a map {lanes.shape}", "matching channels"
         )
@@ -32,11 +35,12 @@ def conv(graph: Graph, node: NodeProto, state: State) -> State:
     if has["group"] != 1:
         raise refuse(node, f"it has {has['group']} groups", "one group")
     kernel, stride, pad = _window(node, has, weights.shape[2:])
-    if pad and lanes.input == "bits":
+    if pad and lanes.padding:
         raise refuse(
             node,
-            f"it pads {pad} with 0, but a lane of bits holds -1 or +1 and no 0",
-            "a Pad node of -1 before it, or no padding; zeros on a UINT8 input",
+            f"it pads {pad} with 0, but a lane of {_holds(lanes)} and no 0",
+            f"a Pad node of {float(lanes.padding)} before it, or no padding; zeros on a UINT8 "
+            "input",
         )
     try:
         window = Window(height, width, channels, kernel, stride, lanes.pad + pad)
@@ -44,44 +48,81 @@ def conv(graph: Graph, node: NodeProto, state: State) -> State:
         raise refuse(node, str(error), "a window that fits its map") from error
     rows = weights.transpose(0, 2, 3, 1).reshape(len(weights), -1)
     after = multiplied(node, lanes, rows, state, window=window)
-    if len(node.input) > 2 and node.input[2]:
-        bias = graph.constant(node, 2, "bias")
-        assert isinstance(after.value, Sums)
-        if bias.any():
-            norm = constant(node, after.value, bias.reshape(-1, 1, 1))
-            after = replace(after, value=replace(after.value, norm=norm))
-    return after
+    if not graph.has_input(node, 2):
+        return after
+    return biased(node, after, graph.numbers(node, 2, "bias").reshape(-1, 1, 1))
+
+
+def im2col(graph: Graph, node: NodeProto, state: State) -> State:
+    """Windows of a channel-last map, one to a row: a matrix must follow."""
+    lanes = lanes_of(node, state, padded=True)
+    height, width, channels, axis = _map(node, lanes)
+    if not axis:
+        raise refuse(node, "its map is channel-first", "(batch, height, width, channels)")
+    has = attributes(node)
+    size, steps = list(has.get("kernel_size", [])), list(has.get("stride", []))
+    pads, dilations = list(has.get("pad_amount", [0] * 4)), list(has.get("dilations", [1, 1]))
+    is_square = len(size) == len(steps) == 2 and len({*size}) == len({*steps}) == 1
+    if not is_square or len(pads) != 4 or len({*pads}) > 1 or dilations != [1, 1]:
+        raise refuse(
+            node,
+            f"kernel_size {size}, stride {steps}, pad_amount {pads}, dilations {dilations}",
+            "square kernel, stride and pads, dilation 1",
+        )
+    wide = int(pads[0])
+    if wide and Fraction(has.get("pad_value", 0)) != lanes.padding:
+        raise refuse(
+            node,
+            f"it pads {lanes.input} with {has.get('pad_value', 0)}",
+            f"{float(lanes.padding)}, which the lanes can hold",
+        )
+    try:
+        window = Window(height, width, channels, int(size[0]), int(steps[0]), lanes.pad + wide)
+    except InputError as error:
+        raise refuse(node, str(error), "a window that fits its map") from error
+    return replace(state, value=replace(lanes, pad=0, window=window))
 
 
 def pad(graph: Graph, node: NodeProto, state: State) -> State:
     """Padding of a map with what the integer network pads."""
     lanes = lanes_of(node, state, padded=True)
-    _map(node, lanes)
+    axis = _map(node, lanes)[3]
     has = {"mode": "constant", "value": 0.0, **attributes(node)}
     if has["mode"] != "constant" or len(node.input) > 3:
         raise refuse(node, f"mode is {has['mode']!r}", "mode 'constant' on all axes")
     pads = graph.constant(node, 1, "pads").tolist() if len(node.input) > 1 else has.get("pads")
     value = has["value"]
-    if len(node.input) > 2 and node.input[2]:
+    if graph.has_input(node, 2):
         value = graph.constant(node, 2, "value").reshape(-1)[0]
     sides = np.array(pads, np.int64).reshape(2, -1)  # before, after
     wide = int(sides.max())
-    if sides.tolist() != [[0, 0, wide, wide]] * 2:
+    around = [0, wide, wide, 0] if axis else [0, 0, wide, wide]
+    if sides.tolist() != [around] * 2:
         raise refuse(node, f"pads are {pads}", "the same on all four sides, and only there")
     if lanes.input is None:
         raise refuse(node, "it pads a float input", "BipolarQuant before it, or a UINT8 input")
-    wanted = -lanes.unit if lanes.input == "bits" else Fraction(0)
-    if wide and Fraction(float(value)) != wanted:
+    if wide and Fraction(float(value)) != lanes.padding:
         raise refuse(
             node,
             f"it pads {lanes.input} with {float(value)}",
-            f"{float(wanted)}, which the lanes can hold" if wanted else "0 on a UINT8 input",
+            f"{float(lanes.padding)}, which the lanes can hold"
+            if lanes.input == "bits"
+            else f"{float(lanes.padding):g} on a {_type(state)} input",
         )
     return replace(state, value=replace(lanes, pad=lanes.pad + wide))
 
 
 def max_pool(graph: Graph, node: NodeProto, state: State) -> State:
     """OR pooling of a convolution's signs, or of the sums that they are the signs of."""
+    return _pooled(node, state, 0)
+
+
+def max_pool_nhwc(graph: Graph, node: NodeProto, state: State) -> State:
+    """The same of a channel-last map."""
+    return _pooled(node, state, -1)
+
+
+def _pooled(node: NodeProto, state: State, axis: int) -> State:
     has = attributes(node)
     kernel, stride, wide = _window(node, has, tuple(has.get("kernel_shape", ())))
     if wide or has.get("ceil_mode", 0):
@@ -89,35 +130,68 @@ def max_pool(graph: Graph, node: NodeProto, state: State) -> State:
     pool = Pool(kernel, stride)
     value = state.value
     if isinstance(value, Sums):
-        if value.site.window is None or value.pool is not None:
+        if value.site.window is None or value.pool is not None or value.axis != axis:
             raise refuse(node, "it does not pool a convolution, once", "one pool after a Conv")
-        raw = node if value.norm is None else None
-        return replace(state, value=replace(value, pool=pool, raw_pool=raw))
+        pooled = replace(value, pool=pool, pooled_by=node, pooled_slope=value.affine.slope)
+        return replace(state, value=pooled)
     before = state.layers[-1].layer if state.layers else None
     is_fresh = (
         isinstance(before, Conv)
         and before.pool is None
         and not value.pad
-        and np.array_equal(value.order, channel_first(*before.out_shape))
+        and np.array_equal(value.order, _order(before.out_shape, axis))
     )
     if not isinstance(before, Conv) or not is_fresh:
         raise refuse(node, "it does not pool a convolution's signs, once", "one pool after a Conv")
+    last = state.layers[-1]
+    if value.unit < 0:  # the greatest of negatives is an OR of the opposite bits
+        last = _complement(last, before)
+        before = last.layer
+        value = replace(value, unit=-value.unit)
+        assert isinstance(before, Conv)
     try:
-        pooled = replace(before, pool=pool)
+        made = replace(before, pool=pool)
     except InputError as error:
         raise refuse(node, str(error), "a pool that fits its map") from error
-    last = state.layers[-1]
     note = {**last.note, "nodes": [*last.note["nodes"], node.name]}
-    layers = (*state.layers[:-1], replace(last, layer=pooled, note=note))
-    return State(replace(value, order=channel_first(*pooled.out_shape)), layers)
+    layers = (*state.layers[:-1], replace(last, layer=made, note=note))
+    return replace(state, value=replace(value, order=_order(made.out_shape, axis)), layers=layers)
 
 
-def _map(node: NodeProto, lanes: Lanes) -> tuple[int, int, int]:
-    """(height, width, channels) of lanes that are a channel-first map."""
-    if len(lanes.shape) == 3:
+def _complement(lowered: LoweredLayer, layer: Conv) -> LoweredLayer:
+    """The layer that fires where this one does not: P < theta is n - P >= n - theta + 1."""
+    assert layer.thresholds is not None
+    top = 1 if layer.input == "uint8" else layer.n_inputs + 1
+    weights = ~layer.weights & lane_mask(layer.n_inputs)
+    thresholds = (top - layer.thresholds.astype(np.int64)).astype(np.int32)
+    turned = replace(layer, weights=weights, thresholds=thresholds, negated=~layer.negated)
+    note = {**lowered.note, "negated": np.flatnonzero(turned.negated).tolist()}
+    return replace(lowered, layer=turned, note=note)
+
+
+def _order(shape: tuple[int, int, int], axis: int) -> Any:
+    order = channel_first(*shape)
+    return order.transpose(1, 2, 0) if axis else order
+
+
+def _holds(lanes: Lanes) -> str:
+    low, high = lanes.offset - lanes.unit, lanes.offset + lanes.unit
+    return f"{lanes.input} holds {float(low):g} or {float(high):g}"
+
+
+def _type(state: State) -> str:
+    return state.encoding.type if state.encoding is not None else "FLOAT32"
+
+
+def _map(node: NodeProto, lanes: Lanes) -> tuple[int, int, int, int]:
+    """(height, width, channels) of lanes that are a map, and the axis of its channels."""
+    if len(lanes.shape) == 3 and lanes.window is None:
         channels, height, width = lanes.shape
         if np.array_equal(lanes.order, channel_first(height, width, channels)):
-            return height, width, channels
+            return height, width, channels, 0
+        height, width, channels = lanes.shape
+        if np.array_equal(lanes.order.ravel(), np.arange(lanes.order.size)):
+            return height, width, channels, -1
     raise refuse(
         node,
         f"its input of shape {lanes.shape} is not a map in the order of the image",

@@ -56,6 +56,7 @@ COMMANDS: Commands = {
     ),
     "export": Command("export.commands:export_", "Write a checkpoint as QONNX and lower it."),
     "import": Command("export.commands:import_", "Lower a QONNX file to the integer network."),
+    "encode": Command("export.commands:encode", "Turn a graph's images into the network's."),
     "show": Command("sim.commands:show", "Show an integer network."),
     "tables": Command("hw.table_commands:tables_", "Add thresholds for operating conditions."),
     "faults": (

@@ -7,7 +7,8 @@ so the first reachable s that fires is found by bisection over exact evaluations
 is ever rounded.
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from math import floor, sqrt
@@ -38,7 +39,7 @@ class Thresholds:
     is_tie: NDArray[np.bool_]
 
 
-def sign_of_root_sum(a: Fraction, b: Fraction, v: Fraction) -> int:
+def sign_of_root_sum(a: Fraction | int, b: Fraction | int, v: Fraction | int) -> int:
     """Sign of a + b sqrt(v) for v >= 0, exactly: -1, 0 or 1.
 
     >>> sign_of_root_sum(Fraction(-3), Fraction(2), Fraction(9, 4))
@@ -94,27 +95,46 @@ def from_batch_norm(
         if not np.isfinite(column).all():
             bad = int(np.flatnonzero(~np.isfinite(column))[0])
             raise InputError(f"batch norm: {name}[{bad}] must be finite, not {column[bad]}")
+    spread = [Fraction(float(v)) + Fraction(eps) for v in var]
+    for value in spread:
+        if value <= 0:
+            raise InputError(f"batch norm: var + eps must be positive, not {float(value)}")
+    scale, shift, centre = ([Fraction(float(x)) for x in c] for c in (gamma, beta, mean))
+    return from_affine(
+        [a * unit for a in scale],
+        [-a * c for a, c in zip(scale, centre, strict=True)],
+        shift,
+        spread,
+        n_inputs,
+        domain,
+    )
+
+
+def from_affine(
+    scale: Iterable[Fraction],
+    shift: Iterable[Fraction],
+    rest: Iterable[Fraction],
+    radicand: Iterable[Fraction],
+    n_inputs: int,
+    domain: Input,
+) -> Thresholds:
+    """Thresholds that fire where (scale s + shift) / sqrt(radicand) + rest >= 0, exactly.
+
+    Args:
+        scale, shift, rest, radicand: of each neuron; radicand > 0.
+        n_inputs, domain: as in `from_batch_norm`.
+    """
     values: list[int] = []
     negated: list[bool] = []
     ties: list[bool] = []
-    for g, b, m, v in zip(gamma, beta, mean, var, strict=True):
-        spread = Fraction(float(v)) + Fraction(eps)
-        if spread <= 0:
-            raise InputError(f"batch norm: var + eps must be positive, not {float(spread)}")
-        scale, shift, centre = (Fraction(float(x)) for x in (g, b, m))
-
-        def decide(
-            s: int,
-            a: Fraction = scale,
-            c: Fraction = centre,
-            b: Fraction = shift,
-            v: Fraction = spread,
-        ) -> int:
-            return sign_of_root_sum(a * (unit * s - c), b, v)
-
-        value, tie = _threshold(decide, n_inputs, domain, is_negated=scale < 0)
+    for a, b, c, v in zip(scale, shift, rest, radicand, strict=True):
+        # times every denominator: (A s + B) + C sqrt(p q) in integers
+        p, q = v.numerator, v.denominator
+        d = math.lcm(a.denominator, b.denominator, c.denominator)
+        slope, start, root = int(a * d) * q, int(b * d) * q, int(c * d)
+        value, tie = _threshold(slope, start, root, p * q, n_inputs, domain)
         values.append(value)
-        negated.append(scale < 0)
+        negated.append(a < 0)
         ties.append(tie)
     return Thresholds(
         np.array(values, np.int32), np.array(negated, np.bool_), np.array(ties, np.bool_)
@@ -122,20 +142,18 @@ def from_batch_norm(
 
 
 def _threshold(
-    decide: Callable[[int], int], n: int, domain: Input, *, is_negated: bool
+    slope: int, start: int, root: int, radicand: int, n: int, domain: Input
 ) -> tuple[int, bool]:
-    """(threshold in the domain of the stored row, whether a reachable sum is an exact tie)."""
-    flip = -1 if is_negated else 1
-    if domain == "bits":
-        low, high = 0, n + 1
+    """(threshold in the domain of the stored row, whether a reachable sum is an exact tie).
 
-        def sign(p: int) -> int:
-            return decide(flip * (2 * p - n))
-    else:
-        low, high = -UINT8_MAX * n, UINT8_MAX * n + 1
+    The neuron fires where slope s + start + root sqrt(radicand) >= 0.
+    """
+    slope = abs(slope)  # a negative scale negates the row, and so the sum
+    low, high = (0, n + 1) if domain == "bits" else (-UINT8_MAX * n, UINT8_MAX * n + 1)
 
-        def sign(p: int) -> int:
-            return decide(flip * p)
+    def sign(p: int) -> int:
+        s = 2 * p - n if domain == "bits" else p
+        return sign_of_root_sum(slope * s + start, root, radicand)
 
     first, end = low, high
     while first < end:

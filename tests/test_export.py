@@ -13,10 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import numpy_helper
 
-from stoic.export.executors import OnnxDevice, disagreements
+from stoic.export.executors import OnnxDevice
 from stoic.export.images import blocks, read_images, write_images
 from stoic.export.lower import lower
 from stoic.export.qonnx import export_qonnx
+from stoic.export.ties import disagreements
 from stoic.hw.cli import run
 from stoic.models.checkpoint import BatchNorm, Checkpoint, Layer, save_checkpoint
 from stoic.sim import faults as fault_maps
@@ -266,7 +267,7 @@ def test_commands_write_what_they_print(tmp_path: Path, capsys: pytest.CaptureFi
     assert read_images(folder).manifest["network_sha256"] == network.sha256
     again = tmp_path / "again.stoic"
     assert run(["import", str(tmp_path / "net.onnx"), "-o", str(again)]) == 0
-    assert "MatMul_0 > BipolarQuant" in capsys.readouterr().out
+    assert "MatMul_0 > BatchNormalization_0 > BipolarQuant" in capsys.readouterr().out
     assert networks.load(again).sha256 == network.sha256
     faults = Iid(0.2, 0.1).sample(layout_of(network), 0)
     fault_maps.save(faults, tmp_path / "chip.faults")

@@ -243,6 +243,7 @@ def node(op: str, inputs: str, output: str, **attributes: Any) -> onnx.NodeProto
 
 ONES = np.ones((4, 2), np.float32)
 WRONG = np.array([[1, 1], [1, -1], [1, 0.5], [1, 1]], np.float32)
+TWO = np.array([1, 2], np.float32)
 SQUARE = np.ones((2, 2), np.float32)
 BN = {k: np.ones(2, np.float32) for k in "gbmv"}
 HIDDEN = [
@@ -281,27 +282,34 @@ REFUSED: dict[str, tuple[onnx.ModelProto, str]] = {
     ),
     "negative variance": (
         model_of(HIDDEN, FULL | {"v": np.array([1, -1], np.float32)}),
-        r"the_BipolarQuant.*the_MatMul.*var \+ eps must be positive",
+        r"the_BatchNormalization.*var \+ eps must be positive, not -0.99.* of neuron 1",
     ),
     "channels that do not fit": (
         model_of(HIDDEN, FULL | {k: np.ones(3, np.float32) for k in "gbmv"}),
-        "the_BipolarQuant.*3 channels for 2 neurons",
+        r"the_BatchNormalization.*shape \(3,\) for 2 neurons of 'the_MatMul'",
     ),
     "scale per channel": (
         model_of(HIDDEN, FULL | {"one": np.array([1, 2], np.float32)}),
-        "the_BipolarQuant.*one positive scale",
+        r"the_BipolarQuant.*scale is \[1.0, 2.0\].*supported: one scale",
     ),
-    "negative scale": (
-        model_of(HIDDEN, FULL | {"one": np.float32(-1)}),
-        "the_BipolarQuant.*one positive scale",
+    "scale of zero": (
+        model_of(HIDDEN, FULL | {"one": np.float32(0)}),
+        "the_BipolarQuant.*a scale that is not 0",
     ),
-    "batch norm at the end": (
-        model_of([node("MatMul", "x w", "s"), node("Add", "s b", "y")], {"w": ONES, **BN}),
-        "output 'y' comes from a batch norm or constant",
+    "scores with an offset each": (
+        model_of([node("MatMul", "x w", "s"), node("Add", "s b", "y")], {"w": ONES, "b": TWO}),
+        "the_Add.*offset of the scores of class 1 is 2, that of class 0 is 1",
     ),
-    "scaled scores": (
-        model_of([node("MatMul", "x w", "y")], {"w": ONES / 2}),
-        "sums of unit 0.5",
+    "scores with a scale each": (
+        model_of([node("MatMul", "x w", "y")], {"w": ONES * TWO}),
+        "the_MatMul: the scale of the scores of class 1 is 2",
+    ),
+    "scores times zero": (
+        model_of(
+            [node("MatMul", "x w", "s"), node("Mul", "s c", "y")],
+            {"w": ONES, "c": np.float32(0)},
+        ),
+        "the_Mul.*multiplied by 0",
     ),
     "sign at the end": (
         model_of(
@@ -329,12 +337,23 @@ REFUSED: dict[str, tuple[onnx.ModelProto, str]] = {
         model_of([node("Flatten", "z", "y"), node("MatMul", "x w", "z")], {"w": ONES}),
         "the_Flatten.*'z' is used before it is made",
     ),
-    "an inexact constant expression": (
+    "a constant expression that cannot be exact": (
         model_of(
-            [node("Mul", "w c", "w2"), node("MatMul", "x w2", "y")],
-            {"w": ONES, "c": np.float32(0.1)},
+            [node("Pow", "v c", "r"), node("Add", "r c", "w2"), node("MatMul", "x w2", "y")],
+            {"v": ONES * 2, "c": np.float32(0.5)},
         ),
-        "the_Mul.*not small multiples of 1/2",
+        "the_Add.*square root that is not rational",
+    ),
+    "constants of too many bits": (
+        model_of(
+            [
+                helper.make_node("Mul", [f"w{i}"] * 2, [f"w{i + 1}"], name=f"square{i}")
+                for i in range(40)
+            ]
+            + [node("MatMul", "x w40", "y")],
+            {"w0": ONES / 3},
+        ),
+        "square.*more than 4096 bits",
     ),
     "constants that blow up": (
         model_of(

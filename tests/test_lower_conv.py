@@ -16,11 +16,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-from stoic.export import lower_conv, lower_norm
-from stoic.export.executors import OnnxDevice, disagreements
+from stoic.export import lower_conv, lower_sign
+from stoic.export.executors import OnnxDevice
 from stoic.export.integer import integer_model
 from stoic.export.lower import lower, lower_model
 from stoic.export.qonnx import export_qonnx
+from stoic.export.ties import disagreements
 from stoic.hw.cli import run
 from stoic.models.checkpoint import BatchNorm, Checkpoint, Layer, load_checkpoint, save_checkpoint
 from stoic.models.data import Images, load
@@ -56,6 +57,7 @@ class Net:
         self.image = image
         self.kind: Input = kind
         self.value, self.name = image, "images"
+        self.turn = 1  # -1 where arithmetic has turned the order of what it was given
 
     def add(self, op: str, value: Map, *constants: Any, **attributes: Any) -> None:
         names = []
@@ -63,7 +65,7 @@ class Net:
             names.append(f"c{len(self.nodes)}_{k}")
             self.constants.append(numpy_helper.from_array(np.asarray(constant), names[-1]))
         out, number = f"t{len(self.nodes)}", len(self.nodes)
-        domain = "qonnx.custom_op.general" if op == "BipolarQuant" else ""
+        domain = "qonnx.custom_op.general" if op in ("BipolarQuant", "MultiThreshold") else ""
         self.nodes.append(
             helper.make_node(
                 op, [self.name, *names], [out], name=f"{op}_{number}", domain=domain, **attributes
@@ -96,14 +98,34 @@ class Net:
         columns = [[_exact(a) for a in column] for column in (g, b, m, v)]
         out = np.empty(self.value.shape, object)
         for j, (gamma, beta, mean, var) in enumerate(zip(*columns, strict=True)):
-            # times the root, which is positive and so changes neither sign nor order
-            out[j] = gamma * (self.value[j] - mean) + beta * var.sqrt()
+            out[j] = gamma * (self.value[j] - mean) / var.sqrt() + beta  # powers of two
         self.add("BatchNormalization", out, g, b, m, v, epsilon=0.0)
 
     def sign(self, scale: float) -> None:
         unit = _exact(scale)
         fires = np.vectorize(lambda z: unit if z >= 0 else -unit, otypes=[object])(self.value)
         self.add("BipolarQuant", fires, np.float32(scale))
+
+    def threshold(self, cuts: NDArray[np.float32], scale: float, bias: float) -> None:
+        exact = np.vectorize(_exact, otypes=[object])(cuts)[:, :, None]
+        fires = np.vectorize(int, otypes=[object])(self.value >= exact)
+        value = fires * _exact(scale) + _exact(bias)
+        sizes = {"out_scale": scale, "out_bias": bias, "out_dtype": "BIPOLAR"}
+        self.add("MultiThreshold", value, cuts, **sizes)
+
+    def arithmetic(self, op: str, constant: NDArray[np.float32]) -> None:
+        """A product, sum or difference with a constant, on either side."""
+        exact = np.vectorize(_exact, otypes=[object])(constant)
+        if op in ("from", "Neg") or (op in ("Mul", "Div") and constant.reshape(-1)[0] < 0):
+            self.turn = -self.turn
+        if op == "from":
+            self.add("Sub", exact - self.value, constant)
+            self.nodes[-1].input[:] = list(self.nodes[-1].input)[::-1]
+        elif op == "Neg":
+            self.add("Neg", -self.value)
+        else:
+            function = {"Mul": np.multiply, "Add": np.add, "Sub": np.subtract, "Div": np.divide}[op]
+            self.add(op, function(self.value, exact), constant)
 
     def pool(self, k: int, stride: int) -> None:
         rows, columns = ((n - k) // stride + 1 for n in self.value.shape[1:])
@@ -145,29 +167,44 @@ def _scales(rng: np.random.Generator, m: int, n: int, reach: float, *, signed: b
     gamma = rng.normal(size=m).astype(np.float32)
     gamma[rng.random(m) < 0.1] = 0
     gamma = gamma if signed else abs(gamma)
-    var = (rng.integers(1, 5, m) ** 2).astype(np.float32)
+    var = (4.0 ** rng.integers(0, 3, m)).astype(np.float32)
     mean = (2 * rng.integers(-n // 3, n // 3 + 1, m) + n % 2) * np.float32(reach)
     beta = (rng.normal(size=m) * (rng.random(m) < 0.5)).astype(np.float32)
     return gamma, beta, mean.astype(np.float32), var
 
 
+def _arithmetic(draw: st.DrawFn, net: Net, rng: np.random.Generator, channels: int) -> None:
+    """A few products and sums; divisors are powers of two, so that decimals stay exact."""
+    for _ in range(draw(st.integers(0, 2))):
+        op = draw(st.sampled_from(("Mul", "Div", "Add", "Sub", "from", "Neg")))
+        shape = draw(st.sampled_from([(), (1, 1, 1), (channels, 1, 1)] if channels else [()]))
+        signs = rng.choice([-1, 1], shape)
+        value = signs * (2.0 ** rng.integers(-2, 3, shape))
+        if op == "Mul":
+            value = signs * rng.choice([0.1, 0.75, 3], shape)
+        elif op in ("Add", "Sub", "from"):
+            value = rng.choice([0.5, 1, -2, 0.1], shape)
+        net.arithmetic(op, np.asarray(value, np.float32))
+
+
 @st.composite
-def nets(draw: st.DrawFn) -> tuple[Net, bool]:
-    """A net that has run on an image, and whether it pools sums of a negative scale."""
+def nets(draw: st.DrawFn) -> tuple[Net, list[int] | None]:
+    """A net that has run on an image, and its integer scores; None where it must be refused."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     kind: Input = draw(st.sampled_from(("bits", "uint8")))
     shape = (draw(st.integers(1, 3)), draw(st.integers(3, 7)), draw(st.integers(3, 7)))
     pixels = rng.integers(0, 256, shape) if kind == "uint8" else rng.choice([-1, 1], shape)
     net = Net(np.vectorize(Decimal, otypes=[object])(pixels), kind)
-    lane: float = 0.0 if kind == "uint8" else 1.0  # what a lane holds, 0 for pixels
-    refused = False
-    for _ in range(draw(st.integers(1, 2))):
+    low: float = 0.0 if kind == "uint8" else -1.0  # what padding holds
+    reach, refused = (60.0 if kind == "uint8" else 1.0), False
+    n_layers, lane = draw(st.integers(1, 2)), 1.0
+    for i in range(n_layers):
         channels, height, width = net.value.shape
         kernel = draw(st.integers(1, min(3, height, width)))
         stride, pad = draw(st.integers(1, 2)), draw(st.integers(0, kernel - 1))
-        zeros = draw(st.integers(0, pad)) if not lane else 0
+        zeros = draw(st.integers(0, pad)) if not low else 0
         if pad - zeros:
-            net.pad(pad - zeros, -lane)
+            net.pad(pad - zeros, low)
         m = draw(st.integers(1, 5))
         unit = draw(st.sampled_from((1.0, 0.25)))
         net.conv(
@@ -176,7 +213,10 @@ def nets(draw: st.DrawFn) -> tuple[Net, bool]:
             zeros,
         )
         rows, columns = net.value.shape[1:]
-        where = draw(st.sampled_from(("nowhere", "sums", "norm", "signs")))
+        before = draw(st.booleans())
+        if before:
+            _arithmetic(draw, net, rng, m)
+        where = draw(st.sampled_from(("nowhere", "norm", "signs") + ("sums",) * (not before)))
         k = draw(st.integers(1, min(3, rows, columns)))
         pool = k, draw(st.integers(1, 2))
         if where == "sums":
@@ -184,7 +224,7 @@ def nets(draw: st.DrawFn) -> tuple[Net, bool]:
         n = kernel * kernel * channels
         ending = draw(st.sampled_from(("norm", "constant", "nothing")))
         if ending == "norm":
-            norm = _scales(rng, m, n, unit * (lane or 60), signed=draw(st.booleans()))
+            norm = _scales(rng, m, n, unit * reach, signed=draw(st.booleans()))
             refused |= where == "sums" and bool((norm[0] < 0).any())
             net.batch_norm(*norm)
         elif ending == "constant":
@@ -193,10 +233,29 @@ def nets(draw: st.DrawFn) -> tuple[Net, bool]:
             net.add("Add", moved, shift)
         if where == "norm":
             net.pool(*pool)
-        lane = draw(st.sampled_from((1.0, 0.5)))
-        net.sign(lane)
+        elif where != "sums":
+            _arithmetic(draw, net, rng, m)
+        lane = draw(st.sampled_from((1.0, 0.5, -1.0, -0.25)))
+        if draw(st.booleans()):
+            net.sign(lane)
+            offset = 0.0
+        else:
+            cuts = rng.choice([0, 1, -2, 0.1, unit], (draw(st.sampled_from((1, m))), 1))
+            offset = draw(st.sampled_from((-lane, 0.0))) if i < n_layers - 1 else -lane
+            net.threshold(cuts.astype(np.float32), 2 * lane, offset)
+            offset += lane  # lanes are offset +- lane
         if where == "signs":
             net.pool(*pool)
+            lane = abs(lane)  # the greatest of two values is an OR of the greater one
+        if draw(st.booleans()):
+            factor = rng.choice([-2.0, 0.5])
+            net.arithmetic("Mul", np.asarray(factor, np.float32))
+            offset, lane = offset * factor, lane * factor
+            if i < n_layers - 1:
+                shift = rng.choice([-1.0, 0.25])
+                net.arithmetic("Add", np.asarray(shift, np.float32))
+                offset += shift
+        low, reach = offset - lane, abs(lane)
     order = draw(st.sampled_from(("flatten", "reshape", "transpose")))
     if order == "reshape":
         net.add("Reshape", net.value.ravel(), np.array([1, -1]))
@@ -204,10 +263,16 @@ def nets(draw: st.DrawFn) -> tuple[Net, bool]:
         if order == "transpose":
             net.add("Transpose", net.value.transpose(1, 2, 0), perm=[0, 2, 3, 1])
         net.add("Flatten", net.value.ravel(), axis=1)
-    weights = rng.choice([-1, 1], (net.value.size, 3)) / np.float32(lane)
+    unit = draw(st.sampled_from((1.0, 0.1)))
+    weights = (unit * rng.choice([-1, 1], (net.value.size, 3))).astype(np.float32)
     columns = np.vectorize(_exact, otypes=[object])(weights)
-    net.add("MatMul", net.value @ columns, weights.astype(np.float32))
-    return net, refused
+    net.add("MatMul", net.value @ columns, weights)
+    sums = net.value / _exact(abs(weights).max()) / _exact(lane)
+    net.turn = 1 if lane > 0 else -1
+    _arithmetic(draw, net, rng, 0)
+    scores = [int(s) * net.turn for s in sums]
+    assert scores.index(max(scores)) == list(net.value).index(max(net.value))
+    return net, None if refused else scores
 
 
 def channel_last(image: Map, kind: Input) -> NDArray[np.uint8]:
@@ -220,14 +285,16 @@ def channel_last(image: Map, kind: Input) -> NDArray[np.uint8]:
 def test_a_lowered_graph_decides_as_exact_mathematics(data: st.DataObject) -> None:
     with localcontext() as context:
         context.prec = 100
-        net, refused = data.draw(nets())
+        net, scores = data.draw(nets())
     image = channel_last(net.image, net.kind)
-    if refused:
-        with pytest.raises(ArtefactError, match="MaxPool_.*scale is negative.*AND.*supported: OR"):
+    if scores is None:
+        with pytest.raises(
+            ArtefactError, match="MaxPool_.*scale behind it is negative.*AND.*supported: OR"
+        ):
             lower_model(net.model(), "n")
         return
     network = lower_model(net.model(), "n").network
-    assert golden.scores(network, image).tolist() == [[int(v) for v in net.value]]
+    assert golden.scores(network, image).tolist() == [scores]
 
 
 # ---- mutants of lowering ----
@@ -305,7 +372,7 @@ def test_maps_flattened_in_the_order_of_the_graph_are_caught(
         return np.arange(height * width * channels).reshape(channels, height, width)
 
     net = a_net()
-    for module in (lower_conv, lower_norm):
+    for module in (lower_conv, lower_sign):
         monkeypatch.setattr(module, "channel_first", unchanged)
     monkeypatch.setattr("stoic.export.lower.image_order", lambda s: unchanged(s[1], s[2], s[0]))
     network = lower_model(net.model(), "n").network
@@ -412,7 +479,7 @@ REFUSED: dict[str, tuple[Callable[[Net], None], str]] = {
     ),
     "sums of a negative scale pooled": (
         _then(_conv(), POOL, _node("BatchNormalization", *NEGATIVE), SIGN),
-        "MaxPool_1.*channel 1, whose batch-norm scale is negative",
+        "MaxPool_1.*channel 1, whose scale behind it is negative",
     ),
     "a constant across the width": (
         _then(_conv(), _node("Add", np.ones(3, np.float32))),
