@@ -37,7 +37,7 @@
 //   banks (cfg_bank_i)        word (cfg_addr_i)      content
 //   W_BANK + p, p < PE        f * N_STEPS + w        lanes of word w of neuron f * PE + p, and
 //                                                    above them the check bits
-//   T_BANK + p, p < PE        f                      theta of neuron f * PE + p
+//   T_BANK + p, p < PE        t * N_FOLDS + f        theta of neuron f * PE + p in table t
 //
 //   A read passes the port and injection point of the datapath. A weight word answers after
 //   STAGES + 8 cycles, a threshold after 8; other banks do not answer. One request a cycle.
@@ -58,6 +58,7 @@ module stoic_mvu #(
     parameter SERIAL      = 0,          // 1: they come one after another
     parameter W_BANK      = 0,          // number of the first weight bank
     parameter T_BANK      = 32,         // number of the first threshold bank
+    parameter TABLES      = 1,          // threshold tables, 1..255
     parameter TARGET      = "generic",  // as in stoic_ram
     parameter CHECKS      = 0,          // check bits of a weight word; 0: no protection
     parameter [CHECKS*SIMD:0] COLUMNS = 0,  // with CHECKS: as in stoic_secded
@@ -67,7 +68,8 @@ module stoic_mvu #(
     parameter DATA_W      = (THRESHOLD_W > 0) ? OUT_W : VALUE_W,        // derived: do not override
     parameter IN_B        = (SERIAL != 0) ? 1 : B,                      // derived: do not override
     parameter WORD_W      = SIMD + CHECKS,                              // derived: do not override
-    parameter COUNT_W     = $clog2(PE + 1)                              // derived: do not override
+    parameter COUNT_W     = $clog2(PE + 1),                             // derived: do not override
+    parameter TABLE_W     = (TABLES > 1) ? $clog2(TABLES) : 1           // derived: do not override
 ) (
     input  wire                   clk_i,
     input  wire                   rst_i,
@@ -82,6 +84,8 @@ module stoic_mvu #(
     output wire                   m_axis_tvalid,
     input  wire                   m_axis_tready,
     output wire                   m_axis_tlast,
+    /* threshold table; it changes while no image is inside */
+    input  wire [TABLE_W-1:0]     table_i,
     /* host access to the memories, while no image is inside */
     input  wire                   cfg_valid_i,
     input  wire                   cfg_write_i,
@@ -127,7 +131,8 @@ module stoic_mvu #(
         if (B < 1 || B > 64) begin : g_illegal_images
             stoic_illegal_parameter ERROR_mvu_needs_B_1_64 ();
         end
-        if (BUSY > 16384 || DEPTH > 65536 || N_FOLDS * STAGES > 32768) begin : g_illegal_size
+        if (BUSY > 16384 || DEPTH > 65536 || TABLES * N_FOLDS * STAGES > 32768)
+        begin : g_illegal_size
             stoic_illegal_parameter ERROR_mvu_page_or_memory_is_too_large ();
         end
     endgenerate
@@ -268,6 +273,7 @@ module stoic_mvu #(
         .THRESHOLD_W(THRESHOLD_W),
         .OUT_W(OUT_W),
         .B(B),
+        .TABLES(TABLES),
         .TARGET(TARGET)
     ) drain (
         .clk_i(clk_i),
@@ -282,6 +288,7 @@ module stoic_mvu #(
         .m_axis_tlast(m_axis_tlast),
         .left_o(left),
         .overflow_o(overflow_o),
+        .table_i(table_i),
         .we_i(t_we),
         .re_i(t_re),
         .sel_i(t_sel),

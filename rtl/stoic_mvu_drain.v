@@ -26,10 +26,12 @@ module stoic_mvu_drain #(
     parameter THRESHOLD_W = 19,         // bits of a threshold; 0: no thresholds
     parameter OUT_W       = 32,         // with thresholds: bits of an output word of an image
     parameter B           = 1,          // images side by side
+    parameter TABLES      = 1,          // threshold tables
     parameter TARGET      = "generic",  // as in stoic_ram
     parameter SUM_W       = (PLANES == 8) ? TOTAL_W : 1,            // derived: do not override
     parameter VALUE_W     = (PLANES == 8) ? TOTAL_W + 1 : TOTAL_W,  // derived: do not override
-    parameter DATA_W      = (THRESHOLD_W > 0) ? OUT_W : VALUE_W     // derived: do not override
+    parameter DATA_W      = (THRESHOLD_W > 0) ? OUT_W : VALUE_W,    // derived: do not override
+    parameter TABLE_W     = (TABLES > 1) ? $clog2(TABLES) : 1       // derived: do not override
 ) (
     input  wire                         clk_i,
     input  wire                         rst_i,
@@ -46,7 +48,8 @@ module stoic_mvu_drain #(
     output wire                         m_axis_tlast,
     output wire                         left_o,        // the last word of an image leaves
     output wire                         overflow_o,
-    /* host access to the thresholds, as in stoic_threshold */
+    /* host access to the thresholds, and their table, as in stoic_threshold */
+    input  wire [TABLE_W-1:0]           table_i,
     input  wire                         we_i,
     input  wire                         re_i,
     input  wire [15:0]                  sel_i,
@@ -116,12 +119,14 @@ module stoic_mvu_drain #(
                 .VALUE_W(VALUE_W),
                 .THRESHOLD_W(THRESHOLD_W),
                 .B(B),
+                .TABLES(TABLES),
                 .TARGET(TARGET)
             ) threshold (
                 .clk_i(clk_i),
                 .rst_i(rst_i),
                 .stage_i(stage),
                 .fold_i(fold),
+                .table_i(table_i),
                 .value_i(value),
                 .fires_o(fires),
                 .we_i(we_i),

@@ -45,7 +45,7 @@ module stoic_pe #(
     output wire                 corrected_o,
     output wire                 detected_o,
     /* data and flags */
-    input  wire [X_W-1:0]       x_i,       // lanes of the images; a word to write: checks above lanes
+    input  wire [X_W-1:0]       x_i,       // lanes of the images; a word to write
     input  wire                 pad_i,     // x_i is the last word of the neuron
     input  wire                 keep_i,    // add to the sum
     input  wire                 double_i,  // add to twice the sum, a new plane; neither: start anew

@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 // stoic_threshold : neurons fire where their sum reaches their threshold
 //
-//   fires_o[b, g] = value[b, g] >= theta(stage, fold, g)
+//   fires_o[b, g] = value[b, g] >= theta(table, stage, fold, g)
 //
 // Latency:    4 cycles from stage_i and fold_i to fires_o, 3 from value_i; 4 from re_i to read_o
 // Throughput: GROUP neurons of B images a cycle
 // Encoding:   bit 1 is +1, bit 0 is -1; values and thresholds are two's complement if SIGNED, else
 //             unsigned; image 0 lowest, in it lane 0
-// Handshake:  none; never stalls. The host reads in place of the neurons
+// Handshake:  none; never stalls. The host reads in place of the neurons. table_i counts 2 cycles
+//             later, and changes while no neuron is on its way
 // Golden:     stoic.sim.golden.fire, after the sums
 //
-//   table of lane g: address stage * 2 ** $clog2(N_FOLDS) + fold holds theta of neuron
-//   fold * PE + stage * GROUP + g; the host asks for it as word `fold` of bank stage * GROUP + g
+//   memory of lane g: address stage * 2 ** $clog2(TABLES * N_FOLDS) + table * N_FOLDS + fold holds
+//   theta of neuron fold * PE + stage * GROUP + g in that table; the host asks for it as word
+//   table * N_FOLDS + fold of bank stage * GROUP + g
 `resetall
 `timescale 1ns / 1ps
 `default_nettype none
@@ -24,15 +26,18 @@ module stoic_threshold #(
     parameter VALUE_W     = 19,         // bits of a sum
     parameter THRESHOLD_W = 19,         // bits of a threshold, 1..64
     parameter B           = 1,          // images side by side
+    parameter TABLES      = 1,          // threshold tables, 1..255
     parameter TARGET      = "generic",  // as in stoic_ram
     parameter STAGE_W     = (STAGES > 1) ? $clog2(STAGES) : 1,   // derived: do not override
-    parameter FOLD_W      = (N_FOLDS > 1) ? $clog2(N_FOLDS) : 1  // derived: do not override
+    parameter FOLD_W      = (N_FOLDS > 1) ? $clog2(N_FOLDS) : 1,  // derived: do not override
+    parameter TABLE_W     = (TABLES > 1) ? $clog2(TABLES) : 1     // derived: do not override
 ) (
     input  wire                       clk_i,
     input  wire                       rst_i,
     /* neurons */
     input  wire [STAGE_W-1:0]         stage_i,
     input  wire [FOLD_W-1:0]          fold_i,
+    input  wire [TABLE_W-1:0]         table_i,
     input  wire [B*GROUP*VALUE_W-1:0] value_i,  // a cycle later
     output wire [B*GROUP-1:0]         fires_o,  // 4 cycles later
     /* host access, while no neuron is on its way */
@@ -44,7 +49,9 @@ module stoic_threshold #(
     output wire [THRESHOLD_W-1:0]     read_o,
     output wire                       read_valid_o
 );
-    localparam DEPTH = (STAGES > 1) ? STAGES << FOLD_W : N_FOLDS;
+    localparam WORDS = TABLES * N_FOLDS;  // of a bank
+    localparam PLACE_W = (WORDS > 1) ? $clog2(WORDS) : 1;
+    localparam DEPTH = (STAGES > 1) ? STAGES << PLACE_W : WORDS;
     localparam ADDR_W = (DEPTH > 1) ? $clog2(DEPTH) : 1;
     localparam COMPARE_W = ((THRESHOLD_W > VALUE_W) ? THRESHOLD_W : VALUE_W) + 1;
     localparam [31:0] N_LANES = GROUP;
@@ -56,10 +63,21 @@ module stoic_threshold #(
     reg [THRESHOLD_W-1:0] data_q;
     reg we_q;
     reg re_q;
-    wire [15:0] place = ({{(16 - STAGE_W){1'b0}}, stage_i} << FOLD_W)
-                      | {{(16 - FOLD_W){1'b0}}, fold_i};
+    wire [15:0] first;  // word of the table
+    wire [15:0] word = first + {{(16 - FOLD_W){1'b0}}, fold_i};
+    wire [15:0] place = ({{(16 - STAGE_W){1'b0}}, stage_i} << PLACE_W) | word;
+    generate
+        if (TABLES > 1) begin : g_tables
+            localparam [31:0] STRIDE = N_FOLDS;
+            reg [15:0] first_q;
+            always @(posedge clk_i) first_q <= {{(16 - TABLE_W){1'b0}}, table_i} * STRIDE[15:0];
+            assign first = first_q;
+        end else begin : g_one_table
+            assign first = 16'd0;
+        end
+    endgenerate
     always @(posedge clk_i) begin
-        host_place_q <= ((sel_i / N_LANES[15:0]) << FOLD_W) | addr_i;
+        host_place_q <= ((sel_i / N_LANES[15:0]) << PLACE_W) | addr_i;
         host_lane_q <= sel_i % N_LANES[15:0];
         data_q <= data_i;
         we_q <= we_i && !rst_i;

@@ -105,6 +105,20 @@ def take_apart(layout: Layout) -> Hardware:
     return Hardware(plain, hardware_layout(plain, tables), layout, tables)
 
 
+def table_number(network: Network, layout: Layout, name: str | None) -> int:
+    """Number of a threshold table of a network in the memories of a core; None: its own thresholds.
+
+    Raises:
+        InputError: the network has no such table, or the core holds its own thresholds only.
+    """
+    if name is None:
+        return 0
+    select(network, name)  # refuses a name that is not there
+    if take_apart(layout).tables == 1:
+        raise InputError(f"the core has one threshold table and cannot choose {name!r}")
+    return 1 + [table.name for table in network.tables].index(name)
+
+
 def written(network: Network, layout: Layout, faults: FaultMap | None = None) -> Cells:
     """(n_cells,) what the host writes, so that the memories of a core read as a map says.
 

@@ -3,10 +3,12 @@
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .bits import pack
 from .layers import Conv, Dense, Input, Layer, Pool, Window
 from .network import Network
+from .tables import Table
 
 
 def random_network(sizes: tuple[int, ...], first_input: Input, rng: np.random.Generator) -> Network:
@@ -58,6 +60,20 @@ def random_ensemble(members: tuple[Network, ...]) -> Network:
     ]
     counts = tuple(len(member.layers) for member in members)
     return Network("random", tuple(layers), members=counts, thermometer=members[0].thermometer)
+
+
+def with_random_tables(network: Network, n: int, rng: np.random.Generator) -> Network:
+    """The network with tables t0, t1, ...: thresholds up to a quarter of their range away."""
+
+    def moved(layer: Layer) -> NDArray[np.int32] | None:
+        if layer.thresholds is None:
+            return None
+        low, high = layer.threshold_range
+        by = rng.integers(-(high - low) // 4, (high - low) // 4 + 1, layer.n_outputs)
+        return np.clip(layer.thresholds + by, low, high).astype(np.int32)
+
+    tables = [Table(f"t{t}", tuple(moved(la) for la in network.layers)) for t in range(n)]
+    return replace(network, tables=tuple(tables))
 
 
 def _dense_chain(

@@ -13,7 +13,7 @@ from .device import lasting
 from .errors import Transient
 from .exceptions import InputError, ToolError
 from .faults import FaultMap
-from .hardware import written
+from .hardware import table_number, take_apart, written
 from .memory import Layout, bank_words
 from .network import Network, check_images
 from .registers import Registers
@@ -91,6 +91,19 @@ class RtlDevice:
         if len(words) != n:
             raise ToolError("the RTL core does not tell its registers")
         return registers.unpack(words)
+
+    def select(self, table: str | None) -> None:
+        """Run on the thresholds of a table from the next image on; None: the network's own.
+
+        Raises:
+            InputError: the network has no such table, or the core has one table only.
+        """
+        network, core = self._loaded()
+        number = table_number(network, core.layout, table)
+        if take_apart(core.layout).tables > 1:
+            self._set(registers.TABLE, number)
+            if self.registers().table != number:
+                raise ToolError(f"the RTL core does not take threshold table {number}")
 
     def bound_margins(self, bound: int) -> None:
         """Count images whose margin is less than the bound as `low_margins` from now on."""

@@ -106,15 +106,7 @@ module stoic_core #(
     lost += [f"a{c}_error" for c in range(1, len(core.chains))]
     overflow = " || ".join(lost)
     parts.append(_scores(core))
-    if has_registers or take_apart(layout).needs_registers:
-        parts.append(_registers(core))
-    else:
-        parts.append(f"""\
-    assign cfg_rvalid_o = c{last + 1}_rvalid;
-    assign cfg_rdata_o = c{last + 1}_rdata;
-""")
     parts.append(f"""\
-
     /* images inside, counted from their first byte to their last score */
     reg fresh_q;
     reg enters_q;
@@ -138,6 +130,15 @@ module stoic_core #(
         end
     end
     assign busy_o = busy_q;
+""")
+    if has_registers or take_apart(layout).needs_registers:
+        parts.append(_registers(core))
+    else:
+        parts.append(f"""\
+    assign cfg_rvalid_o = c{last + 1}_rvalid;
+    assign cfg_rdata_o = c{last + 1}_rdata;
+""")
+    parts.append("""\
 endmodule
 
 `resetall
@@ -174,6 +175,7 @@ def _input_stage(core: Core) -> str:
     wire [63:0] c0_rdata = 64'd0;
 
     /* bytes, to every member */
+{_gate(core)}
 {_stream("b", 8)}
     wire [{sinks - 1}:0] m_tvalid;
     wire [{sinks - 1}:0] m_tready;
@@ -183,8 +185,8 @@ def _input_stage(core: Core) -> str:
         .clk_i(clk_i),
         .rst_i(rst_i),
         .s_axis_tdata({{s_axis_tlast, s_axis_tdata}}),
-        .s_axis_tvalid(s_axis_tvalid),
-        .s_axis_tready(s_axis_tready),
+        .s_axis_tvalid(i_tvalid),
+        .s_axis_tready(i_tready),
         .m_axis_tdata({{b_tlast, b_tdata}}),
         .m_axis_tvalid(b_tvalid),
         .m_axis_tready(b_tready)
@@ -211,6 +213,37 @@ def _input_stage(core: Core) -> str:
         )
         + "".join(_member_input(core, c) for c in range(sinks))
     )
+
+
+def _gate(core: Core) -> str:
+    """Images as they come, or held back where another threshold table may be chosen."""
+    if take_apart(core.layout).tables == 1:
+        return """\
+    wire i_tvalid = s_axis_tvalid;
+    wire i_tready;
+    assign s_axis_tready = i_tready;
+    wire table_in_use = 1'b0;"""
+    return f"""\
+    wire i_tvalid;
+    wire i_tready;
+    wire hold;
+    wire closed;
+    wire [{_table_bits(core) - 1}:0] table_in_use;
+    stoic_gate gate (
+        .clk_i(clk_i),
+        .rst_i(rst_i),
+        .hold_i(hold),
+        .closed_o(closed),
+        .s_axis_tvalid(s_axis_tvalid),
+        .s_axis_tready(s_axis_tready),
+        .s_axis_tlast(s_axis_tlast),
+        .m_axis_tvalid(i_tvalid),
+        .m_axis_tready(i_tready)
+    );"""
+
+
+def _table_bits(core: Core) -> int:
+    return max(1, (take_apart(core.layout).tables - 1).bit_length())
 
 
 def _member_input(core: Core, c: int) -> str:
@@ -331,8 +364,9 @@ def _added(c: int, before: str, width: int) -> str:
 
 
 def _registers(core: Core) -> str:
-    layout = core.layout
+    layout, has = core.layout, take_apart(core.layout)
     n = len(layout.shapes)
+    table = ("table_in_use", "hold", "closed && !busy_q") if has.tables > 1 else ("", "", "1'b0")
     margin_bits = score_bits(core)  # twice the highest score has as many bits as a signed score
     counted = {
         kind: ", ".join(
@@ -346,9 +380,10 @@ def _registers(core: Core) -> str:
     stoic_registers #(
         .BANK({registers.bank(core)}),
         .MARGIN_W({margin_bits}),
+        .TABLES({has.tables}),
         .LAYERS({n}),
         .COUNT_W({_COUNT_W}),
-        .SECDED_EN({int(take_apart(layout).has_checks)})
+        .SECDED_EN({int(has.has_checks)})
     ) registers (
         .clk_i(clk_i),
         .rst_i(rst_i),
@@ -365,9 +400,9 @@ def _registers(core: Core) -> str:
         .margin_i(margin[{margin_bits - 1}:0]),
         .corrected_i({{{counted["corrected"]}}}),
         .detected_i({{{counted["detected"]}}}),
-        .table_o(),
-        .hold_o(),
-        .empty_i(1'b0)
+        .table_o({table[0]}),
+        .hold_o({table[1]}),
+        .empty_i({table[2]})
     );
 """
 
@@ -416,6 +451,7 @@ def _layer(core: Core, i: int) -> str:
         .OUT_W({width}),
         .W_BANK({first["weights"][0]}),
         .T_BANK({first["thresholds"][0] if shape.has_thresholds else 0}),
+        .TABLES({take_apart(layout).tables if shape.has_thresholds else 1}),
         .TARGET(TARGET),
         .CHECKS({checks}),
         .COLUMNS({columns})
@@ -431,6 +467,7 @@ def _layer(core: Core, i: int) -> str:
         .m_axis_tvalid({out}_tvalid),
         .m_axis_tready({out}_tready),
         .m_axis_tlast({out}_tlast),
+        .table_i({"table_in_use" if shape.has_thresholds else "1'b0"}),
         .cfg_valid_i({came("valid")}),
         .cfg_write_i({came("write")}),
         .cfg_bank_i({came("bank")}),

@@ -1,6 +1,7 @@
-"""Cores with check bits, members and registers: every score, and every number that they tell."""
+"""Cores with check bits, members, threshold tables and registers: scores, and what they count."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,26 +15,28 @@ from stoic.sim.exceptions import InputError
 from stoic.sim.faults import FaultMap, apply, no_faults
 from stoic.sim.hardware import hardware_layout, seen, take_apart, written
 from stoic.sim.memory import Fold, Layout, bank_words, layout_of
-from stoic.sim.network import Network
+from stoic.sim.network import Network, select
 from stoic.sim.physical import extend
 from stoic.sim.physical_steps import Interleave
 from stoic.sim.protection import Secded, hsiao
-from stoic.sim.random_network import random_ensemble, random_network
+from stoic.sim.random_network import random_ensemble, random_network, with_random_tables
 from stoic.sim.rtl import RtlDevice
 from stoic.sim.rtl_core import core_verilog
 
 WHERE = ("weights", "thresholds")
 N_IMAGES = 60
+N_TABLES = 3
 
 
 def an_ensemble() -> Network:
     """Three members on uint8, one of them a single layer: scores of both kinds are added."""
     rng = np.random.default_rng(11)
-    sizes = ((40, 19, 6), (40, 6), (40, 13, 9, 6))
-    return random_ensemble(tuple(random_network(s, "uint8", rng) for s in sizes))
+    sizes = ((40, 11, 6), (40, 6), (40, 7, 5, 6))
+    members = tuple(random_network(s, "uint8", rng) for s in sizes)
+    return with_random_tables(random_ensemble(members), N_TABLES - 1, rng)
 
 
-FOLDS = (Fold(5, 7), Fold(3, 5), Fold(2, 57), Fold(3, 12), Fold(4, 3), Fold(1, 9))
+FOLDS = (Fold(4, 7), Fold(2, 5), Fold(1, 57), Fold(2, 12), Fold(2, 3), Fold(1, 9))
 
 
 def images_for(network: Network, seed: int) -> NDArray[np.uint8]:
@@ -46,7 +49,7 @@ def case(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[tuple[RtlDevice, Network, Layout]]:
     network = an_ensemble()
-    layout = hardware_layout(layout_of(network, FOLDS), secded=True)
+    layout = hardware_layout(layout_of(network, FOLDS), N_TABLES, secded=True)
     device = RtlDevice(layout, tmp_path_factory.mktemp("rtl"))
     yield device, network, layout
     device.close()
@@ -72,7 +75,7 @@ def decoded_words(network: Network, layout: Layout, faults: FaultMap) -> list[tu
 
 
 def test_what_the_datapath_sees_is_what_the_protection_says() -> None:
-    network = an_ensemble()
+    network = replace(an_ensemble(), tables=())
     plain = layout_of(network, FOLDS)
     layout = hardware_layout(plain, secded=True)
     secded = Secded()
@@ -137,6 +140,41 @@ def test_a_double_error_is_detected_and_a_single_one_does_no_harm(
         assert after.corrected_words[1] - before.corrected_words[1] == 2 * (1 - detected) * N_IMAGES
 
 
+def test_every_table_gives_golden_s_scores(case: tuple[RtlDevice, Network, Layout]) -> None:
+    device, network, layout = case
+    images = images_for(network, 4)
+    device.load(network)
+    names = [None, *(table.name for table in network.tables)]
+    for faults in (None, Iid(0.02, 0.03, seed=8).sample(layout, 0, where=WHERE)):
+        device.inject(faults)
+        read = seen(network, layout, faults)
+        found = []
+        for name in (*names, None):
+            device.select(name)
+            found.append(device.infer(images))
+            wanted = golden.scores(select(read, name) if name else read, images)
+            np.testing.assert_array_equal(found[-1], wanted)
+        assert len({scores.tobytes() for scores in found}) == len(names)
+    with pytest.raises(InputError, match="has no table 'other'"):
+        device.select("other")
+
+
+def test_a_table_of_a_plain_map_is_that_of_the_selected_network(
+    case: tuple[RtlDevice, Network, Layout],
+) -> None:
+    """As for every device: the faults that a datapath sees do not ask which table is in use."""
+    device, network, layout = case
+    images = images_for(network, 5)
+    device.load(network)
+    faults = Iid(0.05, 0.1, seed=9).sample(layout_of(network), 0, where=WHERE)
+    device.inject(faults)
+    for table in network.tables:
+        device.select(table.name)
+        wanted = golden.scores(apply(select(network, table.name), faults), images)
+        np.testing.assert_array_equal(device.infer(images), wanted)
+    device.select(None)
+
+
 def test_margins_are_counted_against_the_bound(case: tuple[RtlDevice, Network, Layout]) -> None:
     device, network, _ = case
     device.load(network)
@@ -163,6 +201,9 @@ def test_what_no_core_has_is_refused() -> None:
     other = extend(plain, Interleave((2,) * len(plain.banks)))
     with pytest.raises(InputError, match="not steps interleave"):
         core_verilog(core_of(network, other))
+    more = with_random_tables(network, 3, np.random.default_rng(0))
+    with pytest.raises(InputError, match="has 2 threshold tables, network 'random' needs 4"):
+        written(more, hardware_layout(plain, 2))
     faults = Iid(0.1, 0.1).sample(other, 0)
     with pytest.raises(InputError, match="physical layout has no rows"):
         written(network, hardware_layout(plain, secded=True), faults)

@@ -11,10 +11,11 @@ from stoic.sim import faults, network
 from stoic.sim.bench.runner import Bench, Cosim
 from stoic.sim.core import Core
 from stoic.sim.errors.iid import Iid
-from stoic.sim.layers import Input
-from stoic.sim.memory import Fold, Shape, layout_of
+from stoic.sim.hardware import hardware_layout
+from stoic.sim.memory import Fold, Layout, Shape, layout_of
+from stoic.sim.network import Network
 from stoic.sim.protection import hsiao
-from stoic.sim.random_network import random_network
+from stoic.sim.random_network import random_ensemble, random_network, with_random_tables
 from stoic.sim.rtl_core import core_sources, core_verilog
 
 BLOCK_RAM = Path(__file__).parent / "pdpw16kd.v"
@@ -360,10 +361,10 @@ def mvu(
 def coded_mvu(
     n: int, m: int, pe: int, simd: int, group: int, planes: int, n_out: int, **more: int
 ) -> Bench:
-    """Bench of a layer whose weight words carry check bits."""
+    """Bench of a layer whose weight words carry check bits, with three threshold tables."""
     code = hsiao.code(simd)
-    checks, columns = code.n_checks, code.packed_columns
-    return mvu(n, m, pe, simd, group, planes, n_out, CHECKS=checks, COLUMNS=columns, **more)
+    more |= {"CHECKS": code.n_checks, "COLUMNS": code.packed_columns, "TABLES": 3 if n_out else 1}
+    return mvu(n, m, pe, simd, group, planes, n_out, **more)
 
 
 @pytest.mark.parametrize(
@@ -421,7 +422,7 @@ def test_mvu_mutant_with_images_side_by_side_is_caught(
 
 @pytest.mark.parametrize(
     "n, m, pe, simd, group, planes, n_out",
-    [(1, 1, 1, 1, 1, 1, 1), (13, 9, 4, 5, 2, 1, 6), (120, 7, 3, 57, 1, 8, 0)],
+    [(13, 9, 4, 5, 2, 1, 6), (120, 7, 3, 57, 1, 8, 0)],
 )
 def test_coded_mvu_equals_golden(
     cosim: Cosim, n: int, m: int, pe: int, simd: int, group: int, planes: int, n_out: int
@@ -438,7 +439,7 @@ def test_coded_mvu_equals_golden_for_images_side_by_side(cosim: Cosim) -> None:
     [
         ("stoic_mvu_stage.v", "corrected && word_q", "corrected"),
         ("stoic_mvu_chain.v", "assign x_late = x_q2;", "assign x_late = x_q;"),
-        ("stoic_pe.v", ".data_o(weight),", ".data_o(),"),
+        ("stoic_threshold.v", "* STRIDE[15:0]", "* 16'd1"),
     ],
 )
 def test_coded_mvu_mutant_is_caught(cosim: Cosim, file: str, old: str, new: str) -> None:
@@ -465,10 +466,8 @@ def test_mvu_mutant_with_another_sum_is_caught(cosim: Cosim) -> None:
     cosim.catches(bench, "stoic_mvu_sums.v", "pop_q ? sum1_q : sum0_q", "sum0_q")
 
 
-def core(tmp_path: Path, sizes: tuple[int, ...], first: Input, folds: tuple[Fold, ...]) -> Bench:
-    """Bench of the core of a random network under a random map of faults in all its memories."""
-    net = random_network(sizes, first, np.random.default_rng(7))
-    layout = layout_of(net, folds)
+def core(tmp_path: Path, net: Network, layout: Layout) -> Bench:
+    """Bench of the core of a network under a random map of faults in all its memories."""
     network.save(net, tmp_path / "core.stoic")
     faults.save(
         Iid(p01=0.1, p10=0.05, seed=3).sample(layout, 0, where=("weights", "thresholds")),
@@ -481,14 +480,20 @@ def core(tmp_path: Path, sizes: tuple[int, ...], first: Input, folds: tuple[Fold
 
 
 def small_uint8(tmp_path: Path) -> Bench:
-    return core(tmp_path, (20, 13, 9, 5), "uint8", (Fold(4, 7), Fold(3, 5), Fold(2, 4)))
+    net = random_network((20, 13, 9, 5), "uint8", np.random.default_rng(7))
+    return core(tmp_path, net, layout_of(net, (Fold(4, 7), Fold(3, 5), Fold(2, 4))))
 
 
-def small_bits(tmp_path: Path) -> Bench:
-    return core(tmp_path, (30, 12, 4), "bits", (Fold(5, 8), Fold(1, 12)))
+def guarded_bits(tmp_path: Path) -> Bench:
+    """An ensemble of two members with three threshold tables and check bits."""
+    rng = np.random.default_rng(7)
+    members = [random_network(sizes, "bits", rng) for sizes in ((12, 8, 3), (12, 5, 3))]
+    net = with_random_tables(random_ensemble(tuple(members)), 2, rng)
+    plain = layout_of(net, (Fold(3, 6), Fold(1, 8), Fold(5, 7), Fold(2, 5)))
+    return core(tmp_path, net, hardware_layout(plain, 3, secded=True))
 
 
-@pytest.mark.parametrize("make", [small_uint8, small_bits])
+@pytest.mark.parametrize("make", [small_uint8, guarded_bits])
 def test_core_equals_golden(cosim: Cosim, tmp_path: Path, make: Callable[[Path], Bench]) -> None:
     cosim.passes(make(tmp_path))
 
@@ -503,3 +508,7 @@ def test_core_equals_golden(cosim: Cosim, tmp_path: Path, make: Callable[[Path],
 )  # fmt: skip
 def test_core_mutant_is_caught(cosim: Cosim, tmp_path: Path, file: str, old: str, new: str) -> None:
     cosim.catches(small_uint8(tmp_path), file, old, new)
+
+
+def test_a_core_that_changes_tables_in_mid_image_is_caught(cosim: Cosim, tmp_path: Path) -> None:
+    cosim.catches(guarded_bits(tmp_path), "stoic_core.v", "closed && !busy_q", "1'b1")

@@ -1,6 +1,7 @@
 """Bench of a generated `stoic_core`: clean and faulty, stalled and reset, always golden's scores.
 
-In the working directory lie `core.stoic`, the network, and `core.faults`, a map in its layout.
+In the working directory lie `core.stoic`, the network, and `core.faults`, a map in the layout of
+the core, which may have check bits and threshold tables.
 """
 
 import random
@@ -14,9 +15,10 @@ from cocotb.triggers import ReadOnly, RisingEdge, TaskManager
 from numpy.typing import NDArray
 
 from .. import faults as fault_maps
-from .. import golden, network
+from .. import golden, network, registers
 from ..faults import FaultMap, no_faults
-from ..memory import bank_words, stored_bits
+from ..hardware import seen, take_apart, written
+from ..memory import bank_words
 from ..network import Network
 from . import host
 from .stream import Beat, Stream, assert_quiet, blocked, collect, drive, reset, stream
@@ -69,7 +71,7 @@ async def start(dut: Any, start_clock: bool = True) -> tuple[Stream, Stream]:
 
 async def load(dut: Any, net: Network, faults: FaultMap) -> None:
     """Write what a memory with these faults reads, and read all of it back."""
-    cells = faults.read(stored_bits(net, faults.layout))
+    cells = written(net, faults.layout, faults)
     banks = {i: row.tolist() for i, row in enumerate(bank_words(cells, faults.layout))}
     await host.write(dut, banks)
     for bank, content in banks.items():
@@ -111,7 +113,7 @@ async def every_cell_reads_back(dut: Any) -> None:
     await host.write(dut, banks)
     for bank, content in banks.items():
         expect(await host.read(dut, bank, len(content)), content)
-    assert not await host.read(dut, len(banks), 1), "a bank that does not exist has answered"
+    assert not await host.read(dut, len(banks) + 1, 1), "a bank that does not exist has answered"
 
 
 @cocotb.test(timeout_time=150, timeout_unit="us")
@@ -126,7 +128,7 @@ async def scores_equal_golden(dut: Any, idle: float, stall: float) -> None:
         assert not await is_busy(dut)
         await load(dut, net, chip)
         images = some_images(net, rng)
-        wanted = score_beats(golden.scores(fault_maps.apply(net, chip), images))
+        wanted = score_beats(golden.scores(seen(net, chip.layout, chip), images))
         data = beats(image_bytes(net, images))
         expect(await infer(streams, data, len(wanted), idle, stall), wanted, "score")
     assert not await is_busy(dut)
@@ -140,7 +142,7 @@ async def loses_nothing_while_the_sink_stops(dut: Any) -> None:
     source, sink = await start(dut)
     await load(dut, net, faults)
     images = some_images(net, rng, MORE_IMAGES)
-    wanted = score_beats(golden.scores(fault_maps.apply(net, faults), images))
+    wanted = score_beats(golden.scores(seen(net, faults.layout, faults), images))
     data = beats(image_bytes(net, images))
     async with TaskManager() as tasks:
         tasks.start_soon(drive(source, data, lambda: False))
@@ -158,7 +160,7 @@ async def recovers_from_reset_in_mid_image(dut: Any) -> None:
     net, faults = artefacts()
     streams = await start(dut)
     await load(dut, net, faults)
-    faulty = fault_maps.apply(net, faults)
+    faulty = seen(net, faults.layout, faults)
     for wait in (3, *rng.integers(10, 400, 7).tolist()):
         spoilt = beats(image_bytes(net, some_images(net, rng, 3)))
         sender = cocotb.start_soon(drive(streams[0], spoilt, lambda: False))
@@ -184,7 +186,7 @@ async def is_busy_from_first_byte_to_last_score(dut: Any) -> None:
     await load(dut, net, faults)
     images = some_images(net, rng, 1)
     data = beats(image_bytes(net, images))
-    wanted = score_beats(golden.scores(fault_maps.apply(net, faults), images))
+    wanted = score_beats(golden.scores(seen(net, faults.layout, faults), images))
     assert not await is_busy(dut)
     await drive(source, data[:1], lambda: False)
     assert await is_busy(dut)
@@ -197,3 +199,71 @@ async def is_busy_from_first_byte_to_last_score(dut: Any) -> None:
     got += await collect(sink, 1, lambda: False)
     expect(got, wanted, "score")
     assert not await is_busy(dut)
+
+
+@cocotb.test(timeout_time=400, timeout_unit="us")
+async def counts_images_and_margins(dut: Any) -> None:
+    """Registers tell of all images, also while they stream."""
+    rng = np.random.default_rng(cocotb.RANDOM_SEED % 2**64)
+    net, faults = artefacts()
+    streams = await start(dut)
+    await load(dut, net, faults)
+    images = some_images(net, rng, MORE_IMAGES)
+    scores = golden.scores(seen(net, faults.layout, faults), images)
+    margins = golden.margin(scores)
+    bound = int(np.median(margins))
+    bank = len(faults.layout.banks)
+    await host.write_word(dut, bank, registers.BOUND, bound)
+    wanted = score_beats(scores)
+    running = cocotb.start_soon(infer(streams, beats(image_bytes(net, images)), len(wanted), 0, 0))
+    told = [(await host.read(dut, bank, registers.WORDS))[0] for _ in range(10)]
+    assert told == sorted(told)
+    expect(await running, wanted, "score")
+    found = await host.read(dut, bank, registers.WORDS)
+    low = int((margins < bound).sum())
+    sums = [len(margins), int(margins.sum()), int(margins.min()), int(margins.max()), low, bound]
+    expect(found[:6], sums, "register")
+
+
+@cocotb.test(timeout_time=400, timeout_unit="us")
+async def changes_tables_between_images(dut: Any) -> None:
+    """A table that is chosen while images stream is that of all images from one of them on."""
+    rng = np.random.default_rng(cocotb.RANDOM_SEED % 2**64)
+    net, faults = artefacts()
+    if take_apart(faults.layout).tables == 1:
+        return
+    streams = await start(dut)
+    sink = streams[1]
+    await load(dut, net, faults)
+    images = some_images(net, rng, MORE_IMAGES)
+    read = seen(net, faults.layout, faults)
+    own = golden.scores(read, images)
+    bank = len(faults.layout.banks)
+    now = own
+    for number, table in [*enumerate(net.tables, start=1), (0, None)]:
+        then = golden.scores(network.select(read, table.name) if table else read, images)
+        assert (now != then).any(axis=1).sum() > MORE_IMAGES // 4
+        n_beats = then.size
+        running = cocotb.start_soon(
+            infer(streams, beats(image_bytes(net, images)), n_beats, 0.1, 0.1)
+        )
+        left = 0
+        while left < number + 2:
+            await ReadOnly()
+            left += all(int(s.value) for s in (sink.valid, sink.ready, sink.payload[1]))
+            await RisingEdge(dut.clk_i)
+        await host.write_word(dut, bank, registers.TABLE, number)
+        got = await running
+        switch = next(
+            k
+            for k in range(MORE_IMAGES + 1)
+            if got == score_beats(np.concatenate([now[:k], then[k:]])) or k == MORE_IMAGES
+        )
+        assert 0 < switch < MORE_IMAGES - 1, f"images before the new table: {switch}"
+        expect(got, score_beats(np.concatenate([now[:switch], then[switch:]])), "score")
+        now = then
+        expect(
+            await host.read(dut, bank, registers.WORDS),
+            [*(await host.read(dut, bank, 6)), number, len(net.tables) + 1],
+            "register",
+        )

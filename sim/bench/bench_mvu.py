@@ -1,7 +1,8 @@
 """Bench of `stoic_mvu`: a whole layer, its memories written and read back, equal to golden.
 
 Pad lanes of the images and of the weights hold rubbish, as do the neurons past the last one. With
-check bits the words of the weights have errors of 0 to 3 bits, and golden has what is decoded.
+check bits the words of the weights have errors of 0 to 3 bits, and golden has what is decoded. Of
+several threshold tables one is used, and the others hold rubbish.
 """
 
 import random
@@ -33,7 +34,8 @@ def sizes(dut: Any) -> dict[str, int]:
     """Parameters of the unit."""
     names = ("N", "M", "PE", "SIMD", "GROUP", "PLANES", "THRESHOLD_W", "OUT_W", "W_BANK", "T_BANK")
     return {
-        name: int(getattr(dut, name).value) for name in (*names, "CHECKS", "VALUE_W", "B", "SERIAL")
+        name: int(getattr(dut, name).value)
+        for name in (*names, "CHECKS", "TABLES", "VALUE_W", "B", "SERIAL")
     }
 
 
@@ -71,8 +73,15 @@ def memories(p: dict[str, int], layer: Dense, rng: np.random.Generator) -> dict[
         layout.put_rows(cells, 0, "thresholds", threshold_bits(layer, p["THRESHOLD_W"]))
     cells[~layout.is_stored] = rng.integers(0, 2, int((~layout.is_stored).sum()), dtype=np.uint8)
     first = {"weights": p["W_BANK"], "thresholds": p["T_BANK"]}
-    contents = zip(layout.banks, bank_words(cells, layout), strict=True)
-    return {first[bank.kind] + bank.pe: row.tolist() for bank, row in contents}
+    found = {}
+    for bank, words_of_bank in zip(layout.banks, bank_words(cells, layout), strict=True):
+        row = words_of_bank.tolist()
+        if bank.kind == "thresholds":  # other tables hold rubbish
+            others = rng.integers(0, 1 << bank.width, (p["TABLES"], bank.n_words)).tolist()
+            others[p["TABLE"]] = row
+            row = [word for table in others for word in table]
+        found[first[bank.kind] + bank.pe] = row
+    return found
 
 
 @dataclass(frozen=True)
@@ -190,6 +199,7 @@ async def make(dut: Any) -> Ready:
     rng = random.Random(cocotb.RANDOM_SEED)
     np_rng = np.random.default_rng(rng.getrandbits(64))
     p = sizes(dut)
+    p["TABLE"] = rng.randrange(p["TABLES"])  # that is used
     high = 255 if p["PLANES"] == N_PLANES else 1
     images = np_rng.integers(0, high + 1, (N_IMAGES * p["B"], p["N"]), dtype=np.uint8)
     images[0], images[1] = 0, high
@@ -202,6 +212,7 @@ async def make(dut: Any) -> Ready:
     source = stream(dut, "s_axis", "data", "last", "user")
     sink = stream(dut, "m_axis", "data", "last")
     host.release(dut)
+    dut.table_i.value = p["TABLE"]
     dut.cfg_rvalid_i.value = dut.cfg_rdata_i.value = sink.ready.value = 0
     await reset(dut, source)
     await host.write(dut, banks)

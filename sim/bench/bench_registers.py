@@ -84,11 +84,7 @@ async def start(dut: Any, bound: int) -> Events:
 
 async def write(dut: Any, address: int, value: int) -> None:
     """Write a register."""
-    dut.cfg_valid_i.value = dut.cfg_write_i.value = 1
-    dut.cfg_bank_i.value, dut.cfg_addr_i.value = int(dut.BANK.value), address
-    dut.cfg_data_i.value = value
-    await RisingEdge(dut.clk_i)
-    host.release(dut)
+    await host.write_word(dut, int(dut.BANK.value), address, value)
 
 
 async def tell(dut: Any) -> Registers:

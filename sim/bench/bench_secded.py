@@ -15,7 +15,7 @@ from .stream import CLOCK_NS, spoil
 from .tally import expect
 
 LATENCY = 2
-N_MORE = 400  # words with three errors or more, which the decoder may mend wrongly
+N_MORE = 200  # words with three errors or more, which the decoder may mend wrongly
 
 
 @cocotb.test(timeout_time=1, timeout_unit="ms")

@@ -18,10 +18,15 @@ async def write(dut: Any, banks: Mapping[int, Sequence[int]]) -> None:
     """Write every bank from address 0 on, a word a cycle."""
     for bank, words in banks.items():
         for address, word in enumerate(words):
-            dut.cfg_valid_i.value = dut.cfg_write_i.value = 1
-            dut.cfg_bank_i.value, dut.cfg_addr_i.value = bank, address
-            dut.cfg_data_i.value = int(word)
-            await RisingEdge(dut.clk_i)
+            await write_word(dut, bank, address, int(word))
+
+
+async def write_word(dut: Any, bank: int, address: int, word: int) -> None:
+    """Write one word."""
+    dut.cfg_valid_i.value = dut.cfg_write_i.value = 1
+    dut.cfg_bank_i.value, dut.cfg_addr_i.value = bank, address
+    dut.cfg_data_i.value = word
+    await RisingEdge(dut.clk_i)
     release(dut)
 
 
