@@ -14,7 +14,7 @@ from ..sim import faults as fault_maps
 from ..sim import golden, operating_points, rows
 from ..sim import network as networks
 from ..sim.agreement import NONE
-from ..sim.commands import NetworkFile, TableName, describe, load_network
+from ..sim.commands import NetworkFile, TableName, describe
 from ..sim.container import write_whole
 from ..sim.core import core_of
 from ..sim.device import Device
@@ -33,6 +33,9 @@ InputFile = Annotated[
     Path | None, typer.Option("--input", metavar="X.npy", help="Images instead of --data.")
 ]
 Output = Annotated[Path, typer.Option("-o", "--output", metavar="SCORES.npy")]
+HoldTables = Annotated[
+    bool, typer.Option("--tables", help="Hold all threshold tables; one is chosen at run time.")
+]
 MapFiles = Annotated[
     list[Path] | None, typer.Option("--faults", metavar="MAP.faults", help="Repeatable.")
 ]
@@ -94,15 +97,19 @@ def infer(
 ) -> dict[str, Any]:
     """Write the int32 scores (images x classes) that a device gives."""
     devices.check_name(device)
-    net = load_network(network, table)
+    net = networks.load(network)
+    chosen = net if table is None else networks.select(net, table)
+    if table is None or not devices.is_hardware(device):  # that chooses at run time
+        net, table = chosen, None
     images = inputs.images(net, data, split, n, input_file, data_root)
     fault_map = load_map(net, faults)
-    opened = devices.open_device(device, devices.setting(network, net, board))
+    at = devices.setting(network, net, board, tables=table is not None)
+    opened = devices.open_device(device, at)
     try:
         return {
-            "network": net.name,
-            "network_sha256": net.sha256,
-            **infer_on(opened, net, images, fault_map, output),
+            "network": chosen.name,
+            "network_sha256": chosen.sha256,
+            **infer_on(opened, net, images, fault_map, output, table),
         }
     finally:
         opened.close()
@@ -114,10 +121,11 @@ def infer_on(
     images: inputs.Images,
     faults: FaultMap | None,
     output: Path,
+    table: str | None = None,
 ) -> dict[str, Any]:
     """Load, inject, infer and write the scores; what happened as JSON values."""
     output.parent.mkdir(parents=True, exist_ok=True)  # refused now, not after the work
-    device.load(network)
+    devices.load(device, network, table)
     device.inject(faults)
     start = time.perf_counter()
     scores = device.infer(images.values)
@@ -157,6 +165,7 @@ def synth(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder; the board's, beside NET.")] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Processes at once.")] = 2,
+    tables: HoldTables = False,
 ) -> dict[str, Any]:
     """Build a bitstream of a network for a board: synthesis, place and route, figures."""
     from . import boards, fold
@@ -165,6 +174,8 @@ def synth(
     chosen = boards.load(board)
     net = networks.load(network)
     core = fold.fold(core_of(net), chosen)
+    if tables:
+        core = devices.with_tables(core, net)
     numbers = range(1, (seeds or chosen.seeds) + 1)
     return flow.build(net.name, core, chosen, out or network.parent / board, numbers, jobs).row()
 
@@ -174,7 +185,7 @@ def virtual(
     board: BoardName = "",
     tcp: Annotated[int | None, typer.Option(help="TCP port; 0 or none: a free one.")] = None,
     pty: Annotated[Path | None, typer.Option(help="Link to make to a pty instead.")] = None,
-    table: TableName = None,
+    tables: HoldTables = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
 ) -> None:
     """Boot a virtual board for a network, print its URL, and run it until Ctrl-C."""
@@ -182,8 +193,8 @@ def virtual(
 
     if tcp is not None and pty is not None:
         raise InputError("give --tcp or --pty, not both")
-    net = load_network(network, table)
-    at = devices.setting(network, net, board)
+    net = networks.load(network)
+    at = devices.setting(network, net, board, tables=tables)
     chosen = boards.load(board) if board else None
     with virtual_device.boot(devices.hardware(at), chosen, tcp_port=tcp, pty=pty) as running:
         values = {"url": running.url, "pid": running.pid, "board": board or None}

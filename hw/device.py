@@ -22,7 +22,7 @@ from ..sim.errors import Transient
 from ..sim.exceptions import BoardError, InputError
 from ..sim.faults import FaultMap
 from ..sim.golden import classify
-from ..sim.hardware import written
+from ..sim.hardware import table_number, take_apart, written
 from ..sim.memory import bank_words
 from ..sim.network import Network, check_images
 from ..sim.registers import Registers
@@ -161,6 +161,24 @@ class BoardDevice:
         """
         place = (self._register_bank, 0, registers.n_words(self._core))
         return registers.unpack(self._read([place])[0])
+
+    @property
+    def n_tables(self) -> int:
+        """Threshold tables that the board holds."""
+        return take_apart(self._layout).tables
+
+    def select(self, table: str | None) -> None:
+        """Run on the thresholds of a table from the next image on; None: the network's own.
+
+        Raises:
+            InputError: the network has no such table, or the board holds one only.
+            BoardError: the board does not answer, or does not take the table.
+        """
+        number = table_number(self._loaded()[0], self._layout, table)
+        if self.n_tables > 1:
+            self._set(registers.TABLE, number)
+            if self.registers().table != number:
+                raise BoardError(f"{self.url}: does not take threshold table {number}")
 
     def bound_margins(self, bound: int) -> None:
         """Count images whose margin is less than the bound as `low_margins` from now on.

@@ -8,6 +8,7 @@ from ..sim.memory import Layout
 from ..sim.network import Network
 from . import boards
 from .device import BoardDevice
+from .devices import with_tables
 from .fold import fold
 from .link import Identity
 
@@ -39,7 +40,8 @@ def find_core(url: str, network: Network) -> Core:
         BoardError: it was built for none that this kit would make of the network.
     """
     found = identify(url).layout
-    for core in _candidates(network):
+    plain = list(_candidates(network))
+    for core in [*plain, *(with_tables(core, network) for core in plain)]:
         if bytes.fromhex(core.sha256).startswith(found):
             return core
     raise BoardError(

@@ -1,6 +1,6 @@
 """Device: whatever takes a network, faults and images and answers with integer scores."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,23 @@ class Device(Protocol):
 
     def close(self) -> None:
         """Release ports, processes and libraries."""
+
+
+@runtime_checkable
+class Selecting(Device, Protocol):
+    """A device whose memories may hold several threshold tables."""
+
+    @property
+    def n_tables(self) -> int:
+        """Tables that it holds, the network's own thresholds among them."""
+        ...
+
+    def select(self, table: str | None) -> None:
+        """Run on the thresholds of a table from the next image on; None: the network's own.
+
+        Raises:
+            InputError: the network has no such table, or the device holds one only.
+        """
 
 
 class SoftwareDevice:

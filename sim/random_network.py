@@ -70,7 +70,7 @@ def with_random_tables(network: Network, n: int, rng: np.random.Generator) -> Ne
             return None
         low, high = layer.threshold_range
         by = rng.integers(-(high - low) // 4, (high - low) // 4 + 1, layer.n_outputs)
-        return np.clip(layer.thresholds + by, low, high).astype(np.int32)
+        return (layer.thresholds + by).clip(low, high).astype(np.int32)
 
     tables = [Table(f"t{t}", tuple(moved(la) for la in network.layers)) for t in range(n)]
     return replace(network, tables=tuple(tables))

@@ -92,6 +92,11 @@ class RtlDevice:
             raise ToolError("the RTL core does not tell its registers")
         return registers.unpack(words)
 
+    @property
+    def n_tables(self) -> int:
+        """Threshold tables of the layout that the device was made for."""
+        return take_apart(self._fixed).tables if self._fixed else 1
+
     def select(self, table: str | None) -> None:
         """Run on the thresholds of a table from the next image on; None: the network's own.
 

@@ -23,9 +23,11 @@ from stoic.sim import golden
 from stoic.sim.core import Core
 from stoic.sim.errors.iid import Iid
 from stoic.sim.exceptions import ArtefactError, BoardError, InputError
-from stoic.sim.faults import FaultMap, apply, readdress
-from stoic.sim.memory import KINDS, Fold, Layout, bank_words, layout_of, stored_bits
-from stoic.sim.random_network import random_network
+from stoic.sim.faults import FaultMap, apply
+from stoic.sim.hardware import hardware_layout, seen, written
+from stoic.sim.memory import KINDS, Fold, Layout, bank_words, layout_of
+from stoic.sim.network import select
+from stoic.sim.random_network import random_network, with_random_tables
 
 pytestmark = pytest.mark.verilator
 
@@ -35,8 +37,9 @@ CLOCK_HZ = (
 MAPS = [Iid(0.1, 0.1, seed=1), Iid(0.2, 0.0, seed=2), Iid(0.02, 0.3, seed=3)]
 
 
-NETWORK = random_network((50, 12, 5), "uint8", np.random.default_rng(7))
-LAYOUT = layout_of(NETWORK, (Fold(2, 7), Fold(1, 9)))
+RNG = np.random.default_rng(7)
+NETWORK = with_random_tables(random_network((50, 12, 5), "uint8", RNG), 2, RNG)
+LAYOUT = hardware_layout(layout_of(NETWORK, (Fold(2, 7), Fold(1, 9))), 3)  # holds all tables
 CORE = Core(LAYOUT)
 IMAGES = np.random.default_rng(8).integers(0, 256, (300, 50), np.uint8)
 
@@ -62,8 +65,7 @@ def device(board: VirtualBoard) -> Iterator[BoardDevice]:
 
 def holds(device: BoardDevice, faults: FaultMap | None = None) -> bool:
     """Whether the board's memories read back as the network, seen through the faults."""
-    stored = stored_bits(NETWORK, LAYOUT)
-    words = bank_words(stored if faults is None else faults.read(stored), LAYOUT)
+    words = bank_words(written(NETWORK, LAYOUT, faults), LAYOUT)
     return all((a == b).all() for a, b in zip(device.read_back(), words, strict=True))
 
 
@@ -73,7 +75,7 @@ def test_scores_are_goldens_under_every_map(device: BoardDevice) -> None:
     for chip, errors in enumerate(MAPS):
         faults = errors.sample(LAYOUT, chip, KINDS)
         device.inject(faults)
-        faulty = apply(NETWORK, faults)
+        faulty = seen(NETWORK, LAYOUT, faults)
         assert holds(device, faults)
         scores = device.infer(IMAGES)
         assert (scores == golden.scores(faulty, IMAGES)).all()
@@ -88,7 +90,28 @@ def test_scores_are_goldens_under_every_map(device: BoardDevice) -> None:
 def test_a_map_of_another_folding_hits_the_same_bits(device: BoardDevice) -> None:
     faults = MAPS[0].sample(layout_of(NETWORK), 4)
     device.inject(faults)
-    assert holds(device, readdress(faults, LAYOUT))
+    assert holds(device, faults)
+    assert (device.infer(IMAGES) == golden.scores(apply(NETWORK, faults), IMAGES)).all()
+
+
+def test_tables_are_chosen_and_registers_tell(device: BoardDevice) -> None:
+    faults = MAPS[0].sample(LAYOUT, 5, KINDS)
+    device.inject(faults)
+    read = seen(NETWORK, LAYOUT, faults)
+    bound = 2  # small, as the scores are
+    device.bound_margins(bound)
+    for name in ("t1", "t0", None):
+        device.select(name)
+        before = device.registers()
+        wanted = golden.scores(select(read, name) if name else read, IMAGES)
+        assert (device.infer(IMAGES) == wanted).all()
+        after, margins = device.registers(), golden.margin(wanted)
+        assert (after.table, after.tables) == ({"t0": 1, "t1": 2}.get(str(name), 0), 3)
+        assert after.images - before.images == len(IMAGES)
+        assert after.margin_sum - before.margin_sum == margins.sum()
+        assert after.low_margins - before.low_margins == (margins < bound).sum() > 0
+    with pytest.raises(InputError, match="has no table 'x'; its tables are t0, t1"):
+        device.select("x")
 
 
 def test_an_injection_writes_only_what_changes(device: BoardDevice) -> None:
