@@ -56,6 +56,7 @@ module stoic_mvu #(
     parameter OUT_W       = 32,         // with thresholds: bits of an image's output word, 1..64
     parameter B           = 1,          // images side by side, 1..64
     parameter SERIAL      = 0,          // 1: they come one after another
+    parameter ROOM        = 2,          // images that the output FIFO holds, a power of two, 2 or more
     parameter W_BANK      = 0,          // number of the first weight bank
     parameter T_BANK      = 32,         // number of the first threshold bank
     parameter TABLES      = 1,          // threshold tables, 1..255
@@ -156,6 +157,7 @@ module stoic_mvu #(
         .ADDR_W(ADDR_W),
         .SUM_W(SUM_W),
         .B(B),
+        .ROOM(ROOM),
         .SERIAL(SERIAL),
         .TARGET(TARGET)
     ) feed (
@@ -273,6 +275,7 @@ module stoic_mvu #(
         .THRESHOLD_W(THRESHOLD_W),
         .OUT_W(OUT_W),
         .B(B),
+        .ROOM(ROOM),
         .TABLES(TABLES),
         .TARGET(TARGET)
     ) drain (

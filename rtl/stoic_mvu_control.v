@@ -7,7 +7,7 @@
 //               addr_o = f * N_STEPS + w, step_o = w, plane_o = b
 //       GAP idle cycles
 //
-// An image starts when one of the two pages is full and the output FIFO, of two images, has room.
+// An image starts when one of the two pages is full and the output FIFO, of ROOM images, has room.
 //
 // Latency:    3 cycles from filled_i to the first word, on an idle unit
 // Throughput: an image in N_FOLDS * (N_STEPS * PLANES + GAP) cycles
@@ -24,6 +24,7 @@ module stoic_mvu_control #(
     parameter PLANES  = 8,   // bit planes of an input word, 1 or 8
     parameter GAP     = 0,   // idle cycles at the end of a fold, 0 or more
     parameter ADDR_W  = 8,   // bits of a weight address, 1 or more
+    parameter ROOM    = 2,   // images that the output FIFO holds, 2 or more
     parameter STEP_W  = (N_STEPS + GAP > 1) ? $clog2(N_STEPS + GAP) : 1  // derived: do not override
 ) (
     input  wire              clk_i,
@@ -55,6 +56,8 @@ module stoic_mvu_control #(
     localparam [31:0] BEFORE_PAD = N_STEPS - 2;
     localparam [31:0] BEFORE_END = N_STEPS + GAP - 2;
     localparam [31:0] BEFORE_LAST_FOLD = N_FOLDS - 2;
+    localparam [31:0] FULL_ROOM = ROOM;
+    localparam ROOM_W = $clog2(ROOM + 1);
 
     reg run_q;
     reg can_q;                // a page is full and the FIFO has room for an image
@@ -76,7 +79,7 @@ module stoic_mvu_control #(
     reg [1:0] ready_q;        // pages filled, image not started
     reg [1:0] used_q;         // pages filled, image not ended
     reg free_q;               // a page is free
-    reg [1:0] room_q;         // images that still fit into the FIFO
+    reg [ROOM_W-1:0] room_q;  // images that still fit into the FIFO
 
     wire image_end = run_q && end_q && low_q && last_fold_q;
     wire go = can_q && (!run_q || image_end);
@@ -105,16 +108,16 @@ module stoic_mvu_control #(
             ready_q <= 2'd0;
             used_q <= 2'd0;
             free_q <= 1'b1;
-            room_q <= 2'd2;
+            room_q <= FULL_ROOM[ROOM_W-1:0];
         end else begin
             go_q <= go;
             done_q <= image_end;
             // go counts a cycle late, so that the counters are off its path
-            can_q <= ready_q != 2'd0 && room_q != 2'd0 && !go && !go_q;
+            can_q <= ready_q != 2'd0 && room_q != 0 && !go && !go_q;
             ready_q <= ready_q + {1'b0, filled_i} - {1'b0, go_q};
             used_q <= used_d;
             free_q <= used_d != 2'd2;
-            room_q <= room_q + {1'b0, left_i} - {1'b0, go_q};
+            room_q <= room_q + {{(ROOM_W - 1){1'b0}}, left_i} - {{(ROOM_W - 1){1'b0}}, go_q};
             if (go) run_q <= 1'b1;
             else if (image_end) run_q <= 1'b0;
             // every flag is found out a cycle ahead, so that none stands behind a comparison

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// stoic_mvu_drain : totals of the chain to words of neurons or sums, in a FIFO of two images
+// stoic_mvu_drain : totals of the chain to words of neurons or sums, in a FIFO of ROOM images
 //
 //   THRESHOLD_W > 0:  words of OUT_W neurons that fire or not, the last filled up with zeros
 //   THRESHOLD_W = 0:  one sum a word, those of neurons past M dropped
@@ -26,6 +26,7 @@ module stoic_mvu_drain #(
     parameter THRESHOLD_W = 19,         // bits of a threshold; 0: no thresholds
     parameter OUT_W       = 32,         // with thresholds: bits of an output word of an image
     parameter B           = 1,          // images side by side
+    parameter ROOM        = 2,          // images that the FIFO holds, a power of two, 2 or more
     parameter TABLES      = 1,          // threshold tables
     parameter TARGET      = "generic",  // as in stoic_ram
     parameter SUM_W       = (PLANES == 8) ? TOTAL_W : 1,            // derived: do not override
@@ -62,7 +63,7 @@ module stoic_mvu_drain #(
     localparam FOLD_W = (N_FOLDS > 1) ? $clog2(N_FOLDS) : 1;
     localparam WORDS = (THRESHOLD_W > 0) ? (M + OUT_W - 1) / OUT_W : M;  // of an image
     localparam WORD_W = (WORDS > 1) ? $clog2(WORDS) : 1;
-    localparam FIFO_DEPTH = 2 << $clog2(WORDS);
+    localparam FIFO_DEPTH = ROOM << $clog2(WORDS);
     localparam [31:0] BEFORE_WORD_END = WORDS - 2;
     localparam [0:0] ONE_WORD = WORDS == 1;
 
@@ -86,7 +87,9 @@ module stoic_mvu_drain #(
         .GROUP(GROUP),
         .PLANES(PLANES),
         .TOTAL_W(TOTAL_W),
-        .B(B)
+        .B(B),
+        .ROOM(ROOM),
+        .TARGET(TARGET)
     ) sums (
         .clk_i(clk_i),
         .rst_i(rst_i),

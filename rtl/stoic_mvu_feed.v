@@ -28,6 +28,7 @@ module stoic_mvu_feed #(
     parameter ADDR_W  = 8,          // as in stoic_mvu_control
     parameter SUM_W   = 18,         // bits of U
     parameter B       = 1,          // images of a page
+    parameter ROOM    = 2,          // as in stoic_mvu_control
     parameter SERIAL  = 0,          // 1: they come one after another
     parameter TARGET  = "generic",  // as in stoic_ram
     parameter IN_B    = (SERIAL != 0) ? 1 : B  // derived: do not override
@@ -92,6 +93,7 @@ module stoic_mvu_feed #(
         .N_FOLDS(N_FOLDS),
         .PLANES(PLANES),
         .GAP(GAP),
+        .ROOM(ROOM),
         .ADDR_W(ADDR_W)
     ) control (
         .clk_i(clk_i),

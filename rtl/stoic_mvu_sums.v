@@ -4,8 +4,8 @@
 //   value = A                                                      PLANES = 1
 //   value = 2 A - U, of the image that the neurons belong to       PLANES = 8
 //
-// B images stand side by side. U of those on their way: at most two times B, as many as the output
-// FIFO has room for.
+// B images stand side by side. U of those on their way wait in a FIFO: at most ROOM times B, as many
+// as the output FIFO has room for.
 //
 // Latency:    1 cycle from a total to its value; stage_o, fold_o, last_o are those of the total
 // Throughput: GROUP neurons of B images a cycle
@@ -23,6 +23,8 @@ module stoic_mvu_sums #(
     parameter PLANES  = 8,   // 1 or 8
     parameter TOTAL_W = 18,  // bits of A
     parameter B       = 1,   // images side by side
+    parameter ROOM    = 2,   // as in stoic_mvu_drain
+    parameter TARGET  = "generic",  // as in stoic_ram
     parameter STAGE_W = (STAGES > 1) ? $clog2(STAGES) : 1,    // derived: do not override
     parameter FOLD_W  = (N_FOLDS > 1) ? $clog2(N_FOLDS) : 1,  // derived: do not override
     parameter SUM_W   = (PLANES == 8) ? TOTAL_W : 1,          // derived: do not override
@@ -71,24 +73,25 @@ module stoic_mvu_sums #(
     assign last_o = stage_end_q && fold_end_q;
 
     wire [B*SUM_W-1:0] sum;
+    genvar b;
     generate
         if (PLANES == 8) begin : g_sum
-            reg [B*SUM_W-1:0] sum0_q;
-            reg [B*SUM_W-1:0] sum1_q;
-            reg push_q;
-            reg pop_q;
-            always @(posedge clk_i) begin
-                if (start_i && !push_q) sum0_q <= sum_i;
-                if (start_i && push_q) sum1_q <= sum_i;
-                if (rst_i) begin
-                    push_q <= 1'b0;
-                    pop_q <= 1'b0;
-                end else begin
-                    if (start_i) push_q <= !push_q;
-                    if (valid_i && last_o) pop_q <= !pop_q;
-                end
+            for (b = 0; b < B; b = b + 1) begin : g_image
+                stoic_fifo #(
+                    .DEPTH(ROOM),
+                    .WIDTH(SUM_W),
+                    .TARGET(TARGET)
+                ) fifo (
+                    .clk_i(clk_i),
+                    .rst_i(rst_i),
+                    .s_axis_tdata(sum_i[SUM_W*(b+1)-1:SUM_W*b]),
+                    .s_axis_tvalid(start_i),
+                    .s_axis_tready(),
+                    .m_axis_tdata(sum[SUM_W*(b+1)-1:SUM_W*b]),
+                    .m_axis_tvalid(),
+                    .m_axis_tready(valid_i && last_o)
+                );
             end
-            assign sum = pop_q ? sum1_q : sum0_q;
         end else begin : g_no_sum
             assign sum = {B{1'b0}};
         end

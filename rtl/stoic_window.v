@@ -10,7 +10,7 @@
 // if both take the same time for a map.
 //
 // Latency:    9 cycles from the last word that a row of windows needs to its first word
-// Throughput: a word a cycle; besides, a row of windows costs 4 cycles and 1 for every row it frees
+// Throughput: a word a cycle; besides, a row of windows costs 3 cycles and 1 for every row it frees
 // Encoding:   words pass as they are
 // Handshake:  AXI4-Stream both sides, s_axis_tready is a register; maps are counted, not marked;
 //             m_axis_tlast ends a window

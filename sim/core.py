@@ -6,16 +6,18 @@ image is encoded; the gates depend on both.
 
 import hashlib
 import json
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from . import memory, physical
 from .exceptions import InputError
 from .layers import UINT8_MAX, Conv, Pool, Window
-from .memory import Fold, Layout, Shape, layout_of, shapes_of
-from .network import Network, require_dense
+from .memory import MAX_WIDTH, Fold, Layout, Shape, layout_of, shapes_of
+from .network import Network
 
 DEFAULT_CYCLES = 1500
+_DRAIN_CYCLES = 24  # at most, of `stoic_mvu` from its last word to its first total that leaves
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,6 @@ def core_of(network: Network, layout: Layout | None = None) -> Core:
     Raises:
         InputError: the layout is of other shapes, or the network is nothing that a core runs.
     """
-    require_dense(network, "the core")
     layout = layout or layout_of(network)
     if layout.shapes != shapes_of(network):
         raise InputError(f"the core is not for the shapes of network {network.name!r}")
@@ -98,11 +99,21 @@ def core_of(network: Network, layout: Layout | None = None) -> Core:
 
 
 def default_core(network: Network, cycles: int = DEFAULT_CYCLES) -> Core:
-    """A core of 64 lanes and about `cycles` cycles an image; quick to build and to simulate."""
+    """A core of up to 64 lanes, quick to build and to simulate.
+
+    Its layers take up to `cycles` cycles an image, or as many as it takes to feed them.
+    """
+    plain = core_of(network)
+    fed = [n for unit, n in unit_cycles(plain).items() if not unit.startswith("layer")]
     folds = []
-    for shape in shapes_of(network):
-        work = -(-shape.n_inputs // 64) * planes(shape) * shape.n_outputs
-        folds.append(Fold(min(shape.n_outputs, -(-work // cycles)), 64))
+    for i, shape in enumerate(plain.layout.shapes):
+        word = 1 if shape.input == "uint8" else in_bits(plain, i)
+        if plain.windows[i] and shape.input == "bits":
+            word = map_bits(plain, i)
+        simd = min(shape.n_inputs, MAX_WIDTH // word * word)
+        one_fold = n_windows(plain, i) * -(-shape.n_inputs // simd) * planes(shape)
+        n_folds = max(1, max(cycles, *fed) // one_fold)
+        folds.append(Fold(-(-shape.n_outputs // n_folds), simd))
     return core_of(network, layout_of(network, tuple(folds)))
 
 
@@ -120,7 +131,7 @@ def group(core: Core, layer: int) -> int:
     layout = core.layout
     if not layout.shapes[layer].has_thresholds:
         return 1
-    pe, width = layout.folds[layer].pe, layout.folds[layer + 1].simd
+    pe, width = layout.folds[layer].pe, out_bits(core, layer)
     busy = layout.n_steps(layer) * planes(layout.shapes[layer])
     sizes = [size for size in range(1, pe + 1) if pe % size == 0 and width % size == 0]
     return next((size for size in sizes if 2 * (pe // size) - 1 <= busy), sizes[-1])
@@ -133,27 +144,125 @@ def fold_cycles(core: Core, layer: int) -> int:
     return max(layout.n_steps(layer) * planes(layout.shapes[layer]), 2 * stages - 1)
 
 
+def room(core: Core, layer: int) -> int:
+    """Images, or windows, that the output FIFO of a layer holds: as many as are on their way."""
+    if not core.windows[layer]:
+        return 2
+    busy = core.layout.n_folds(layer) * fold_cycles(core, layer)
+    stages = core.layout.folds[layer].pe // group(core, layer)
+    n_words = core.layout.shapes[layer].n_outputs // out_bits(core, layer)
+    return 1 << (-(-(2 * stages + n_words + _DRAIN_CYCLES) // busy)).bit_length()
+
+
 def layer_cycles(core: Core, layer: int) -> int:
-    """Cycles that a layer works on an image."""
-    return core.layout.n_folds(layer) * fold_cycles(core, layer)
+    """Cycles that a layer works on an image.
+
+    While one of its two pages is worked on the other one is filled, which takes 3 cycles more.
+    """
+    busy = core.layout.n_folds(layer) * fold_cycles(core, layer)
+    if not core.windows[layer]:
+        return busy
+    load = core.layout.n_steps(layer) * planes(core.layout.shapes[layer])
+    return n_windows(core, layer) * max(busy, (busy + load + 4) // 2)
 
 
 def image_bytes(core: Core) -> int:
-    """Bytes of one image on the stream: one a pixel for uint8, one for 8 elements for bits."""
-    first = core.layout.shapes[0]
-    return first.n_inputs if first.input == "uint8" else -(-first.n_inputs // 8)
+    """Bytes of one image on the stream: one an element that is a uint8, else one for 8 elements."""
+    n = n_elements(core, 0)
+    if core.thermometer:
+        return n // len(core.thermometer)
+    return n if core.layout.shapes[0].input == "uint8" else -(-n // 8)
 
 
 def image_cycles(core: Core) -> int:
-    """Cycles between images at full load: those of the slowest layer, or of the input."""
-    layout = core.layout
-    n_bytes = image_bytes(core)
-    if layout.shapes[0].input == "uint8":
-        n_bytes += max(
-            layout.n_steps(chain[0]) * max(2, 10 - layout.folds[chain[0]].simd)
-            for chain in core.chains
-        )
-    return max(n_bytes, *(layer_cycles(core, i) for i in range(len(layout.shapes))))
+    """Cycles between images at full load: those of the slowest unit."""
+    return max(unit_cycles(core).values())
+
+
+def unit_cycles(core: Core) -> dict[str, int]:
+    """Cycles an image of every unit: the input, the layers, and what stands between them."""
+    cycles = {"input": image_bytes(core) * max(1, len(core.thermometer) // thermometer_bits(core))}
+    for i, (shape, fold) in enumerate(zip(core.layout.shapes, core.layout.folds, strict=True)):
+        window, word = core.windows[i], in_bits(core, i)
+        if window:
+            n_words = window.columns * window.kernel**2 * pixel_words(core, i)
+            cycles[f"window {i}"] = window.rows * (n_words + 3) + window.height
+            word = map_bits(core, i)
+        if shape.input == "uint8":
+            whole, rest = divmod(shape.n_inputs, fold.simd)
+            most = whole * max(9, fold.simd) + (max(9, rest) if rest else 0)
+            cycles[f"planes {i}"] = n_windows(core, i) * most
+        else:
+            groups = -(-shape.n_inputs // math.gcd(word, fold.simd))
+            cycles[f"width {i}"] = n_windows(core, i) * groups
+        cycles[f"layer {i}"] = layer_cycles(core, i)
+        if window:
+            n_words = n_windows(core, i) * shape.n_outputs // out_bits(core, i)
+            cycles[f"pool {i}"] = 4 * n_words
+    return cycles
+
+
+def word_bits(n: int) -> int:
+    """Bits of the words in which n elements, the channels of a pixel, come: all words are full."""
+    return max(width for width in range(1, MAX_WIDTH + 1) if n % width == 0)
+
+
+def value_bits(shape: Shape) -> int:
+    """Bits of what a layer compares: P unsigned, s signed."""
+    if shape.input == "uint8":
+        return (UINT8_MAX * shape.n_inputs).bit_length() + 1
+    return shape.n_inputs.bit_length()
+
+
+def out_bits(core: Core, layer: int) -> int:
+    """Bits of the words that the `stoic_mvu` of a layer gives."""
+    shape = core.layout.shapes[layer]
+    if not shape.has_thresholds:
+        return value_bits(shape)
+    if core.windows[layer]:
+        return word_bits(shape.n_outputs)
+    return core.layout.folds[layer + 1].simd
+
+
+def n_windows(core: Core, layer: int) -> int:
+    """How often every row of a layer is applied to one image."""
+    window = core.windows[layer]
+    return window.rows * window.columns if window else 1
+
+
+def n_elements(core: Core, layer: int) -> int:
+    """Elements that a layer is given for one image."""
+    window = core.windows[layer]
+    if window:
+        return window.height * window.width * window.channels
+    return core.layout.shapes[layer].n_inputs
+
+
+def in_bits(core: Core, layer: int) -> int:
+    """Bits of the words in which the elements of a layer on bits come."""
+    if layer and core.layout.shapes[layer - 1].has_thresholds:
+        return out_bits(core, layer - 1)
+    return thermometer_bits(core) if core.thermometer else 8
+
+
+def map_bits(core: Core, layer: int) -> int:
+    """Bits of the words of a pixel in which a convolution is given its map."""
+    window = core.windows[layer]
+    assert window is not None, "a dense layer has no pixels"
+    return 8 if core.layout.shapes[layer].input == "uint8" else word_bits(window.channels)
+
+
+def pixel_words(core: Core, layer: int) -> int:
+    """Words of a pixel of the map that a convolution is given."""
+    window = core.windows[layer]
+    assert window is not None, "a dense layer has no pixels"
+    is_uint8 = core.layout.shapes[layer].input == "uint8"
+    return window.channels if is_uint8 else window.channels // map_bits(core, layer)
+
+
+def thermometer_bits(core: Core) -> int:
+    """Bits of the words in which the code of an element comes."""
+    return word_bits(max(1, len(core.thermometer)))
 
 
 def score_bits(core: Core) -> int:

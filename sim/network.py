@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from . import container, layer_entries, tables
 from .exceptions import ArtefactError, InputError
-from .layers import UINT8_MAX, Conv, Dense, Layer
+from .layers import UINT8_MAX, Conv, Layer
 from .tables import Table
 
 FORMAT = "stoic-network"
@@ -153,22 +153,6 @@ def _check_levels(network: Network) -> None:
             f"{len(levels)} thermometer levels need a first layer on bits with a multiple of "
             f"{len(levels)} lanes or channels, not {lanes} on {first.input}"
         )
-
-
-def require_dense(network: Network, who: str) -> None:
-    """Refuse what only runs in software so far: convolution and thermometer input.
-
-    Args:
-        who: cannot run it, for the message.
-
-    Raises:
-        InputError: the network is not made of dense layers on bits or uint8.
-    """
-    for layer in network.layers:
-        if not isinstance(layer, Dense):
-            raise InputError(f"{who} takes dense layers only; {layer.name!r} is a convolution")
-    if network.thermometer:
-        raise InputError(f"{who} takes bits or uint8; {network.name!r} has a thermometer input")
 
 
 def require_one_chain(network: Network, who: str) -> None:

@@ -6,24 +6,22 @@ The members of an ensemble are rows side by side: every one gets every byte, the
 from pathlib import Path
 
 from .. import rtl
-from . import registers
-from .core import Core, group, image_cycles, planes, score_bits
+from .core import Core, group, image_cycles, out_bits, planes, room
 from .exceptions import InputError
 from .hardware import take_apart
-from .layers import UINT8_MAX
-from .memory import Shape
+from .rtl_feed import first_feed, map_feed, out_stream, stream
+from .rtl_scores import registers_of, scores
 
 MAX_ADDRESSES = (1 << 16) - 1  # depths, too, are told in 16 bits
-_COUNT_W = 17  # as many processing elements as a fold may have
 
 
 def core_sources() -> list[Path]:
     """Verilog files below `stoic_core`."""
     names = (
         "add", "fifo", "fork", "gate", "mvu", "mvu_chain", "mvu_control", "mvu_drain", "mvu_feed",
-        "mvu_host", "mvu_stage", "mvu_sums", "mvu_words", "pe", "planes", "popcount", "ram",
+        "mvu_host", "mvu_stage", "mvu_sums", "mvu_words", "pe", "planes", "pool", "popcount", "ram",
         "ram_ecp5", "ram_lut", "registers", "scores", "secded", "secded_checks", "skid",
-        "threshold", "unbatch", "width",
+        "thermometer", "threshold", "unbatch", "width", "window",
     )  # fmt: skip
     return [rtl.ROOT / f"stoic_{name}.v" for name in names]
 
@@ -105,7 +103,7 @@ module stoic_core #(
     lost = [f"l{i}_overflow" for i in range(last + 1)]
     lost += [f"a{c}_error" for c in range(1, len(core.chains))]
     overflow = " || ".join(lost)
-    parts.append(_scores(core))
+    parts.append(scores(core))
     parts.append(f"""\
     /* images inside, counted from their first byte to their last score */
     reg fresh_q;
@@ -132,7 +130,7 @@ module stoic_core #(
     assign busy_o = busy_q;
 """)
     if has_registers or take_apart(layout).needs_registers:
-        parts.append(_registers(core))
+        parts.append(registers_of(core))
     else:
         parts.append(f"""\
     assign cfg_rvalid_o = c{last + 1}_rvalid;
@@ -146,26 +144,6 @@ endmodule
     return "\n".join(parts)
 
 
-def _value_bits(shape: Shape) -> int:
-    """Bits of what a layer compares: P unsigned, s signed."""
-    if shape.input == "uint8":
-        return (UINT8_MAX * shape.n_inputs).bit_length() + 1
-    return shape.n_inputs.bit_length()
-
-
-def _stream(name: str, width: int, user: int = 0) -> str:
-    lines = [f"    wire [{width - 1}:0] {name}_tdata;", f"    wire {name}_tvalid;"]
-    lines += [f"    wire {name}_tready;", f"    wire {name}_tlast;"]
-    if user:
-        lines.append(f"    wire [{user - 1}:0] {name}_tuser;")
-    return "\n".join(lines)
-
-
-def _out(core: Core, layer: int) -> str:
-    """Name of the stream that a layer gives: words for the next layer, or sums."""
-    return f"x{layer + 1}" if core.layout.shapes[layer].has_thresholds else f"s{layer}"
-
-
 def _input_stage(core: Core) -> str:
     sinks = len(core.chains)
     return (
@@ -176,8 +154,7 @@ def _input_stage(core: Core) -> str:
 
     /* bytes, to every member */
 {_gate(core)}
-{_stream("b", 8)}
-    wire [{sinks - 1}:0] m_tvalid;
+{stream("b", 8)}    wire [{sinks - 1}:0] m_tvalid;
     wire [{sinks - 1}:0] m_tready;
     stoic_skid #(
         .WIDTH(9)
@@ -211,7 +188,7 @@ def _input_stage(core: Core) -> str:
     );
 """
         )
-        + "".join(_member_input(core, c) for c in range(sinks))
+        + "".join(first_feed(core, chain[0], c) for c, chain in enumerate(core.chains))
     )
 
 
@@ -246,167 +223,6 @@ def _table_bits(core: Core) -> int:
     return max(1, (take_apart(core.layout).tables - 1).bit_length())
 
 
-def _member_input(core: Core, c: int) -> str:
-    layout, i = core.layout, core.chains[c][0]
-    shape, simd = layout.shapes[i], layout.folds[i].simd
-    if shape.input == "uint8":
-        user = _value_bits(shape) - 1
-        what = "words of bit planes"
-        unit = f"stoic_planes #(\n        .SIMD({simd}),\n        .SUM_W({user})\n    ) planes{c}"
-        tuser = f",\n        .m_axis_tuser(x{i}_tuser)"
-    else:
-        user = 1
-        what = "words of bits"
-        unit = (
-            f"stoic_width #(\n        .IN_W(8),\n        .OUT_W({simd}),\n"
-            f"        .N({shape.n_inputs})\n    ) words{c}"
-        )
-        tuser = ""
-    return f"""
-    /* member {c}: bytes to {what} */
-{_stream(f"x{i}", simd, user)}{"" if tuser else f"{chr(10)}    assign x{i}_tuser = 1'b0;"}
-    {unit} (
-        .clk_i(clk_i),
-        .rst_i(rst_i),
-        .s_axis_tdata(b_tdata),
-        .s_axis_tvalid(m_tvalid[{c}]),
-        .s_axis_tready(m_tready[{c}]),
-        .s_axis_tlast(b_tlast),
-        .m_axis_tdata(x{i}_tdata),
-        .m_axis_tvalid(x{i}_tvalid),
-        .m_axis_tready(x{i}_tready),
-        .m_axis_tlast(x{i}_tlast){tuser}
-    );
-"""
-
-
-def _scores(core: Core) -> str:
-    """Sums of the last layers to scores, those of members added, and their ranking."""
-    ends = [chain[-1] for chain in core.chains]
-    shape, sums = core.layout.shapes[ends[0]], _out(core, ends[0])
-    is_bits, value_bits = shape.input == "bits", _value_bits(shape)
-    parts = ["    /* scores */\n"]
-    if len(ends) > 1:
-        is_bits, value_bits, sums = False, score_bits(core), f"a{len(ends) - 1}"
-        for c, end in enumerate(ends):
-            parts.append(_member_scores(core, c, end))
-        for c in range(1, len(ends)):
-            parts.append(_added(c, "e0" if c == 1 else f"a{c - 1}", value_bits))
-    parts.append(f"""\
-    wire ranked;
-    wire [31:0] margin;
-    stoic_scores #(
-        .N({shape.n_inputs}),
-        .M({shape.n_outputs}),
-        .BITS({int(is_bits)}),
-        .VALUE_W({value_bits})
-    ) scores (
-        .clk_i(clk_i),
-        .rst_i(rst_i),
-        .s_axis_tdata({sums}_tdata),
-        .s_axis_tvalid({sums}_tvalid),
-        .s_axis_tready({sums}_tready),
-        .s_axis_tlast({sums}_tlast),
-        .m_axis_tdata(m_axis_tdata),
-        .m_axis_tvalid(m_axis_tvalid),
-        .m_axis_tready(m_axis_tready),
-        .m_axis_tlast(m_axis_tlast),
-        .class_valid_o(ranked),
-        .class_o(),
-        .margin_o(margin)
-    );
-""")
-    return "".join(parts)
-
-
-def _member_scores(core: Core, c: int, end: int) -> str:
-    """A member's sums as signed scores of the width of the sum over members."""
-    shape, sums, width = core.layout.shapes[end], _out(core, end), score_bits(core)
-    bits = _value_bits(shape)
-    if shape.input == "bits":
-        score = f"{{{{{width - bits}{{1'b0}}}}, {sums}_tdata}}"
-        score = f"({score} << 1) - {width}'d{shape.n_inputs}"
-    else:
-        score = f"{{{{{width - bits}{{{sums}_tdata[{bits - 1}]}}}}, {sums}_tdata}}"
-    return f"""\
-{_stream(f"e{c}", width)}
-    assign e{c}_tdata = {score};
-    assign e{c}_tvalid = {sums}_tvalid;
-    assign {sums}_tready = e{c}_tready;
-    assign e{c}_tlast = {sums}_tlast;
-"""
-
-
-def _added(c: int, before: str, width: int) -> str:
-    return f"""\
-{_stream(f"a{c}", width)}
-    wire a{c}_error;
-    stoic_add #(
-        .WIDTH({width})
-    ) add{c} (
-        .clk_i(clk_i),
-        .rst_i(rst_i),
-        .a_axis_tdata({before}_tdata),
-        .a_axis_tvalid({before}_tvalid),
-        .a_axis_tready({before}_tready),
-        .a_axis_tlast({before}_tlast),
-        .b_axis_tdata(e{c}_tdata),
-        .b_axis_tvalid(e{c}_tvalid),
-        .b_axis_tready(e{c}_tready),
-        .b_axis_tlast(e{c}_tlast),
-        .m_axis_tdata(a{c}_tdata),
-        .m_axis_tvalid(a{c}_tvalid),
-        .m_axis_tready(a{c}_tready),
-        .m_axis_tlast(a{c}_tlast),
-        .error_o(a{c}_error)
-    );
-"""
-
-
-def _registers(core: Core) -> str:
-    layout, has = core.layout, take_apart(core.layout)
-    n = len(layout.shapes)
-    table = ("table_in_use", "hold", "closed && !busy_q") if has.tables > 1 else ("", "", "1'b0")
-    margin_bits = score_bits(core)  # twice the highest score has as many bits as a signed score
-    counted = {
-        kind: ", ".join(
-            f"{{{{{_COUNT_W - fold.pe.bit_length()}{{1'b0}}}}, l{i}_{kind}}}"
-            for i, fold in reversed(list(enumerate(layout.folds)))
-        )
-        for kind in ("corrected", "detected")
-    }
-    return f"""\
-    /* what is counted */
-    stoic_registers #(
-        .BANK({registers.bank(core)}),
-        .MARGIN_W({margin_bits}),
-        .TABLES({has.tables}),
-        .LAYERS({n}),
-        .COUNT_W({_COUNT_W}),
-        .SECDED_EN({int(has.has_checks)})
-    ) registers (
-        .clk_i(clk_i),
-        .rst_i(rst_i),
-        .cfg_valid_i(c{n}_valid),
-        .cfg_write_i(c{n}_write),
-        .cfg_bank_i(c{n}_bank),
-        .cfg_addr_i(c{n}_addr),
-        .cfg_data_i(c{n}_data),
-        .cfg_rvalid_i(c{n}_rvalid),
-        .cfg_rdata_i(c{n}_rdata),
-        .cfg_rvalid_o(cfg_rvalid_o),
-        .cfg_rdata_o(cfg_rdata_o),
-        .image_i(ranked),
-        .margin_i(margin[{margin_bits - 1}:0]),
-        .corrected_i({{{counted["corrected"]}}}),
-        .detected_i({{{counted["detected"]}}}),
-        .table_o({table[0]}),
-        .hold_o({table[1]}),
-        .empty_i({table[2]})
-    );
-"""
-
-
 def _layer(core: Core, i: int) -> str:
     layout = core.layout
     shape, fold = layout.shapes[i], layout.folds[i]
@@ -414,14 +230,13 @@ def _layer(core: Core, i: int) -> str:
         kind: [n for n, b in enumerate(layout.banks) if b.layer == i and b.kind == kind]
         for kind in ("weights", "thresholds")
     }
-    width = layout.folds[i + 1].simd if shape.has_thresholds else _value_bits(shape)
-    out, code = _out(core, i), take_apart(layout).code(i)
+    width = out_bits(core, i)
+    out, code = out_stream(core, i), take_apart(layout).code(i)
     checks, columns = 0, "1'b0"
     if code:
         checks = code.n_checks
         columns = f"{checks * code.n_data + 1}'h{code.packed_columns:x}"
     count = fold.pe.bit_length()
-    is_first = any(i == chain[0] for chain in core.chains)
     request = "\n".join(
         f"    wire {size}c{i + 1}_{name};"
         for size, name in (
@@ -435,8 +250,7 @@ def _layer(core: Core, i: int) -> str:
 
     return f"""\
     /* layer {i}: {shape.n_inputs} {shape.input} to {shape.n_outputs} */
-{_stream(out, width)}
-{request}
+{stream(out, width)}{request}
     wire l{i}_overflow;
     wire [{count - 1}:0] l{i}_corrected;
     wire [{count - 1}:0] l{i}_detected;
@@ -449,6 +263,7 @@ def _layer(core: Core, i: int) -> str:
         .PLANES({planes(shape)}),
         .THRESHOLD_W({shape.threshold_bits if shape.has_thresholds else 0}),
         .OUT_W({width}),
+        .ROOM({room(core, i)}),
         .W_BANK({first["weights"][0]}),
         .T_BANK({first["thresholds"][0] if shape.has_thresholds else 0}),
         .TABLES({take_apart(layout).tables if shape.has_thresholds else 1}),
@@ -462,7 +277,7 @@ def _layer(core: Core, i: int) -> str:
         .s_axis_tvalid(x{i}_tvalid),
         .s_axis_tready(x{i}_tready),
         .s_axis_tlast(x{i}_tlast),
-        .s_axis_tuser({f"x{i}_tuser" if is_first else "1'b0"}),
+        .s_axis_tuser({f"x{i}_tuser" if shape.input == "uint8" else "1'b0"}),
         .m_axis_tdata({out}_tdata),
         .m_axis_tvalid({out}_tvalid),
         .m_axis_tready({out}_tready),
@@ -486,4 +301,4 @@ def _layer(core: Core, i: int) -> str:
         .corrected_o(l{i}_corrected),
         .detected_o(l{i}_detected)
     );
-"""
+{map_feed(core, i)}"""

@@ -17,7 +17,7 @@ from stoic.sim.errors import Iid
 from stoic.sim.exceptions import ArtefactError, InputError
 from stoic.sim.layers import Conv, Dense, Input, Layer, Pool, Window
 from stoic.sim.memory import layout_of
-from stoic.sim.network import Network, require_dense, require_one_chain
+from stoic.sim.network import Network, require_one_chain
 from stoic.sim.random_network import random_conv_network, random_ensemble, random_network
 
 
@@ -213,7 +213,6 @@ def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
         (lambda: replace(network, thermometer=(1, 2, 3, 4, 5)), "multiple of 5"),
         (lambda: replace(network, members=(1, 2)), "members must share"),
         (lambda: random_ensemble((network, small)), "same images"),
-        (lambda: require_dense(network, "it"), "it takes dense layers only; 'C0' is"),
         (lambda: require_one_chain(random_ensemble((small, small)), "it"), "has 2 members"),
     ]
     for make, message in bad:

@@ -83,5 +83,5 @@ async def is_as_fast_as_it_says(dut: Any) -> None:
         tasks.start_soon(drive(source, words, lambda: False))
         tasks.start_soon(read())
     cycles = (ends[3] - ends[1]) / 2
-    most = max(n, n_words + 4 * window.rows + window.height)
+    most = max(n, n_words + 3 * window.rows + window.height)
     expect([cycles <= most], [True], f"{cycles} cycles a map, at most {most}:")
