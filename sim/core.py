@@ -183,23 +183,36 @@ def unit_cycles(core: Core) -> dict[str, int]:
     """Cycles an image of every unit: the input, the layers, and what stands between them."""
     cycles = {"input": image_bytes(core) * max(1, len(core.thermometer) // thermometer_bits(core))}
     for i, (shape, fold) in enumerate(zip(core.layout.shapes, core.layout.folds, strict=True)):
-        window, word = core.windows[i], in_bits(core, i)
-        if window:
-            n_words = window.columns * window.kernel**2 * pixel_words(core, i)
-            cycles[f"window {i}"] = window.rows * (n_words + 3) + window.height
-            word = map_bits(core, i)
-        if shape.input == "uint8":
-            whole, rest = divmod(shape.n_inputs, fold.simd)
-            most = whole * max(9, fold.simd) + (max(9, rest) if rest else 0)
-            cycles[f"planes {i}"] = n_windows(core, i) * most
-        else:
-            groups = -(-shape.n_inputs // math.gcd(word, fold.simd))
-            cycles[f"width {i}"] = n_windows(core, i) * groups
+        feed = feed_cycles(core, i, fold.simd)
+        cycles |= {f"{unit} {i}": n for unit, n in feed.items()}
         cycles[f"layer {i}"] = layer_cycles(core, i)
-        if window:
+        if core.windows[i]:
             n_words = n_windows(core, i) * shape.n_outputs // out_bits(core, i)
             cycles[f"pool {i}"] = 4 * n_words
     return cycles
+
+
+def feed_cycles(core: Core, layer: int, simd: int) -> dict[str, int]:
+    """Cycles an image of the units that make words of `simd` lanes for a layer."""
+    shape, window, cycles = core.layout.shapes[layer], core.windows[layer], dict[str, int]()
+    if window:
+        n_words = window.columns * window.kernel**2 * pixel_words(core, layer)
+        cycles["window"] = window.rows * (n_words + 3) + window.height
+    if shape.input == "uint8":
+        whole, rest = divmod(shape.n_inputs, simd)
+        bytes_in = whole * max(9, simd) + (max(9, rest) if rest else 0)
+        cycles["planes"] = n_windows(core, layer) * bytes_in
+    elif window or not _is_behind_dense(core, layer):
+        word = map_bits(core, layer) if window else in_bits(core, layer)
+        cycles["width"] = n_windows(core, layer) * -(-shape.n_inputs // math.gcd(word, simd))
+    return cycles
+
+
+def _is_behind_dense(core: Core, layer: int) -> bool:
+    """Whether the `stoic_mvu` before the layer makes its words."""
+    before = layer - 1
+    is_behind = layer > 0 and core.layout.shapes[before].has_thresholds
+    return is_behind and not core.windows[before]
 
 
 def word_bits(n: int) -> int:
