@@ -107,7 +107,7 @@ module stoic_ram_ecp5 #(
                     .ADR5(raddr[0]), .ADR6(raddr[1]), .ADR7(raddr[2]), .ADR8(raddr[3]),
                     .ADR9(raddr[4]), .ADR10(raddr[5]), .ADR11(raddr[6]), .ADR12(raddr[7]),
                     .ADR13(raddr[8]),
-                    // the block reads the halves of a word exchanged (see tests/pdpw16kd.v)
+                    // the block reads the halves of a word exchanged (see tests/cells/pdpw16kd.v)
                     .DO0(o[18]), .DO1(o[19]), .DO2(o[20]), .DO3(o[21]),
                     .DO4(o[22]), .DO5(o[23]), .DO6(o[24]), .DO7(o[25]),
                     .DO8(o[26]), .DO9(o[27]), .DO10(o[28]), .DO11(o[29]),

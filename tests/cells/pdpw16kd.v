@@ -29,12 +29,11 @@ module PDPW16KD #(
     output wire DO12, DO13, DO14, DO15, DO16, DO17, DO18, DO19, DO20, DO21, DO22, DO23,
     output wire DO24, DO25, DO26, DO27, DO28, DO29, DO30, DO31, DO32, DO33, DO34, DO35
 );
-    initial begin
-        if (DATA_WIDTH_W != 36 || DATA_WIDTH_R != 36 || REGMODE != "OUTREG") begin
-            $display("ERROR %m: only 36 x 36 with OUTREG is modelled");
-            $finish;
+    generate
+        if (DATA_WIDTH_W != 36 || DATA_WIDTH_R != 36 || REGMODE != "OUTREG") begin : g_illegal
+            stoic_illegal_parameter ERROR_this_use_of_PDPW16KD_is_not_modelled ();
         end
-    end
+    endgenerate
 
     reg [35:0] mem [0:511];
     reg [35:0] read_q;
