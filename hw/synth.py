@@ -30,6 +30,7 @@ from .netlist import check_netlist
 from .reports import Route, Utilisation, route, utilisation
 
 LABEL = "place-and-route estimate"
+NETLIST = "synth.netlist.json"
 
 log = logging.getLogger(__name__)
 
@@ -141,6 +142,18 @@ def build(
     return build_design(design, out_dir, seeds, jobs)
 
 
+def synthesise(design: Design, out_dir: Path) -> Path:
+    """The netlist that is placed, as JSON, checked: the first step of `build_design`.
+
+    Raises:
+        ToolError: as `build`.
+    """
+    out_dir.mkdir(parents=True, exist_ok=True)
+    _synthesise(design, out_dir, tool_versions(design.board))
+    check_netlist(design.network, design.core.layout, design.board, out_dir)
+    return out_dir / NETLIST
+
+
 def build_design(design: Design, out_dir: Path, seeds: Sequence[int] = (), jobs: int = 2) -> Build:
     """As `build`, of given sources."""
     board = design.board
@@ -226,23 +239,21 @@ def _synthesise(design: Design, out_dir: Path, tools: Mapping[str, str]) -> floa
         "sources": [f"src/{name}" for name in sorted(design.sources)],
         "top": board.top,
         "synth": SYNTH[board.family],
-        "netlist": "synth.netlist.json",
+        "netlist": NETLIST,
         "stat": "synth.stat.json",
     }
     _put(out_dir / "synth.job.json", json.dumps(job, indent=2))
     command = [sys.executable, "-m", "stoic.hw.flows.yosys", "synth.job.json"]
     inputs = [out_dir / "synth.job.json", *(folder / name for name in sorted(design.sources))]
-    outputs = [out_dir / "synth.netlist.json", out_dir / "synth.stat.json"]
+    outputs = [out_dir / NETLIST, out_dir / "synth.stat.json"]
     return _step(out_dir, "synth", command, inputs, outputs, tools)
 
 
 def _route(board: Board, out_dir: Path, seed: int, tools: Mapping[str, str]) -> Route:
     name = f"seed{seed}"
     report = f"{name}.report.json"
-    command = nextpnr.place_and_route(
-        board, "synth.netlist.json", "pins", f"{name}.routed", report, seed
-    )
-    inputs = [out_dir / "synth.netlist.json", out_dir / "pins"]
+    command = nextpnr.place_and_route(board, NETLIST, "pins", f"{name}.routed", report, seed)
+    inputs = [out_dir / NETLIST, out_dir / "pins"]
     outputs = [out_dir / f"{name}.routed", out_dir / report]
     wall_s = _step(out_dir, name, command, inputs, outputs, tools)
     return route(out_dir / report, seed, wall_s)
