@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 from ..sim import container
 from ..sim.core import Core, core_of, default_core
-from ..sim.device import Device, GoldenDevice
+from ..sim.device import Device, GoldenDevice, Selecting
 from ..sim.exceptions import InputError
+from ..sim.hardware import hardware_layout
 from ..sim.memory import Layout, layout_of
-from ..sim.network import Network
+from ..sim.network import Network, select
 
 if TYPE_CHECKING:
     from .device import BoardDevice
@@ -29,6 +30,7 @@ class Setting:
         network_file: beside it stand the checkpoint and the QONNX file that it came from.
         folding: layout of devices that have memories; None leaves it to the device.
         board: whose top the virtual board and the netlist are; "" for devices that have none.
+        tables: hardware holds all threshold tables of the network, and one is chosen at run time.
         own_files: torch and onnx run the network's own checkpoint and QONNX file.
         threads: of the engine.
     """
@@ -37,6 +39,7 @@ class Setting:
     network: Network
     folding: Layout | None = None
     board: str = ""
+    tables: bool = False
     own_files: bool = True
     threads: int = 1
 
@@ -46,7 +49,9 @@ class Setting:
         return self.folding or layout_of(self.network)
 
 
-def setting(network_file: Path, network: Network, board: str = "") -> Setting:
+def setting(
+    network_file: Path, network: Network, board: str = "", *, tables: bool = False
+) -> Setting:
     """The setting of a network on a board, or without one.
 
     Raises:
@@ -54,7 +59,7 @@ def setting(network_file: Path, network: Network, board: str = "") -> Setting:
     """
     threads = len(os.sched_getaffinity(0))
     folding = board_layout(network, board) if board else None
-    return Setting(network_file, network, folding, board, threads=threads)
+    return Setting(network_file, network, folding, board, tables, threads=threads)
 
 
 def board_layout(network: Network, board: str) -> Layout:
@@ -134,7 +139,7 @@ def _onnx(at: Setting) -> Device:
 def _rtl(at: Setting) -> Device:
     from ..sim.rtl import RtlDevice
 
-    return RtlDevice(at.folding)
+    return RtlDevice(hardware(at).layout if at.tables else at.folding)
 
 
 def _netlist(at: Setting) -> Device:
@@ -158,7 +163,26 @@ def virtual(at: Setting) -> "VirtualDevice":
 
 def hardware(at: Setting) -> Core:
     """Core of the hardware: in the board's folding, or one that is quick to build and simulate."""
-    return core_of(at.network, at.folding) if at.folding else default_core(at.network)
+    core = core_of(at.network, at.folding) if at.folding else default_core(at.network)
+    return with_tables(core, at.network) if at.tables else core
+
+
+def with_tables(core: Core, network: Network) -> Core:
+    """The core with room for all threshold tables of a network."""
+    return replace(core, layout=hardware_layout(core.layout, 1 + len(network.tables)))
+
+
+def load(device: Device, network: Network, table: str | None = None) -> None:
+    """Load a network; with a table run on its thresholds, chosen at run time where tables are.
+
+    Raises:
+        InputError: the network has no such table.
+    """
+    if table is not None and isinstance(device, Selecting) and device.n_tables > 1:
+        device.load(network)
+        device.select(table)
+    else:
+        device.load(network if table is None else select(network, table))
 
 
 OPENERS: dict[str, Callable[[Setting], Device]] = {
@@ -193,6 +217,11 @@ def is_port(spec: str) -> bool:
     return "://" in spec or spec.startswith(("/", "COM"))
 
 
+def is_hardware(spec: str) -> bool:
+    """Whether the device is a core, simulated or real."""
+    return spec in ("rtl", "netlist", "virtual") or is_port(spec)
+
+
 def kind_name(spec: str) -> str:
     """What kind of device it is: a board wherever its port is."""
     return "board" if is_port(spec) else spec
@@ -208,7 +237,7 @@ def row_name(spec: str, at: Setting) -> str:
         from .probe import identify
 
         build = identify(spec).build
-    elif spec in ("rtl", "netlist", "virtual"):
+    elif is_hardware(spec):
         from . import boards
         from .top import Target, build_id
         from .virtual import DEFAULT_CLOCK_HZ

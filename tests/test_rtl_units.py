@@ -450,7 +450,7 @@ def test_coded_mvu_mutant_is_caught(cosim: Cosim, file: str, old: str, new: str)
     "file, old, new",
     [
         NEVER_AT_EQUALITY,
-        ("stoic_mvu_control.v", "room_q <= 2'd2;", "room_q <= 2'd3;"),
+        ("stoic_mvu_control.v", "FULL_ROOM = ROOM;", "FULL_ROOM = ROOM + 1;"),
         ("stoic_mvu_words.v", "|| past_q) ? PLACE_0", ") ? PLACE_0"),
         ("stoic_mvu_chain.v", "pad_q <= {pad_q[PADDING-2:0], pad_i};", "pad_q <= {PADDING{1'b0}};"),
         ("stoic_mvu_host.v", "cfg_bank_q - FIRST_WEIGHTS[15:0]", "cfg_bank_q - FIRST_WEIGHTS + 1"),
@@ -462,8 +462,8 @@ def test_mvu_mutant_is_caught(cosim: Cosim, file: str, old: str, new: str) -> No
 
 
 def test_mvu_mutant_with_another_sum_is_caught(cosim: Cosim) -> None:
-    bench = mvu(3, 5, 2, 2, 1, 8, 3)
-    cosim.catches(bench, "stoic_mvu_sums.v", "pop_q ? sum1_q : sum0_q", "sum0_q")
+    bench = mvu(3, 5, 2, 2, 1, 8, 3, ROOM=4)
+    cosim.catches(bench, "stoic_mvu_sums.v", "(valid_i && last_o)", "(valid_i)")
 
 
 def core(tmp_path: Path, net: Network, layout: Layout) -> Bench:
