@@ -3,6 +3,7 @@
 import ctypes
 import hashlib
 import logging
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -35,7 +36,7 @@ def build(build_dir: Path) -> Path:
         raise ToolError("g++ is not on PATH; the netlist device needs it to build its engine")
     build_dir.mkdir(parents=True, exist_ok=True)
     _log.info("building %s", library)
-    scratch = library.with_suffix(f".{id(library)}.tmp")
+    scratch = library.with_suffix(f".{os.getpid()}.tmp")
     done = subprocess.run(
         [compiler, *FLAGS, "-o", str(scratch), str(SOURCE)], capture_output=True, text=True
     )
