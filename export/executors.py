@@ -4,6 +4,8 @@
 |---|---|---|
 | `onnx` | the QONNX file, float batch norms included, or the integer graph | qonnx, node by node |
 | `onnxruntime` | the integer graph in standard ONNX | onnxruntime, as it is |
+| `finn` | the popcount graph, FINN's form | qonnx, node by node |
+| `finn-base` | the same | finn-base, its ancestor (`finn_base.py`) |
 
 With a file a device answers what the file's own arithmetic decides. Without one it runs the integer
 graph of the network, on which threshold memories exist too.
@@ -29,9 +31,11 @@ from ..sim.device import lasting
 from ..sim.errors import Transient
 from ..sim.exceptions import ArtefactError, InputError
 from ..sim.faults import FaultMap, check_for, restrict
+from ..sim.layers import Conv
 from ..sim.network import Network, check_images
-from .encoding import Encoding, of_integers
+from .encoding import Encoding
 from .fault_nodes import with_faults
+from .finn_form import popcount_model
 from .graph import read_model
 from .integer import integer_model
 from .lower import Lowered, lower_file
@@ -55,6 +59,7 @@ class GraphDevice:
     """
 
     name = "graph"
+    low_bit = -1  # what the integer graph is given for a bit 0
 
     def __init__(self, file: Path | None = None) -> None:
         self._path = file
@@ -155,7 +160,8 @@ class GraphDevice:
         """(n_images, n_inputs) what the graph is given for images, channel-last."""
         if self._model is None or self._lowered is None:
             is_bits = network.layers[0].input == "bits" and not network.thermometer
-            values = of_integers("BIPOLAR", -1, 1, 2).values if is_bits else np.arange(256)
+            low = self.low_bit if is_bits else 0
+            values = np.linspace(low, 1, 2) if is_bits else np.arange(256)
             return np.asarray(values[images], np.float32)
         found: Encoding = self._lowered.encoding
         if found.type == "UINT8":
@@ -220,6 +226,33 @@ class OnnxRuntimeDevice(GraphDevice):
         return onnxruntime_runner(model, batch, self._threads)
 
 
+class FinnDevice(GraphDevice):
+    """Scores of the network's popcount graph by the qonnx executor."""
+
+    name = "finn"
+    low_bit = 0
+
+    def graph_of(self, network: Network, faults: FaultMap | None) -> onnx.ModelProto:
+        """What FINN has after streamlining."""
+        return popcount_model(network, faults)
+
+    def batch_of(self, network: Network, n_images: int) -> int:
+        """One where there are maps: Im2Col's shapes are of one image."""
+        is_map = any(isinstance(layer, Conv) for layer in network.layers)
+        return 1 if is_map else super().batch_of(network, n_images)
+
+    def runner(self, model: onnx.ModelProto, batch: int) -> Run:
+        """The qonnx executor."""
+        is_map = any(node.op_type == "Im2Col" for node in model.graph.node)
+        return run_of_maps(model) if is_map else qonnx_runner(model, batch)
+
+
+def run_of_maps(model: onnx.ModelProto) -> Run:
+    """The qonnx executor on a graph whose shapes are written in it."""
+    wrapper: Any = ModelWrapper(model, make_deepcopy=True)
+    return lambda images: _executed(wrapper, images)
+
+
 def qonnx_runner(model: onnx.ModelProto, batch: int) -> Run:
     """Run a QONNX graph node by node."""
     with warnings.catch_warnings():
@@ -231,14 +264,19 @@ def qonnx_runner(model: onnx.ModelProto, batch: int) -> Run:
 
 def run_graph(model: onnx.ModelProto, values: Floats) -> Floats:
     """What the qonnx executor makes of one input."""
-    onnxruntime.set_default_logger_severity(_ERRORS_ONLY)  # type: ignore[attr-defined]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         copy: Any = ModelWrapper(model, make_deepcopy=True)
-        copy = copy.transform(InferShapes())
-        entry = copy.graph.input[0].name
-        outputs = execute_onnx(copy, {entry: values})  # type: ignore[no-untyped-call]
-    return np.asarray(outputs[copy.graph.output[0].name], np.float32)
+        return _executed(copy.transform(InferShapes()), values)
+
+
+def _executed(wrapper: Any, values: Floats) -> Floats:
+    onnxruntime.set_default_logger_severity(_ERRORS_ONLY)  # type: ignore[attr-defined]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        entry = wrapper.graph.input[0].name
+        outputs = execute_onnx(wrapper, {entry: values})  # type: ignore[no-untyped-call]
+    return np.asarray(outputs[wrapper.graph.output[0].name], np.float32)
 
 
 def onnxruntime_runner(model: onnx.ModelProto, batch: int, threads: int = 1) -> Run:

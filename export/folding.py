@@ -229,8 +229,10 @@ def _matmul(node: NodeProto, a: Constant, b: Constant) -> Constant:
     x, y = plain(a), plain(b)
     if x.ndim != 2 or y.ndim not in (1, 2) or x.shape[0] * math.prod(y.shape[1:]) > x.size + y.size:
         raise ValueError(f"{x.shape} times {y.shape} is no small product")
-    value = np.asarray(x.astype(np.float64) @ y.astype(np.float64))
-    if not all(map(_is_exact, (x, y, value))):
+    value = None
+    if _is_exact(x) and _is_exact(y):
+        value = np.asarray(x.astype(np.float64) @ y.astype(np.float64))
+    if value is None or not _is_exact(value):
         raise ValueError("a product of matrices that are not small multiples of 1/2")
     return value
 
@@ -264,3 +266,4 @@ _FOLDS: dict[str, Callable[..., Constant]] = {
     "Transpose": _transpose,
     "Unsqueeze": _unsqueeze,
 }
+FOLDED = tuple(sorted(_FOLDS))

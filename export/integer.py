@@ -9,12 +9,10 @@ Every number is a small multiple of one half, so float32 kernels cannot round, a
 a step below the first sum that fires, so no sum is ever a tie.
 """
 
-from typing import Any
-
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import NodeProto, TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
 from ..sim.bits import unpack
 from ..sim.exceptions import InputError
@@ -22,11 +20,10 @@ from ..sim.faults import FaultMap, check_for
 from ..sim.layers import UINT8_MAX, Conv, Layer
 from ..sim.memory import Layout, layout_of, threshold_bits
 from ..sim.network import Network
-from .fault_nodes import fault_nodes, read_constants
+from .builder import OPSET, Builder
+from .fault_nodes import read_constants
 from .folding import EXACT_FLOAT32
 from .lower_state import kernels
-
-_OPSET = [helper.make_opsetid("", 13), helper.make_opsetid("qonnx.custom_op.general", 2)]
 
 
 def integer_model(
@@ -51,8 +48,8 @@ def integer_model(
     reach = max(la.n_inputs * (UINT8_MAX if la.input == "uint8" else 1) for la in network.layers)
     if 4 * reach >= EXACT_FLOAT32:
         raise InputError(f"sums reach {reach}; float32 graphs are exact up to {EXACT_FLOAT32 // 4}")
-    graph = _Builder(standard)
-    lanes = "images" if not network.thermometer else _thermometer(graph, network)
+    graph = Builder()
+    lanes = "images" if not network.thermometer else _thermometer(graph, network, standard=standard)
     for i, layer in enumerate(network.layers):
         weights = 2 * unpack(layer.weights, layer.n_inputs).astype(np.float32) - 1
         cells = layout.weight_cells(i)
@@ -61,7 +58,7 @@ def integer_model(
         elif i and isinstance(network.layers[i - 1], Conv):
             lanes = graph.node("Transpose", [lanes], f"{layer.name}_maps", perm=[0, 2, 3, 1])
             lanes = graph.node("Flatten", [lanes], f"{layer.name}_lanes", axis=1)
-        kept = graph.stored(f"{layer.name}_weights", weights, faults, cells)
+        kept = _stored(graph, f"{layer.name}_weights", weights, faults, cells)
         if isinstance(layer, Conv):
             lanes = _convolve(graph, layer, lanes, kept)
         else:
@@ -70,7 +67,7 @@ def integer_model(
         if layer.thresholds is not None:
             cut = _cut(graph, layer, i, layout, faults)
             above = graph.node("Sub", [lanes, cut], f"{layer.name}_above")
-            lanes = graph.sign(above, layer.name)
+            lanes = _sign(graph, above, layer.name, standard=standard)
         if isinstance(layer, Conv) and layer.pool is not None:
             k, stride = layer.pool.kernel, layer.pool.stride
             sizes = {"kernel_shape": [k, k], "strides": [stride, stride]}
@@ -86,11 +83,11 @@ def integer_model(
     note.quant_parameter_tensor_names.add(
         key="finn_datatype", value="UINT8" if network.image_max > 1 else "BIPOLAR"
     )
-    opset = _OPSET[:1] if standard else _OPSET
+    opset = OPSET[:1] if standard else OPSET
     return helper.make_model(made, opset_imports=opset, ir_version=9, producer_name="stoic")
 
 
-def _thermometer(graph: "_Builder", network: Network) -> str:
+def _thermometer(graph: Builder, network: Network, *, standard: bool) -> str:
     """Tensor of the signs that pixels have above each level, as the first layer reads them."""
     first, levels = network.layers[0], np.array(network.thermometer) - 0.5
     lanes = "images"
@@ -99,7 +96,8 @@ def _thermometer(graph: "_Builder", network: Network) -> str:
         lanes = graph.node("Unsqueeze", [lanes, axes], "pixels")
         levels = levels[:, None, None] if isinstance(first, Conv) else levels
     cuts = graph.constant("levels", levels)
-    lanes = graph.sign(graph.node("Sub", [lanes, cuts], "above_levels"), "image")
+    above = graph.node("Sub", [lanes, cuts], "above_levels")
+    lanes = _sign(graph, above, "image", standard=standard)
     if len(levels) == 1:
         return lanes
     shape = [first.n_inputs]
@@ -108,7 +106,7 @@ def _thermometer(graph: "_Builder", network: Network) -> str:
     return graph.node("Reshape", [lanes, graph.integers("lanes", [-1, *shape])], "image_lanes")
 
 
-def _convolve(graph: "_Builder", layer: Conv, lanes: str, kept: str) -> str:
+def _convolve(graph: Builder, layer: Conv, lanes: str, kept: str) -> str:
     """Tensor (batch, n_outputs, rows, columns) of sums, behind the padding of the layer."""
     k, stride, pad = layer.window.kernel, layer.window.stride, layer.window.pad
     if pad:
@@ -120,9 +118,7 @@ def _convolve(graph: "_Builder", layer: Conv, lanes: str, kept: str) -> str:
     return graph.node("Conv", [lanes, kept], f"{layer.name}_sums", **sizes)
 
 
-def _cut(
-    graph: "_Builder", layer: Layer, index: int, layout: Layout, faults: FaultMap | None
-) -> str:
+def _cut(graph: Builder, layer: Layer, index: int, layout: Layout, faults: FaultMap | None) -> str:
     """Tensor that sums are compared with: 2 theta - n - 1, or theta - 1/2.
 
     It is (n_outputs,), or (n_outputs, 1, 1) for the maps of a convolution.
@@ -130,7 +126,7 @@ def _cut(
     n_bits = layout.shapes[index].threshold_bits
     bits = 2 * threshold_bits(layer, n_bits).astype(np.float32) - 1
     cells = layout.threshold_cells(index)
-    kept = graph.stored(f"{layer.name}_threshold_bits", bits, faults, cells)
+    kept = _stored(graph, f"{layer.name}_threshold_bits", bits, faults, cells)
     place = 2.0 ** np.arange(n_bits)  # a bit is (1 + its sign) / 2
     if layer.input == "uint8":
         place[-1] = -place[-1]
@@ -148,48 +144,21 @@ def _cut(
     return graph.node("Unsqueeze", [cut, axes], f"{layer.name}_cut_of_maps")
 
 
-class _Builder:
-    """Collects nodes and constants in order."""
+def _sign(graph: Builder, above: str, name: str, *, standard: bool) -> str:
+    """Lanes of +-1: whether a tensor, which is never 0, is positive."""
+    if standard:
+        return graph.node("Sign", [above], f"{name}_bits")
+    one = graph.constant(f"{name}_scale", np.ones(1))
+    return graph.node("BipolarQuant", [above, one], f"{name}_bits")
 
-    def __init__(self, standard: bool) -> None:
-        self.standard = standard
-        self.nodes: list[NodeProto] = []
-        self.constants: list[TensorProto] = []
 
-    def node(self, op_type: str, inputs: list[str], output: str, **attributes: Any) -> str:
-        domain = "qonnx.custom_op.general" if op_type == "BipolarQuant" else ""
-        self.nodes.append(
-            helper.make_node(op_type, inputs, [output], name=output, domain=domain, **attributes)
-        )
-        return output
-
-    def sign(self, above: str, name: str) -> str:
-        """Lanes of +-1: whether a tensor, which is never 0, is positive."""
-        if self.standard:
-            return self.node("Sign", [above], f"{name}_bits")
-        one = self.constant(f"{name}_scale", np.ones(1))
-        return self.node("BipolarQuant", [above, one], f"{name}_bits")
-
-    def constant(self, name: str, value: NDArray[np.floating]) -> str:
-        self.constants.append(numpy_helper.from_array(value.astype(np.float32), name))
-        return name
-
-    def integers(self, name: str, values: list[int]) -> str:
-        self.constants.append(numpy_helper.from_array(np.array(values, np.int64), name))
-        return name
-
-    def stored(
-        self,
-        name: str,
-        signs: NDArray[np.float32],
-        faults: FaultMap | None,
-        cells: NDArray[np.int64],
-    ) -> str:
-        """Name of the +-1 tensor that is read when `signs` are stored in these cells."""
-        self.constant(name, signs)
-        if faults is None:
-            return name
-        nodes, constants = fault_nodes(name, *read_constants(faults, cells))
-        self.nodes.extend(nodes)
-        self.constants.extend(constants)
-        return str(nodes[-1].output[0])
+def _stored(
+    graph: Builder,
+    name: str,
+    signs: NDArray[np.float32],
+    faults: FaultMap | None,
+    cells: NDArray[np.int64],
+) -> str:
+    """Name of the +-1 tensor that is read when `signs` are stored in these cells."""
+    graph.constant(name, signs)
+    return name if faults is None else graph.faulty(name, *read_constants(faults, cells))

@@ -235,3 +235,4 @@ _STEPS: dict[str, Step] = {
     "Unsqueeze": lower_shape.unsqueeze,
     "XnorPopcountMatMul": lower_dense.xnor_popcount,
 }
+OPERATIONS = tuple(sorted(_STEPS))

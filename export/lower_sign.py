@@ -41,13 +41,20 @@ def bipolar_quant(graph: Graph, node: NodeProto, state: State) -> State:
 
 def sign(graph: Graph, node: NodeProto, state: State) -> State:
     """ONNX' own sign, where no sum is a tie."""
-    if not isinstance(state.value, Sums):
-        raise refuse(
-            node,
-            "it does not follow a MatMul or Conv, and at an input of 0 it gives 0",
-            "BipolarQuant",
-        )
-    after = _compared(node, state, state.value, _NONE, ONE, ZERO)
+    lanes = state.value
+    if isinstance(lanes, Lanes):
+        found = state.encoding
+        held = list(range(len(found.values))) if found is not None else []
+        if lanes.input == "bits":
+            held = [-1, 1]
+        if not held or any(lanes.unit * k + lanes.offset == 0 for k in held):
+            raise refuse(
+                node,
+                "it does not follow a MatMul or Conv, and at an input of 0 it gives 0",
+                "BipolarQuant",
+            )
+        return _signed(node, state, ONE)
+    after = _compared(node, state, lanes, _NONE, ONE, ZERO)
     ties = after.layers[-1].note["ties"]
     if ties:
         raise refuse(

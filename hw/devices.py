@@ -136,6 +136,24 @@ def _onnx(at: Setting) -> Device:
     return OnnxDevice(qonnx_of(at))
 
 
+def _onnxruntime(at: Setting) -> Device:
+    from ..export.executors import OnnxRuntimeDevice
+
+    return OnnxRuntimeDevice(at.threads)
+
+
+def _finn(at: Setting) -> Device:
+    from ..export.executors import FinnDevice
+
+    return FinnDevice()
+
+
+def _finn_base(at: Setting) -> Device:
+    from ..export.finn_base import FinnBaseDevice
+
+    return FinnBaseDevice()
+
+
 def _rtl(at: Setting) -> Device:
     from ..sim.rtl import RtlDevice
 
@@ -190,6 +208,9 @@ OPENERS: dict[str, Callable[[Setting], Device]] = {
     "engine": _engine,
     "torch": _torch,
     "onnx": _onnx,
+    "onnxruntime": _onnxruntime,
+    "finn": _finn,
+    "finn-base": _finn_base,
     "rtl": _rtl,
     "netlist": _netlist,
     "virtual": virtual,

@@ -282,7 +282,7 @@ REFUSED = [
     (("infer", "@net.stoic", "--input", "@x.npy", "-o", "@inside a file"), "File exists"),
     (
         ("infer", "@net.stoic", "--input", "@x.npy", "-o", "@out", "--device", "tpu"),
-        "one of golden, engine, torch, onnx, rtl, netlist, virtual",
+        "one of golden, engine, torch, onnx, onnxruntime, finn, finn-base, rtl, netlist",
     ),
     (
         ("infer", "@net.stoic", "--input", "@x.npy", "-o", "@out", "--device", "/dev/absent"),
