@@ -123,7 +123,9 @@ def main() -> int:
         path, _, board = pair.rpartition(":")
         _log.info("%s on %s", path, board)
         found.append(sign_off(Path(path), board, given.data, given.n, given.mutants, given.seed))
-    total = {key: sum((f[key] for f in found), start=type(found[0][key])()) for key in found[0]}
+    total: dict[str, Any] = {
+        key: sum((f[key] for f in found), start=type(found[0][key])()) for key in found[0]
+    }
     total |= {
         "seconds": round(time.monotonic() - start, 1),
         "images": f"{given.data} test, first {given.n}",

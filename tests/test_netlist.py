@@ -167,7 +167,7 @@ def ice40(b: Bench) -> None:
             pins = {pin: b.inputs(1) for pin in ("D", *enable, *reset[1:])}
             b.add(f"SB_DFF{enable}{reset}", {}, C=[CLOCK], Q=b.outputs(1), **pins)
     for mode in range(4):
-        which = dict.fromkeys(("READ_MODE", "WRITE_MODE"), f"{mode:032b}")
+        which = {f"{port}_MODE": f"{mode:032b}" for port in ("READ", "WRITE")}
         pins = {pin: b.inputs(1) for pin in ("WE", "WCLKE", "RE", "RCLKE")}
         b.add(
             "SB_RAM40_4K", which, WCLK=[CLOCK], RCLK=[CLOCK], WDATA=b.inputs(16), MASK=b.inputs(16),
@@ -211,7 +211,7 @@ def ecp5(b: Bench) -> None:
         RST=["0"], **pins,
     )  # fmt: skip
     for low, width in enumerate((1, 2, 4, 9, 18, 36)):
-        which = dict.fromkeys(("DATA_WIDTH_A", "DATA_WIDTH_B"), f"{width:032b}")
+        which = {f"DATA_WIDTH_{port}": f"{width:032b}" for port in "AB"}
         data, read = b.inputs(width), b.outputs(width)
         pins = b.split("DIA", data[:18]) | b.split("DIB", data[18:])
         pins |= b.split("DOA" if width == 36 else "DOB", read[:18]) | b.split("DOB", read[18:])
