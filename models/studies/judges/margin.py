@@ -26,6 +26,7 @@ def judge(rows: Sequence[Row], measure: Mapping[str, Any]) -> Judgement:
         found
         for net, ways in by_net.items()
         for found in (_hinge(net, ways), _randbet(net, ways), _kit(net, ways))
+        if found
     ]
     shown = ("cross entropy", "cross entropy, flips 10%", "margin hinge 128", "kit")
     plots = tuple(
@@ -81,7 +82,9 @@ def _hinge(net: str, of: Mapping[str, Sequence[Row]]) -> Finding:
     )
 
 
-def _randbet(net: str, of: Mapping[str, Sequence[Row]]) -> Finding:
+def _randbet(net: str, of: Mapping[str, Sequence[Row]]) -> Finding | None:
+    if "RandBET 10%" not in of:
+        return None
     randbet, flips = of["RandBET 10%"], of["cross entropy, flips 10%"]
     gains = {rate: _paired(randbet, flips, rate) for rate in (0.0, 0.05, 0.1)}
     text = ", ".join(f"{gain.percent()} points at {100 * rate:g} %" for rate, gain in gains.items())
