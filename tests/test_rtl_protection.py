@@ -14,7 +14,7 @@ from stoic.sim.errors import Iid
 from stoic.sim.exceptions import InputError
 from stoic.sim.faults import FaultMap, apply, no_faults
 from stoic.sim.hardware import hardware_layout, seen, take_apart, written
-from stoic.sim.memory import Fold, Layout, bank_words, layout_of
+from stoic.sim.memory import Fold, Kind, Layout, bank_words, layout_of
 from stoic.sim.network import Network, select
 from stoic.sim.physical import extend
 from stoic.sim.physical_steps import Interleave
@@ -23,7 +23,7 @@ from stoic.sim.random_network import random_ensemble, random_network, with_rando
 from stoic.sim.rtl import RtlDevice
 from stoic.sim.rtl_core import core_verilog
 
-WHERE = ("weights", "thresholds")
+WHERE: tuple[Kind, ...] = ("weights", "thresholds")
 N_IMAGES = 60
 N_TABLES = 3
 

@@ -438,7 +438,10 @@ def test_coded_mvu_equals_golden_for_images_side_by_side(cosim: Cosim) -> None:
     "file, old, new",
     [
         ("stoic_mvu_stage.v", "corrected && word_q", "corrected"),
-        ("stoic_mvu_chain.v", "assign x_late = x_q2;", "assign x_late = x_q;"),
+        pytest.param(
+            *("stoic_mvu_chain.v", "assign x_late = x_q2;", "assign x_late = x_q;"),
+            marks=pytest.mark.slow,
+        ),
         ("stoic_threshold.v", "* STRIDE[15:0]", "* 16'd1"),
     ],
 )
@@ -510,5 +513,6 @@ def test_core_mutant_is_caught(cosim: Cosim, tmp_path: Path, file: str, old: str
     cosim.catches(small_uint8(tmp_path), file, old, new)
 
 
+@pytest.mark.slow
 def test_a_core_that_changes_tables_in_mid_image_is_caught(cosim: Cosim, tmp_path: Path) -> None:
     cosim.catches(guarded_bits(tmp_path), "stoic_core.v", "closed && !busy_q", "1'b1")

@@ -1,0 +1,230 @@
+"""Bench of a generated `stoic_soc`: a network loaded over AXI4-Lite, images over AXI4-Stream.
+
+Beside it in the working directory lie `core.stoic` and `core.faults` as for `bench_core`, and
+`soc.bin`: the words that can only be read, from address 0 on, zeros where there are none.
+"""
+
+import itertools
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cocotb
+import numpy as np
+from cocotb.task import Task
+from cocotb.triggers import RisingEdge, TaskManager
+from cocotbext.axi import AxiLiteBus, AxiLiteMaster, AxiResp
+
+from .. import golden, registers
+from ..hardware import seen, written
+from ..memory import bank_words
+from .bench_core import MORE_IMAGES, artefacts, beats, image_bytes, score_beats, some_images
+from .stream import Beat, Stream, assert_quiet, collect, drive, reset, stream
+from .tally import expect
+
+STATUS, POINTER, LOW, HIGH = 0x08, 0x40, 0x44, 0x48
+OKAY, SLVERR = AxiResp.OKAY, AxiResp.SLVERR
+READABLE = (0x00, 0x04, 0x08, 0x0C, 0x10, 0x14, 0x18, *range(0x20, 0x40, 4), POINTER, LOW, HIGH)
+
+
+async def start(dut: Any) -> tuple[AxiLiteMaster, Stream, Stream]:
+    """Host and streams after a reset."""
+    source, sink = stream(dut, "s_axis", "data", "last"), stream(dut, "m_axis", "data", "last")
+    sink.ready.value = 0
+    host = AxiLiteMaster(AxiLiteBus.from_prefix(dut, "s_axil"), dut.clk_i, dut.rst_i)
+    await reset(dut, source)
+    return host, source, sink
+
+
+def pauses(rng: random.Random, rate: float) -> Iterator[bool]:
+    """Cycles in which a channel does nothing."""
+    return (rng.random() < rate for _ in itertools.count())
+
+
+async def point(host: AxiLiteMaster, bank: int, word: int = 0) -> None:
+    """Set the pointer."""
+    await host.write_dword(POINTER, bank << 16 | word)
+
+
+async def put(host: AxiLiteMaster, word: int) -> AxiResp:
+    """Write the word that the pointer names."""
+    return (await host.write(LOW, word.to_bytes(8, "little"))).resp
+
+
+async def get(host: AxiLiteMaster) -> tuple[AxiResp, int]:
+    """Read the word that the pointer names."""
+    read = await host.read(LOW, 8)
+    return read.resp, int.from_bytes(read.data, "little")
+
+
+async def load(host: AxiLiteMaster) -> list[list[int]]:
+    """Write what the memories of the faulty chip hold; the words of every bank."""
+    net, faults = artefacts()
+    banks = [row.tolist() for row in bank_words(written(net, faults.layout, faults), faults.layout)]
+    for bank, content in enumerate(banks):
+        await point(host, bank)
+        answers = [host.init_write(LOW, int(word).to_bytes(8, "little")) for word in content]
+        for answer in answers:  # back to back: all were asked for at once
+            await answer.wait()
+            assert answer.data.resp == OKAY
+    return banks
+
+
+async def holds(host: AxiLiteMaster, banks: list[list[int]]) -> None:
+    """Read all words of all banks back, one request after the other without waiting."""
+    for bank, content in enumerate(banks):
+        await point(host, bank)
+        answers = [host.init_read(LOW, 8) for _ in content]
+        found = []
+        for answer in answers:
+            await answer.wait()
+            assert answer.data.resp == OKAY
+            found.append(int.from_bytes(answer.data.data, "little"))
+        expect(found, content)
+
+
+@cocotb.test(timeout_time=100, timeout_unit="us")
+async def says_what_it_is(dut: Any) -> None:
+    """Every word that can only be read; a write to one is refused and changes nothing."""
+    host, _, _ = await start(dut)
+    wanted = Path("soc.bin").read_bytes()
+    addresses = [a for a in READABLE if a < POINTER]
+    for _ in range(2):
+        found = [await host.read_dword(a) for a in addresses]
+        expect(found, [int.from_bytes(wanted[a : a + 4], "little") for a in addresses])
+        for address in addresses:
+            assert (await host.write(address, b"\xa5\x5a\xa5\x5a")).resp == SLVERR
+
+
+@cocotb.test(timeout_time=400, timeout_unit="us")
+@cocotb.parametrize(idle=[0.0, 0.4], stall=[0.0, 0.5])
+async def loads_and_infers(dut: Any, idle: float, stall: float) -> None:
+    """All words written and read back, then images: golden's scores, with gaps on all channels."""
+    rng = random.Random(cocotb.RANDOM_SEED)
+    host, source, sink = await start(dut)
+    for channel in (host.write_if.aw_channel, host.write_if.w_channel, host.read_if.ar_channel):
+        channel.set_pause_generator(pauses(rng, idle))
+    for channel in (host.write_if.b_channel, host.read_if.r_channel):
+        channel.set_pause_generator(pauses(rng, stall))
+    net, faults = artefacts()
+    banks = await load(host)
+    await holds(host, banks)
+    images = some_images(net, np.random.default_rng(rng.getrandbits(64)))
+    wanted = score_beats(golden.scores(seen(net, faults.layout, faults), images))
+    async with TaskManager() as tasks:
+        data = beats(image_bytes(net, images))
+        tasks.start_soon(drive(source, data, lambda: rng.random() < idle))
+        got: Task[list[Beat]] = tasks.start_soon(
+            collect(sink, len(wanted), lambda: rng.random() < stall)
+        )
+    expect(got.result(), wanted, "score")
+    await assert_quiet(sink, 40)
+
+
+@cocotb.test(timeout_time=200, timeout_unit="us")
+async def keeps_bytes_without_their_strobe(dut: Any) -> None:
+    """Single bytes and halves go where they belong; the others stay, also those of the pointer."""
+    rng = random.Random(cocotb.RANDOM_SEED)
+    host, _, _ = await start(dut)
+    _, faults = artefacts()
+    bank = max(faults.layout.banks, key=lambda b: (b.width, b.n_words))
+    number = faults.layout.banks.index(bank)
+    mask = (1 << bank.width) - 1
+    await host.write(POINTER + 2, number.to_bytes(2, "little"))
+    held = bytearray(8)
+    wrote = []
+    for address in range(min(bank.n_words, 12)):
+        await host.write(POINTER, bytes([address]))
+        for _ in range(3):
+            at, n = rng.randrange(4), 1
+            n = rng.randint(1, 4 - at)
+            held[at : at + n] = rng.randbytes(n)
+            assert (await host.write(LOW + at, bytes(held[at : at + n]))).resp == OKAY
+        at = rng.randrange(4)
+        held[4 + at : 5 + at] = rng.randbytes(1)
+        assert (await host.write(HIGH + at, bytes(held[4 + at : 5 + at]))).resp == OKAY
+        wrote.append(int.from_bytes(held, "little") & mask)
+        assert await host.read_dword(POINTER) == number << 16 | address + 1
+    await point(host, number)
+    expect([(await get(host))[1] for _ in wrote], wrote)
+
+
+@cocotb.test(timeout_time=400, timeout_unit="us")
+async def refuses_what_is_not_there(dut: Any) -> None:
+    """Unknown addresses, banks and words: SLVERR, data 0, and nothing changed."""
+    host, _, _ = await start(dut)
+    banks = await load(host)
+    for address in (a for a in range(0, 256, 4) if a not in READABLE):
+        read = await host.read(address, 4)
+        assert (read.resp, bytes(read.data)) == (SLVERR, bytes(4))
+        assert (await host.write(address, b"\xff\xff\xff\xff")).resp == SLVERR
+    n_banks = await host.read_dword(0x0C)
+    places = [(n_banks, 0), (0xFFFF, 0), (0, 0xFFFF)]
+    places += [(bank, len(content)) for bank, content in enumerate(banks)]
+    for bank, word in places:
+        await point(host, bank, word)
+        assert (await host.write(HIGH, b"\xff\xff\xff\xff")).resp == SLVERR
+        assert (await host.read(LOW, 4)).resp == SLVERR
+        assert await host.read_dword(POINTER) == bank << 16 | word
+    await holds(host, banks)
+
+
+@cocotb.test(timeout_time=400, timeout_unit="us")
+async def leaves_memories_alone_while_busy(dut: Any) -> None:
+    """With an image inside, memories are refused and registers are not; the scores stay right."""
+    rng = np.random.default_rng(cocotb.RANDOM_SEED % 2**64)
+    host, source, sink = await start(dut)
+    net, faults = artefacts()
+    banks = await load(host)
+    images = some_images(net, rng, 2)
+    wanted = score_beats(golden.scores(seen(net, faults.layout, faults), images))
+    assert await host.read_dword(STATUS) == 0
+    sender = cocotb.start_soon(drive(source, beats(image_bytes(net, images)), lambda: False))
+    for _ in range(20):
+        await RisingEdge(dut.clk_i)
+    assert await host.read_dword(STATUS) == 1
+    for bank in range(len(banks)):
+        await point(host, bank)
+        assert (await host.write(HIGH, b"\xff\xff\xff\xff")).resp == SLVERR
+        assert (await get(host))[0] == SLVERR
+        await point(host, len(banks), registers.BOUND)
+        assert await put(host, bank) == OKAY
+        await point(host, len(banks), registers.BOUND)
+        expect([await get(host)], [(OKAY, bank)], "register")
+    got = await collect(sink, len(wanted), lambda: False)
+    await sender
+    expect(got, wanted, "score")
+    for _ in range(8):
+        await RisingEdge(dut.clk_i)
+    assert await host.read_dword(STATUS) == 0
+    await holds(host, banks)
+
+
+@cocotb.test(timeout_time=800, timeout_unit="us")
+async def writes_between_images(dut: Any) -> None:
+    """A host that asks while images stream gets its turn or an error; scores and words stay right.
+
+    A read that met a running image would exchange the words of that image.
+    """
+    rng = np.random.default_rng(cocotb.RANDOM_SEED % 2**64)
+    host, source, sink = await start(dut)
+    net, faults = artefacts()
+    banks = await load(host)
+    images = some_images(net, rng, MORE_IMAGES)
+    wanted = score_beats(golden.scores(seen(net, faults.layout, faults), images))
+    idle = random.Random(cocotb.RANDOM_SEED)
+    answers = []
+    async with TaskManager() as tasks:
+        data = beats(image_bytes(net, images))
+        tasks.start_soon(drive(source, data, lambda: idle.random() < 0.3))
+        got: Task[list[Beat]] = tasks.start_soon(collect(sink, len(wanted), lambda: False))
+        while not got.done():
+            bank = int(rng.integers(len(banks)))
+            word = int(rng.integers(len(banks[bank])))
+            await point(host, bank, word)
+            answers.append((await host.read(LOW, 4)).resp)
+            answers.append(await put(host, banks[bank][word]))
+    expect(got.result(), wanted, "score")
+    assert SLVERR in answers
+    await holds(host, banks)
