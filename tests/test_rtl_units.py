@@ -352,8 +352,8 @@ def mvu(
     """Bench of a layer; `n_out` bits of an output word, 0: no thresholds."""
     shape = Shape(n, m, "uint8" if planes == 8 else "bits", n_out > 0)
     return unit(
-        "mvu", *MVU_BELOW, N=n, M=m, PE=pe, SIMD=simd, GROUP=group, PLANES=planes, OUT_W=n_out or 1,
-        THRESHOLD_W=shape.threshold_bits if n_out else 0, W_BANK=5, T_BANK=7 + pe,
+        "mvu", *MVU_BELOW, bench="mvu", N=n, M=m, PE=pe, SIMD=simd, GROUP=group, PLANES=planes,
+        OUT_W=n_out or 1, THRESHOLD_W=shape.threshold_bits if n_out else 0, W_BANK=5, T_BANK=7 + pe,
         **more,
     )  # fmt: skip
 
