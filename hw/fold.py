@@ -19,9 +19,9 @@ from ..sim.memory import MAX_WIDTH, Fold, Layout, Shape
 from .boards import Board
 
 MAX_FILL = {"ecp5": 0.85, "ice40": 0.88}  # of the logic cells; above, routing seldom ends well
-# Words up to which `stoic_ram` takes no block memory, of its FIFOs and of its other memories.
-SHALLOW_FIFO = {"ecp5": 32, "ice40": 8}
-SHALLOW = {"ecp5": 32, "ice40": 0}
+# Up to here `stoic_ram` takes no block memory: cells of 16 x 4 bits on ECP5, FIFO words on iCE40.
+LUT_CELLS = 64
+SHALLOW_FIFO = 8
 SMALL_BITS = 64  # bits up to which Yosys makes registers of its own accord
 LINK_BLOCKS = {"ecp5": 4, "ice40": 4}  # pages of the host link: 8 kB and 2 kB
 
@@ -245,8 +245,11 @@ def memory_blocks(n_words: int, width: int, board: Board, is_fifo: bool = False)
 
     On iCE40 Yosys trades width for depth, so long as a block stays a power of two wide.
     """
-    shallow = (SHALLOW_FIFO if is_fifo else SHALLOW)[board.family]
-    if n_words <= shallow or n_words * width <= SMALL_BITS:
+    if board.family == "ecp5":
+        is_small = -(-n_words // 16) * -(-width // 4) <= LUT_CELLS
+    else:
+        is_small = is_fifo and n_words <= SHALLOW_FIFO
+    if is_small or n_words * width <= SMALL_BITS:
         return 0
     aspects = [(board.ram_depth, board.ram_width)]
     if board.family == "ice40":

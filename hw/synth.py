@@ -24,7 +24,7 @@ from ..sim.core import Core, to_json
 from ..sim.exceptions import InputError, ToolError
 from .boards import Board, wrapper_verilog
 from .flows import nextpnr
-from .flows.yosys import SYNTH
+from .flows.yosys import FIRST, SYNTH
 from .fold import Prediction, predict
 from .netlist import check_netlist
 from .reports import Route, Utilisation, route, utilisation
@@ -182,7 +182,7 @@ def build_design(design: Design, out_dir: Path, seeds: Sequence[int] = (), jobs:
         )
     routed = f"seed{best.seed}.routed"
     command = nextpnr.pack(board, routed, bitstream.name)
-    _step(out_dir, "pack", command, [out_dir / routed], [bitstream], tools)
+    step(out_dir, "pack", command, [out_dir / routed], [bitstream], tools)
 
     made = Build(
         network=design.network,
@@ -245,8 +245,9 @@ def _synthesise(design: Design, out_dir: Path, tools: Mapping[str, str]) -> floa
     _put(out_dir / "synth.job.json", json.dumps(job, indent=2))
     command = [sys.executable, "-m", "stoic.hw.flows.yosys", "synth.job.json"]
     inputs = [out_dir / "synth.job.json", *(folder / name for name in sorted(design.sources))]
+    inputs += [FIRST[job["synth"]]] if job["synth"] in FIRST else []
     outputs = [out_dir / NETLIST, out_dir / "synth.stat.json"]
-    return _step(out_dir, "synth", command, inputs, outputs, tools)
+    return step(out_dir, "synth", command, inputs, outputs, tools)
 
 
 def _route(board: Board, out_dir: Path, seed: int, tools: Mapping[str, str]) -> Route:
@@ -255,11 +256,11 @@ def _route(board: Board, out_dir: Path, seed: int, tools: Mapping[str, str]) -> 
     command = nextpnr.place_and_route(board, NETLIST, "pins", f"{name}.routed", report, seed)
     inputs = [out_dir / NETLIST, out_dir / "pins"]
     outputs = [out_dir / f"{name}.routed", out_dir / report]
-    wall_s = _step(out_dir, name, command, inputs, outputs, tools)
+    wall_s = step(out_dir, name, command, inputs, outputs, tools)
     return route(out_dir / report, seed, wall_s)
 
 
-def _step(
+def step(
     out_dir: Path,
     name: str,
     command: list[str],

@@ -50,6 +50,8 @@ def identity(core: Core, *, clock_hz: int, target: Target, build: bytes) -> Iden
     """
     if target not in TARGETS:
         raise InputError(f"target must be one of {TARGETS}, not {target!r}")
+    if core.words or core.side_by_side > 1:
+        raise InputError("the host link sends bytes of one image after another: no words, B 1")
     n_bytes, n_classes = image_bytes(core), core.layout.shapes[-1].n_outputs
     page_bytes = max(_MIN_PAGE_BYTES, 1 << math.ceil(math.log2(n_bytes + PAGE_HEAD_BYTES)))
     if page_bytes > _MAX_PAGE_BYTES:

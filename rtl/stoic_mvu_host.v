@@ -55,6 +55,7 @@ module stoic_mvu_host #(
     localparam [31:0] FIRST_WEIGHTS = W_BANK;
     localparam [31:0] FIRST_THRESHOLDS = T_BANK;
     localparam [31:0] N_PE = PE;
+    localparam SEL_W = (PE > 1) ? $clog2(PE) : 1;
 
     reg cfg_valid_q;
     reg cfg_write_q;
@@ -68,8 +69,11 @@ module stoic_mvu_host #(
     reg [15:0] t_sel_q;
     reg [15:0] addr_q2;
     reg [63:0] data_q2;
-    wire w_mine = valid_q2 && w_sel_q < N_PE[15:0];
-    wire t_mine = valid_q2 && t_sel_q < N_PE[15:0] && THRESHOLD_EN;
+    // compared in few bits, none if PE is a power of two
+    wire w_mine = valid_q2 && w_sel_q >> SEL_W == 16'd0
+                && (PE == 1 << SEL_W || w_sel_q[SEL_W-1:0] < N_PE[SEL_W-1:0]);
+    wire t_mine = valid_q2 && t_sel_q >> SEL_W == 16'd0 && THRESHOLD_EN
+                && (PE == 1 << SEL_W || t_sel_q[SEL_W-1:0] < N_PE[SEL_W-1:0]);
     /* to the memories */
     reg w_we_q;
     reg w_re_q;

@@ -52,8 +52,6 @@ module stoic_pe #(
     output wire [B*TOTAL_W-1:0] total_o
 );
     localparam COUNT_W = $clog2(SIMD + 1);
-    // a sum of n lanes never needs more than TOTAL_W bits, a count sometimes has bits to spare
-    localparam SUM_W = (TOTAL_W > COUNT_W) ? TOTAL_W : COUNT_W;
 
     wire [WORD_W-1:0] word;
     generate
@@ -104,8 +102,6 @@ module stoic_pe #(
     generate
         for (b = 0; b < B; b = b + 1) begin : g_image
             wire [COUNT_W-1:0] count;
-            reg [TOTAL_W-1:0] total_q;
-            wire [TOTAL_W-1:0] base;
             stoic_popcount #(
                 .LANES(SIMD),
                 .XNOR(PLANES == 1),
@@ -118,15 +114,25 @@ module stoic_pe #(
                 .count_o(count)
             );
             if (PLANES == 1) begin : g_bits
-                assign base = total_q & {TOTAL_W{keep_i}};
+                stoic_sum #(
+                    .TOTAL_W(TOTAL_W),
+                    .COUNT_W(COUNT_W),
+                    .TARGET(TARGET)
+                ) sum (
+                    .clk_i(clk_i),
+                    .count_i(count),
+                    .keep_i(keep_i),
+                    .total_o(total_o[TOTAL_W*(b+1)-1:TOTAL_W*b])
+                );
             end else begin : g_planes
-                assign base = (total_q & {TOTAL_W{keep_i}})
-                            | ({total_q[TOTAL_W-2:0], 1'b0} & {TOTAL_W{double_i}});
+                // a sum of 255 n never needs more than TOTAL_W bits
+                reg [TOTAL_W-1:0] total_q;
+                wire [TOTAL_W-1:0] base = (total_q & {TOTAL_W{keep_i}})
+                                        | ({total_q[TOTAL_W-2:0], 1'b0} & {TOTAL_W{double_i}});
+                always @(posedge clk_i)
+                    total_q <= base + {{(TOTAL_W - COUNT_W){1'b0}}, count};
+                assign total_o[TOTAL_W*(b+1)-1:TOTAL_W*b] = total_q;
             end
-            wire [SUM_W-1:0] sum = {{(SUM_W - TOTAL_W){1'b0}}, base}
-                                 + {{(SUM_W - COUNT_W){1'b0}}, count};
-            always @(posedge clk_i) total_q <= sum[TOTAL_W-1:0];
-            assign total_o[TOTAL_W*(b+1)-1:TOTAL_W*b] = total_q;
         end
     endgenerate
 endmodule

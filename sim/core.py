@@ -29,12 +29,14 @@ class Core:
         windows: of each layer, None where it is dense; () for dense layers only.
         pools: behind each layer, None where there is none; () for no pools.
         thermometer: levels of the encoding of the image, () for none.
+        words: images come in words of the lanes of the first layer, not in bytes.
     """
 
     layout: Layout
     windows: tuple[Window | None, ...] = ()
     pools: tuple[Pool | None, ...] = ()
     thermometer: tuple[int, ...] = ()
+    words: bool = False
 
     def __post_init__(self) -> None:
         n = len(self.layout.shapes)
@@ -43,6 +45,20 @@ class Core:
                 object.__setattr__(self, name, (None,) * n)
             if len(getattr(self, name)) != n:
                 raise InputError(f"{n} layers need {n} {name}, not {len(getattr(self, name))}")
+        is_one_dense_chain = len(self.chains) == 1 and not any(self.windows)
+        if self.side_by_side > 1 and not is_one_dense_chain:
+            raise InputError(
+                f"B must be 1 in ensembles and under convolutions, not {self.side_by_side}"
+            )
+        if self.words and not (
+            is_one_dense_chain and self.layout.shapes[0].input == "bits" and not self.thermometer
+        ):
+            raise InputError("images come in words only to one chain of dense layers, on bits")
+
+    @property
+    def side_by_side(self) -> int:
+        """Images that share every weight word that is read (B)."""
+        return self.layout.folds[0].b
 
     @property
     def chains(self) -> tuple[range, ...]:
@@ -53,7 +69,7 @@ class Core:
     @property
     def is_plain(self) -> bool:
         """Whether the layout says all: dense layers, and an image as it comes."""
-        return not (any(self.windows) or any(self.pools) or self.thermometer)
+        return not (any(self.windows) or any(self.pools) or self.thermometer or self.words)
 
     @property
     def sha256(self) -> str:
@@ -77,6 +93,7 @@ def from_json(values: dict[str, Any]) -> Core:
         tuple(Window(**v) if v else None for v in values.get("windows", ())),
         tuple(Pool(**v) if v else None for v in values.get("pools", ())),
         tuple(values.get("thermometer", ())),
+        values.get("words", False),
     )
 
 
@@ -174,6 +191,11 @@ def image_bytes(core: Core) -> int:
     return n if core.layout.shapes[0].input == "uint8" else -(-n // 8)
 
 
+def beat_bits(core: Core) -> int:
+    """Bits of a beat of the stream of images."""
+    return core.layout.folds[0].simd if core.words else 8
+
+
 def image_cycles(core: Core) -> int:
     """Cycles between images at full load: those of the slowest unit."""
     return max(unit_cycles(core).values())
@@ -181,11 +203,15 @@ def image_cycles(core: Core) -> int:
 
 def unit_cycles(core: Core) -> dict[str, int]:
     """Cycles an image of every unit: the input, the layers, and what stands between them."""
-    cycles = {"input": image_bytes(core) * max(1, len(core.thermometer) // thermometer_bits(core))}
+    levels = max(1, len(core.thermometer) // thermometer_bits(core))
+    cycles = {
+        "input": core.layout.n_steps(0) if core.words else image_bytes(core) * levels,
+        "scores": core.layout.shapes[-1].n_outputs,
+    }
     for i, (shape, fold) in enumerate(zip(core.layout.shapes, core.layout.folds, strict=True)):
         feed = feed_cycles(core, i, fold.simd)
         cycles |= {f"{unit} {i}": n for unit, n in feed.items()}
-        cycles[f"layer {i}"] = layer_cycles(core, i)
+        cycles[f"layer {i}"] = -(-layer_cycles(core, i) // core.side_by_side)
         if core.windows[i]:
             n_words = n_windows(core, i) * shape.n_outputs // out_bits(core, i)
             cycles[f"pool {i}"] = 4 * n_words
@@ -202,7 +228,7 @@ def feed_cycles(core: Core, layer: int, simd: int) -> dict[str, int]:
         whole, rest = divmod(shape.n_inputs, simd)
         bytes_in = whole * max(9, simd) + (max(9, rest) if rest else 0)
         cycles["planes"] = n_windows(core, layer) * bytes_in
-    elif window or not _is_behind_dense(core, layer):
+    elif window or not (core.words or _is_behind_dense(core, layer)):
         word = map_bits(core, layer) if window else in_bits(core, layer)
         cycles["width"] = n_windows(core, layer) * -(-shape.n_inputs // math.gcd(word, simd))
     return cycles

@@ -28,13 +28,14 @@ from .network import Network
 Kind = Literal["weights", "thresholds"]
 KINDS: tuple[Kind, ...] = ("weights", "thresholds")
 MAX_WIDTH = 64
+MAX_B = 64
 MAX_PE = 1 << 16  # a forged file must not make memories without end
 Cell = TypeVar("Cell", bound=np.generic)
 
 
 @dataclass(frozen=True)
 class Fold:
-    """Processing elements, lanes a cycle, images that share a weight word (B; 1 in this kit)."""
+    """Processing elements, lanes a cycle, images that share a weight word (B)."""
 
     pe: int
     simd: int
@@ -45,8 +46,8 @@ class Fold:
             raise InputError(
                 f"PE must be 1..{MAX_PE} and SIMD 1..{MAX_WIDTH}, not {self.pe}, {self.simd}"
             )
-        if self.b != 1:
-            raise InputError(f"B must be 1 in this version, not {self.b}")
+        if not 1 <= self.b <= MAX_B:
+            raise InputError(f"B must be 1..{MAX_B}, not {self.b}")
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,8 @@ class Layout:
     def __post_init__(self) -> None:
         if len(self.shapes) != len(self.folds):
             raise InputError(f"{len(self.shapes)} layers need as many folds, not {len(self.folds)}")
+        if len({fold.b for fold in self.folds}) > 1:
+            raise InputError(f"B must be the same in all layers, not {[f.b for f in self.folds]}")
 
     def n_steps(self, layer: int) -> int:
         """Weight words of one neuron."""

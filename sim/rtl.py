@@ -1,6 +1,7 @@
 """The RTL as a device: the generated core, Verilated; written, read back, streamed through."""
 
 import ctypes
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ from numpy.typing import NDArray
 
 from . import registers
 from .bits import Words
-from .core import Core, core_of, default_core, layer_cycles
+from .core import Core, beat_bits, core_of, default_core, layer_cycles
 from .device import lasting
 from .errors import Transient
 from .exceptions import InputError, ToolError
@@ -24,6 +25,22 @@ HARNESS = Path(__file__).parent / "rtl_harness.cpp"
 _PATIENCE = 64
 
 
+def image_beats(core: Core, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """(images, beats, bytes of a beat) of images as the core's stream takes them, little-endian.
+
+    Args:
+        images: (images, elements) 0 or 1 if the core takes bits, else 0..255.
+    """
+    if core.words:
+        lanes = beat_bits(core)
+        short = -images.shape[1] % lanes
+        images = np.pad(images, ((0, 0), (0, short))).reshape(len(images), -1, lanes)
+        return np.packbits(images, axis=2, bitorder="little")
+    if core.layout.shapes[0].input == "bits" and not core.thermometer:
+        images = np.packbits(images, axis=1, bitorder="little")
+    return np.ascontiguousarray(images)[:, :, None]
+
+
 class RtlDevice:
     """The generated core, simulated cycle by cycle by Verilator.
 
@@ -33,9 +50,20 @@ class RtlDevice:
 
     name = "rtl"
 
-    def __init__(self, layout: Layout | None = None, build_dir: Path = Path("build/rtl")) -> None:
-        """Take the core under a layout; None: the `default_core` of the network that is loaded."""
+    def __init__(
+        self,
+        layout: Layout | None = None,
+        build_dir: Path = Path("build/rtl"),
+        *,
+        words: bool = False,
+    ) -> None:
+        """Take the core under a layout; None: the `default_core` of the network that is loaded.
+
+        Args:
+            words: the core takes images in words, not bytes (`Core.words`).
+        """
         self._fixed = layout
+        self._words = words
         self._build_dir = build_dir
         self._built: Core | None = None
         self._network: Network | None = None
@@ -47,6 +75,7 @@ class RtlDevice:
     def load(self, network: Network) -> None:
         """Build the core if need be, write the network and read it back; clears faults."""
         core = core_of(network, self._fixed) if self._fixed else default_core(network)
+        core = replace(core, words=self._words)
         if core != self._built:
             self._open(core)
         self._network = network
@@ -61,23 +90,21 @@ class RtlDevice:
         """Scores of images streamed back to back."""
         network, core = self._loaded()
         data = check_images(network, images)
-        if network.image_max == 1:
-            data = np.packbits(data, axis=1, bitorder="little")
-        data = np.ascontiguousarray(data)
+        n, missing = len(data), -len(data) % core.side_by_side
+        data = image_beats(core, np.pad(data, ((0, missing), (0, 0))))  # images go B at a time
         scores = np.empty((len(data), network.n_classes), np.int32)
         before = self._cycles()
         patience = _PATIENCE * sum(
             layer_cycles(core, i) + s.n_inputs + 1024 for i, s in enumerate(core.layout.shapes)
         )
-        done = self._call(
-            "stoic_infer", data, len(data), data.shape[1], scores, network.n_classes, patience
-        )
+        patience *= core.side_by_side
+        done = self._call("stoic_infer", data, *data.shape, scores, network.n_classes, patience)
         self._n_cycles += self._cycles() - before
         if done != len(data):
             self._close()
             raise ToolError(f"the RTL core stopped after {done} of {len(data)} images")
-        self._n_images += len(data)
-        return scores
+        self._n_images += n
+        return scores[:n]
 
     def counters(self) -> dict[str, int]:
         """Images inferred and the clock cycles that took."""

@@ -6,7 +6,7 @@ The members of an ensemble are rows side by side: every one gets every byte, the
 from pathlib import Path
 
 from .. import rtl
-from .core import Core, group, image_cycles, out_bits, planes, room
+from .core import Core, beat_bits, group, image_cycles, out_bits, planes, room
 from .exceptions import InputError
 from .hardware import take_apart
 from .rtl_feed import first_feed, map_feed, out_stream, stream
@@ -21,16 +21,17 @@ def core_sources() -> list[Path]:
         "add", "fifo", "fork", "gate", "mvu", "mvu_chain", "mvu_control", "mvu_drain", "mvu_feed",
         "mvu_host", "mvu_stage", "mvu_sums", "mvu_words", "pe", "planes", "pool", "popcount", "ram",
         "ram_ecp5", "ram_lut", "registers", "scores", "secded", "secded_checks", "skid",
-        "thermometer", "threshold", "unbatch", "width", "window",
+        "sum", "thermometer", "threshold", "unbatch", "width", "window",
     )  # fmt: skip
     return [rtl.ROOT / f"stoic_{name}.v" for name in names]
 
 
+_BYTE = "a uint8 element, or 8 bits with the LSB first"
 _PORTS = """\
     input  wire        clk_i,
     input  wire        rst_i,
-    /* images in: a uint8 element, or 8 bits with the LSB first, a beat */
-    input  wire [7:0]  s_axis_tdata,
+    /* images in: {beat}, a beat */
+    input  wire {range:<6} s_axis_tdata,
     input  wire        s_axis_tvalid,
     output wire        s_axis_tready,
     input  wire        s_axis_tlast,
@@ -49,6 +50,11 @@ _PORTS = """\
     output wire [63:0] cfg_rdata_o,
     output wire        busy_o
 """
+
+
+def _ports(core: Core) -> str:
+    beat = "the lanes of a word of the first layer" if core.words else _BYTE
+    return _PORTS.format(beat=beat, range=f"[{beat_bits(core) - 1}:0]")
 
 
 def core_verilog(core: Core, *, has_registers: bool = True) -> str:
@@ -72,6 +78,8 @@ def core_verilog(core: Core, *, has_registers: bool = True) -> str:
     n_classes = layout.shapes[-1].n_outputs
     folds = ", ".join(f"{f.simd} x {f.pe}" for f in layout.folds)
     sizes = "-".join(str(s.n_inputs) for s in layout.shapes) + f"-{n_classes}"
+    n = core.side_by_side
+    together = f"; {n} work at a time, the scores leave once all {n} are in" if n > 1 else ""
     parts = [
         f"""\
 // SPDX-License-Identifier: Apache-2.0
@@ -80,7 +88,7 @@ def core_verilog(core: Core, *, has_registers: bool = True) -> str:
 //   scores = the integer scores of every image
 //
 // Latency:    see stoic_mvu; an answer of the host port takes at most some dozens of cycles
-// Throughput: an image in {image_cycles(core)} cycles
+// Throughput: an image in {image_cycles(core)} cycles{together}
 // Encoding:   bit 1 is +1, bit 0 is -1, element 0 is the LSB
 // Handshake:  AXI4-Stream; tlast ends an image. Reads of one bank answer in order, one a cycle;
 //             wait for the answers before reading another bank. Unknown banks do not answer.
@@ -95,7 +103,7 @@ def core_verilog(core: Core, *, has_registers: bool = True) -> str:
 module stoic_core #(
     parameter TARGET = "generic"  // as in stoic_ram
 ) (
-{_PORTS});
+{_ports(core)});
 """,
         _input_stage(core),
     ]
@@ -124,7 +132,7 @@ module stoic_core #(
             enters_q <= takes && fresh_q;
             leaves_q <= m_axis_tvalid && m_axis_tready && m_axis_tlast;
             inside_q <= inside_q + {{15'd0, enters_q}} - {{15'd0, leaves_q}};
-            busy_q <= (takes && fresh_q) || enters_q || inside_q != 16'd0 || {overflow};
+            busy_q <= enters_q || inside_q != 16'd0 || {overflow};
         end
     end
     assign busy_o = busy_q;
@@ -152,12 +160,12 @@ def _input_stage(core: Core) -> str:
     wire c0_rvalid = 1'b0;
     wire [63:0] c0_rdata = 64'd0;
 
-    /* bytes, to every member */
+    /* beats, to every member */
 {_gate(core)}
-{stream("b", 8)}    wire [{sinks - 1}:0] m_tvalid;
+{stream("b", beat_bits(core))}    wire [{sinks - 1}:0] m_tvalid;
     wire [{sinks - 1}:0] m_tready;
     stoic_skid #(
-        .WIDTH(9)
+        .WIDTH({beat_bits(core) + 1})
     ) slice (
         .clk_i(clk_i),
         .rst_i(rst_i),
@@ -232,6 +240,8 @@ def _layer(core: Core, i: int) -> str:
     }
     width = out_bits(core, i)
     out, code = out_stream(core, i), take_apart(layout).code(i)
+    n_images, is_first = core.side_by_side, any(i == chain[0] for chain in core.chains)
+    sums = f"x{i}_tuser" if shape.input == "uint8" else f"{1 if is_first else n_images}'d0"
     checks, columns = 0, "1'b0"
     if code:
         checks = code.n_checks
@@ -250,7 +260,7 @@ def _layer(core: Core, i: int) -> str:
 
     return f"""\
     /* layer {i}: {shape.n_inputs} {shape.input} to {shape.n_outputs} */
-{stream(out, width)}{request}
+{stream(out, width * n_images)}{request}
     wire l{i}_overflow;
     wire [{count - 1}:0] l{i}_corrected;
     wire [{count - 1}:0] l{i}_detected;
@@ -264,6 +274,8 @@ def _layer(core: Core, i: int) -> str:
         .THRESHOLD_W({shape.threshold_bits if shape.has_thresholds else 0}),
         .OUT_W({width}),
         .ROOM({room(core, i)}),
+        .B({n_images}),
+        .SERIAL({int(is_first and n_images > 1)}),
         .W_BANK({first["weights"][0]}),
         .T_BANK({first["thresholds"][0] if shape.has_thresholds else 0}),
         .TABLES({take_apart(layout).tables if shape.has_thresholds else 1}),
@@ -277,7 +289,7 @@ def _layer(core: Core, i: int) -> str:
         .s_axis_tvalid(x{i}_tvalid),
         .s_axis_tready(x{i}_tready),
         .s_axis_tlast(x{i}_tlast),
-        .s_axis_tuser({f"x{i}_tuser" if shape.input == "uint8" else "1'b0"}),
+        .s_axis_tuser({sums}),
         .m_axis_tdata({out}_tdata),
         .m_axis_tvalid({out}_tvalid),
         .m_axis_tready({out}_tready),

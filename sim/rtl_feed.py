@@ -9,7 +9,16 @@ Layer i reads the stream `x<i>`; `y<i>` is what a convolution gives, `s<i>` the 
 
 from collections.abc import Mapping
 
-from .core import Core, in_bits, map_bits, n_elements, out_bits, pixel_words, thermometer_bits
+from .core import (
+    Core,
+    beat_bits,
+    in_bits,
+    map_bits,
+    n_elements,
+    out_bits,
+    pixel_words,
+    thermometer_bits,
+)
 from .core import value_bits as bits_of_value
 
 Values = dict[str, int | str]
@@ -33,14 +42,17 @@ def out_stream(core: Core, layer: int) -> str:
 
 def first_feed(core: Core, layer: int, member: int) -> str:
     """What makes words of the bytes of images for the first layer of a member."""
-    source = f"b{member}"
-    parts = [f"\n    /* member {member}: bytes to words of its first layer */\n{stream(source, 8)}"]
+    source = f"x{layer}" if core.words else f"b{member}"
+    title = f"\n    /* member {member}: beats to words of its first layer */\n"
+    parts = [title, stream(source, beat_bits(core))]
     parts.append(f"""\
     assign {source}_tdata = b_tdata;
     assign {source}_tvalid = m_tvalid[{member}];
     assign m_tready[{member}] = {source}_tready;
     assign {source}_tlast = b_tlast;
 """)
+    if core.words:
+        return "".join(parts)
     if core.thermometer:
         n, width = len(core.thermometer), thermometer_bits(core)
         levels = f"{8 * n}'h{bytes(core.thermometer)[::-1].hex()}"

@@ -4,6 +4,7 @@
 // for `patience` cycles.
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include "Vstoic_core.h"
 #include "verilated.h"
@@ -80,17 +81,20 @@ size_t stoic_read(Core* core, uint64_t bank, uint64_t* words, size_t n, uint64_t
     return got;
 }
 
-// images: n x n_bytes; scores: n x n_classes. An image counts when its last score came where it should.
-size_t stoic_infer(Core* core, const uint8_t* images, size_t n, size_t n_bytes, int32_t* scores,
-                   size_t n_classes, uint64_t patience) {
+// images: n x n_beats x beat_bytes, little-endian; scores: n x n_classes. An image counts when its last
+// score came where it should.
+size_t stoic_infer(Core* core, const uint8_t* images, size_t n, size_t n_beats, size_t beat_bytes,
+                   int32_t* scores, size_t n_classes, uint64_t patience) {
     auto& t = *core->top;
-    size_t image = 0, byte = 0, done = 0, label = 0;
+    size_t image = 0, beat = 0, done = 0, label = 0;
     t.m_axis_tready = 1;
     for (uint64_t idle = 0; done < n && idle < patience; ++idle) {
         t.s_axis_tvalid = image < n;
         if (image < n) {
-            t.s_axis_tdata = images[image * n_bytes + byte];
-            t.s_axis_tlast = byte == n_bytes - 1;
+            uint64_t data = 0;
+            std::memcpy(&data, images + (image * n_beats + beat) * beat_bytes, beat_bytes);
+            t.s_axis_tdata = data;
+            t.s_axis_tlast = beat == n_beats - 1;
         }
         // both handshake answers of the core are registers: they already hold for this cycle
         const bool taken = image < n && t.s_axis_tready;
@@ -104,8 +108,8 @@ size_t stoic_infer(Core* core, const uint8_t* images, size_t n, size_t n_bytes, 
             idle = 0;
         }
         core->tick();
-        if (taken && ++byte == n_bytes) {
-            byte = 0;
+        if (taken && ++beat == n_beats) {
+            beat = 0;
             ++image;
         }
     }

@@ -14,6 +14,9 @@ def scores(core: Core) -> str:
     shape, sums = core.layout.shapes[ends[0]], out_stream(core, ends[0])
     is_bits, width = shape.input == "bits", value_bits(shape)
     parts = ["    /* scores */\n"]
+    if core.side_by_side > 1:
+        parts.append(_unbatch(core, sums, width))
+        sums = "u"
     if len(ends) > 1:
         is_bits, width, sums = False, score_bits(core), f"a{len(ends) - 1}"
         for c, end in enumerate(ends):
@@ -45,6 +48,28 @@ def scores(core: Core) -> str:
     );
 """)
     return "".join(parts)
+
+
+def _unbatch(core: Core, sums: str, width: int) -> str:
+    """Sums of images side by side to those of one after another."""
+    return f"""\
+{stream("u", width)}    stoic_unbatch #(
+        .B({core.side_by_side}),
+        .WORDS({core.layout.shapes[-1].n_outputs}),
+        .WIDTH({width}),
+        .TARGET(TARGET)
+    ) unbatch (
+        .clk_i(clk_i),
+        .rst_i(rst_i),
+        .s_axis_tdata({sums}_tdata),
+        .s_axis_tvalid({sums}_tvalid),
+        .s_axis_tready({sums}_tready),
+        .m_axis_tdata(u_tdata),
+        .m_axis_tvalid(u_tvalid),
+        .m_axis_tready(u_tready),
+        .m_axis_tlast(u_tlast)
+    );
+"""
 
 
 def _member_scores(core: Core, c: int, end: int) -> str:

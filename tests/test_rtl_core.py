@@ -15,6 +15,7 @@ from stoic.sim.core import Core, fold_cycles, group, image_cycles
 from stoic.sim.errors import Iid
 from stoic.sim.exceptions import InputError, ToolError
 from stoic.sim.faults import FaultMap, apply
+from stoic.sim.layers import Input
 from stoic.sim.memory import Fold, Layout, Shape, bank_words, layout_of, stored_bits
 from stoic.sim.network import Network
 from stoic.sim.random_network import random_network
@@ -56,15 +57,25 @@ def build_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("rtl")
 
 
-@pytest.fixture(scope="module", params=["bits", "uint8"])
+# input, images that share a weight word, whether they come in words of the first layer
+CASES: dict[str, tuple[Input, int, bool]] = {
+    "bits": ("bits", 1, False),
+    "uint8": ("uint8", 1, False),
+    "bits-2": ("bits", 2, True),
+    "uint8-3": ("uint8", 3, False),
+}
+
+
+@pytest.fixture(scope="module", params=CASES)
 def case(
     request: pytest.FixtureRequest, build_dir: Path
 ) -> Iterator[tuple[RtlDevice, Network, Layout]]:
     rng = np.random.default_rng(5)
-    sizes, folds = (DEEP, DEEP_FOLDS) if request.param == "bits" else (WIDE, WIDE_FOLDS)
-    network = with_extremes(random_network(sizes, request.param, rng))
-    layout = layout_of(network, folds)
-    device = RtlDevice(layout, build_dir)
+    kind, b, words = CASES[request.param]
+    sizes, folds = (DEEP, DEEP_FOLDS) if kind == "bits" else (WIDE, WIDE_FOLDS)
+    network = with_extremes(random_network(sizes, kind, rng))
+    layout = layout_of(network, tuple(replace(fold, b=b) for fold in folds))
+    device = RtlDevice(layout, build_dir, words=words)
     yield device, network, layout
     device.close()
 
@@ -141,6 +152,14 @@ def test_images_follow_each_other_as_fast_as_planned(
         device.infer(images[:n])
         cycles.append(device.counters()["cycles"] - before)
     assert (cycles[1] - cycles[0]) / 80 == pytest.approx(image_cycles(Core(layout)), rel=0.02)
+
+
+def test_cores_that_cannot_be_are_refused() -> None:
+    layout = layout_of(random_network((8, 3), "uint8", np.random.default_rng(0)))
+    with pytest.raises(InputError, match="in words only to one chain"):
+        Core(layout, words=True)
+    with pytest.raises(InputError, match="B must be the same"):
+        Layout((Shape(8, 3, "bits", True),) * 2, (Fold(1, 8, 2), Fold(1, 3)))
 
 
 def test_foreign_networks_and_unloaded_devices_are_refused(build_dir: Path) -> None:

@@ -18,7 +18,7 @@ from stoic.sim.protection import hsiao
 from stoic.sim.random_network import random_ensemble, random_network, with_random_tables
 from stoic.sim.rtl_core import core_sources, core_verilog
 
-BLOCK_RAM = Path(__file__).parent / "cells" / "pdpw16kd.v"
+BLOCK_RAM, CARRY = (Path(__file__).parent / "cells" / name for name in ("pdpw16kd.v", "ccu2c.v"))
 
 
 def unit(name: str, *below: str, bench: str | None = None, **parameters: int) -> Bench:
@@ -119,6 +119,27 @@ def test_fifo_passes_every_word(cosim: Cosim, depth: int, width: int) -> None:
 
 def test_fifo_mutant_is_caught(cosim: Cosim) -> None:
     cosim.catches(fifo(4, 33), "stoic_fifo.v", "pop ? write_q != read_next_q : write_q", "write_q")
+
+
+def unbatch(images: int, words: int, width: int) -> Bench:
+    below = ("fifo", "ram", "ram_ecp5", "ram_lut")
+    return unit("unbatch", *below, B=images, WORDS=words, WIDTH=width)
+
+
+@pytest.mark.parametrize("images, words, width", [(1, 1, 1), (3, 1, 5), (2, 10, 9)])
+def test_unbatch_gives_image_after_image(cosim: Cosim, images: int, words: int, width: int) -> None:
+    cosim.passes(unbatch(images, words, width))
+
+
+@pytest.mark.parametrize(
+    "old, new",
+    [
+        ("if (end_q) turn_q <=", "if (word_q == 0) turn_q <="),
+        ("s_axis_tready = readies[B-1]", "s_axis_tready = readies[0]"),
+    ],
+)
+def test_unbatch_mutant_is_caught(cosim: Cosim, old: str, new: str) -> None:
+    cosim.catches(unbatch(2, 10, 9), "stoic_unbatch.v", old, new)
 
 
 @pytest.mark.parametrize("width", [1, 36])
@@ -340,7 +361,7 @@ NEVER_AT_EQUALITY = (
     "fires_q <= !difference[COMPARE_W-1] && difference != 0;",
 )
 MVU_BELOW = (
-    "mvu_feed", "mvu_control", "mvu_host", "mvu_chain", "mvu_stage", "pe", "popcount",
+    "mvu_feed", "mvu_control", "mvu_host", "mvu_chain", "mvu_stage", "pe", "sum", "popcount",
     "mvu_drain", "mvu_sums", "mvu_words", "threshold", "fifo", "ram", "ram_ecp5", "ram_lut",
     "secded", "secded_checks",
 )  # fmt: skip
@@ -385,6 +406,24 @@ def test_mvu_equals_golden(
     cosim: Cosim, n: int, m: int, pe: int, simd: int, group: int, planes: int, n_out: int
 ) -> None:
     cosim.passes(mvu(n, m, pe, simd, group, planes, n_out))
+
+
+ON_ECP5 = (13, 9, 4, 5, 2, 1, 6)
+
+
+def mvu_ecp5() -> Bench:
+    """Bench of a layer of the primitives that are instantiated on ECP5."""
+    bench = mvu(*ON_ECP5)
+    sources = (*bench.sources, BLOCK_RAM, CARRY)
+    return Bench(bench.unit, bench.module, sources, {**bench.parameters, "TARGET": "ecp5"})
+
+
+def test_mvu_equals_golden_on_ecp5(cosim: Cosim) -> None:
+    cosim.passes(mvu_ecp5())
+
+
+def test_mvu_mutant_on_ecp5_is_caught(cosim: Cosim) -> None:
+    cosim.catches(mvu_ecp5(), "stoic_sum.v", ".INIT1(16'h6c6c)", ".INIT1(16'h66cc)")
 
 
 @pytest.mark.parametrize("serial", [0, 1])
@@ -458,6 +497,7 @@ def test_coded_mvu_mutant_is_caught(cosim: Cosim, file: str, old: str, new: str)
         ("stoic_mvu_chain.v", "pad_q <= {pad_q[PADDING-2:0], pad_i};", "pad_q <= {PADDING{1'b0}};"),
         ("stoic_mvu_host.v", "cfg_bank_q - FIRST_WEIGHTS[15:0]", "cfg_bank_q - FIRST_WEIGHTS + 1"),
         ("stoic_pe.v", ".PAD(PAD)", ".PAD(0)"),
+        ("stoic_sum.v", "(total & {SUM_W{keep_i}})", "total"),
     ],
 )  # fmt: skip
 def test_mvu_mutant_is_caught(cosim: Cosim, file: str, old: str, new: str) -> None:

