@@ -13,7 +13,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from ..sim.core import Core, group, image_cycles, layer_cycles, planes
+from ..sim.core import (
+    Core,
+    feed_cycles,
+    group,
+    image_cycles,
+    in_bits,
+    layer_cycles,
+    map_bits,
+    n_windows,
+    out_bits,
+    planes,
+    ring_words,
+    room,
+)
 from ..sim.exceptions import InputError
 from ..sim.memory import MAX_WIDTH, Fold, Layout, Shape
 from .boards import Board
@@ -48,6 +61,7 @@ class CellModel:
         plane_lane: of a lane of `stoic_planes`.
         row_lane: of a lane of a weight memory, for every block below the first.
         small_bit: of a bit of memory that is no block memory.
+        map, map_bit: of a window and a pool, and of each bit of the words of their pixels.
     """
 
     frame: int
@@ -57,12 +71,18 @@ class CellModel:
     plane_lane: int
     row_lane: float
     small_bit: float
+    map: int
+    map_bit: float
 
 
 # Least squares on the cells that place and route packs; README.md has the foldings and figures.
 CELLS = {
-    "ecp5": CellModel(700, 235, pe=74, lane=5.0, plane_lane=44, row_lane=2.7, small_bit=0.05),
-    "ice40": CellModel(1280, 734, pe=60, lane=4.0, plane_lane=10, row_lane=0.0, small_bit=1.6),
+    "ecp5": CellModel(
+        700, 235, pe=74, lane=5.0, plane_lane=44, row_lane=2.7, small_bit=0.05, map=450, map_bit=5.0
+    ),
+    "ice40": CellModel(
+        1280, 734, pe=60, lane=4.0, plane_lane=10, row_lane=0.0, small_bit=1.6, map=450, map_bit=5.0
+    ),
 }
 
 
@@ -90,7 +110,9 @@ def predict(core: Core, board: Board) -> Prediction:
     """Cycles, bound and cost of a core on a board."""
     shapes = core.layout.shapes
     cycles = image_cycles(core)
-    bits_read = sum(planes(s) * s.n_inputs * s.n_outputs for s in shapes)
+    bits_read = sum(
+        n_windows(core, i) * planes(s) * s.n_inputs * s.n_outputs for i, s in enumerate(shapes)
+    )
     bound = bits_read / board.ram_bits
     cost = total_cost(core, board)
     return Prediction(
@@ -113,7 +135,7 @@ def fold(core: Core, board: Board, images_per_s: float | None = None) -> Core:
     Raises:
         InputError: no folding fits, or none reaches the rate; the message names what is short.
     """
-    options = [_options(shape, board) for shape in core.layout.shapes]
+    options = [_options(core, i, board) for i in range(len(core.layout.shapes))]
     limits = {f.cycles for layer in options for f in layer}
     cores = [folded for limit in sorted(limits) if (folded := _within(core, options, limit, board))]
     fitting = [folded for folded in cores if not lacks(folded, board)]
@@ -135,19 +157,28 @@ def fold(core: Core, board: Board, images_per_s: float | None = None) -> Core:
 @dataclass(frozen=True)
 class _Option:
     fold: Fold
-    cycles: int  # if no fold is stretched
+    cycles: int  # of the layer if no fold is stretched, or of what feeds it
 
 
-def _options(shape: Shape, board: Board) -> tuple[_Option, ...]:
-    """Foldings worth a look: SIMD fills whole memories and steps, PE fills whole folds."""
+def _options(core: Core, layer: int, board: Board) -> tuple[_Option, ...]:
+    """Foldings worth a look: SIMD fills whole memories and steps, PE fills whole folds.
+
+    What comes in words of other units is also taken in whole words, or in parts of one.
+    """
+    shape = core.layout.shapes[layer]
     most = min(MAX_WIDTH, shape.n_inputs)
     widths = {min(width, most) for width in range(board.ram_width, MAX_WIDTH + 1, 4)} | {most}
     simds = {-(-shape.n_inputs // -(-shape.n_inputs // width)) for width in widths}
+    if shape.input == "bits":
+        word = map_bits(core, layer) if core.windows[layer] else in_bits(core, layer)
+        simds |= {s for s in range(most // 2 + 1, most + 1) if s % word == 0 or word % s == 0}
     pes = {-(-shape.n_outputs // n_folds) for n_folds in range(1, shape.n_outputs + 1)}
+    fed = {simd: max(feed_cycles(core, layer, simd).values(), default=0) for simd in simds}
+    one = n_windows(core, layer) * planes(shape)
     return tuple(
         _Option(
             Fold(pe, simd),
-            planes(shape) * -(-shape.n_inputs // simd) * -(-shape.n_outputs // pe),
+            max(fed[simd], one * -(-shape.n_inputs // simd) * -(-shape.n_outputs // pe)),
         )
         for simd in sorted(simds)
         for pe in sorted(pes)
@@ -159,14 +190,20 @@ def _within(
 ) -> Core | None:
     """The cheapest core in which no layer takes more than `limit` cycles, if there is one."""
     shapes, folds = core.layout.shapes, tuple[Fold, ...]()
-    for shape, layer in zip(reversed(shapes), reversed(options), strict=True):
-        # a layer's cost depends on the width of the next one, so the last is chosen first
-        below = (shapes[-len(folds)], folds[0]) if folds else None
+    for i, layer in reversed(list(enumerate(options))):
+        # the cost of a dense layer depends on the width of the next one: the last is chosen first
+        below = (shapes[i + 1], folds[0]) if folds and not core.windows[i] else None
+        unfolded = replace(
+            core,
+            layout=Layout((shapes[i],), (Fold(1, 1),)),
+            windows=core.windows[i : i + 1],
+            pools=core.pools[i : i + 1],
+        )
         costs = [
             (share, option.fold)
             for option in layer
             if option.cycles <= limit
-            for cycles, share in [_part(shape, option.fold, below, board)]
+            for cycles, share in [_part(unfolded, option.fold, below, board)]
             if cycles <= limit
         ]
         if not costs:
@@ -177,11 +214,14 @@ def _within(
 
 @lru_cache(maxsize=1 << 16)
 def _part(
-    shape: Shape, fold: Fold, below: tuple[Shape, Fold] | None, board: Board
+    layer: Core, fold: Fold, below: tuple[Shape, Fold] | None, board: Board
 ) -> tuple[int, float]:
     """Cycles of a layer, and the share of the board that it takes."""
-    layout = Layout((shape, below[0]), (fold, below[1])) if below else Layout((shape,), (fold,))
-    core = Core(layout)
+    (shape,) = layer.layout.shapes
+    if below:
+        core = Core(Layout((shape, below[0]), (fold, below[1])))
+    else:
+        core = replace(layer, layout=Layout((shape,), (fold,)))
     return layer_cycles(core, 0), _share(layer_cost(core, 0, board), board)
 
 
@@ -210,7 +250,7 @@ def total_cost(core: Core, board: Board) -> Cost:
 
 
 def layer_cost(core: Core, layer: int, board: Board) -> Cost:
-    """Cost of one `stoic_mvu`, and of the `stoic_planes` before it."""
+    """Cost of one `stoic_mvu` and of what feeds it; of a convolution also of its pool."""
     layout = core.layout
     shape, fold = layout.shapes[layer], layout.folds[layer]
     n_planes, n_steps = planes(shape), layout.n_steps(layer)
@@ -218,13 +258,14 @@ def layer_cost(core: Core, layer: int, board: Board) -> Cost:
     memories = [(layout.n_folds(layer) * n_steps, fold.simd, fold.pe)]
     memories.append((2 << _log2(n_steps * n_planes), fold.simd, 1))
     if shape.has_thresholds:
-        size, width = group(core, layer), layout.folds[layer + 1].simd
+        size, width = group(core, layer), out_bits(core, layer)
         stages, n_folds = fold.pe // size, layout.n_folds(layer)
         table = stages << _log2(n_folds) if stages > 1 else n_folds
         memories.append((table, shape.threshold_bits, size))
-        fifo = 2 << _log2(-(-shape.n_outputs // width)), width
+        fifo = room(core, layer) << _log2(-(-shape.n_outputs // width)), width
     else:
-        fifo = 2 << _log2(shape.n_outputs), shape.threshold_bits
+        fifo = room(core, layer) << _log2(shape.n_outputs), shape.threshold_bits
+    memories += _map_memories(core, layer)
     fifo_blocks = memory_blocks(*fifo, board, is_fifo=True)
     block_rams, small_bits = fifo_blocks, 0 if fifo_blocks else fifo[0] * fifo[1]
     for n_words, bits, n in memories:
@@ -237,7 +278,23 @@ def layer_cost(core: Core, layer: int, board: Board) -> Cost:
     cells += fold.pe * fold.simd * (model.lane + rows * model.row_lane)
     if n_planes > 1:
         cells += model.plane_lane * fold.simd
+    if core.windows[layer]:
+        cells += model.map + model.map_bit * (map_bits(core, layer) + out_bits(core, layer))
     return Cost(block_rams, round(cells))
+
+
+def _map_memories(core: Core, layer: int) -> list[tuple[int, int, int]]:
+    """Words, width and number of the memories of the window and the pool of a convolution."""
+    window, pool = core.windows[layer], core.pools[layer]
+    if not window:
+        return []
+    memories = [(ring_words(core, layer), map_bits(core, layer), 1)]
+    if pool:
+        width = out_bits(core, layer)
+        n_words = core.layout.shapes[layer].n_outputs // width
+        memories.append((n_words, width, pool.kernel - 1))
+        memories.append((pool.size(window.columns) * n_words, width, pool.kernel - 1))
+    return memories
 
 
 def memory_blocks(n_words: int, width: int, board: Board, is_fifo: bool = False) -> int:

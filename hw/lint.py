@@ -10,10 +10,14 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from .. import rtl
-from ..sim.core import Core
+from ..sim.core import Core, default_core
 from ..sim.hardware import hardware_layout
+from ..sim.layers import Pool
 from ..sim.memory import Fold, Layout, Shape
+from ..sim.random_network import random_conv_network
 from ..sim.verilate import find_verilator
 from . import boards, fold
 from .soc import soc_verilog
@@ -46,6 +50,13 @@ def protected_core() -> Core:
     return Core(hardware_layout(plain, 3, secded=True))
 
 
+def convolutional_core() -> Core:
+    """Two convolutions on thermometer codes, with padding, strides and a pool."""
+    convs = ((12, 3, 1, 1, Pool(3, 2)), (66, 2, 2, 0, None))
+    rng = np.random.default_rng(0)
+    return default_core(random_conv_network((14, 13, 2), convs, (20, 10), "bits", rng, (50, 150)))
+
+
 def lint(top: str, files: Sequence[Path]) -> str:
     """What Verilator has to say about a top, "" if nothing."""
     command, environment = find_verilator()
@@ -63,7 +74,9 @@ def main() -> int:
     """Lint everything; 0 when clean."""
     found = [lint(path.stem, [path]) for path in rtl.sources()]
     with tempfile.TemporaryDirectory() as name:
-        cores: list[tuple[Core, Target, int]] = [(protected_core(), "generic", 100_000_000)]
+        cores: list[tuple[Core, Target, int]] = [
+            (core, "generic", 100_000_000) for core in (protected_core(), convolutional_core())
+        ]
         cores += [
             (reference_core(b), b.family, b.core_hz) for b in map(boards.load, boards.names())
         ]

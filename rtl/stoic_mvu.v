@@ -56,7 +56,7 @@ module stoic_mvu #(
     parameter OUT_W       = 32,         // with thresholds: bits of an image's output word, 1..64
     parameter B           = 1,          // images side by side, 1..64
     parameter SERIAL      = 0,          // 1: they come one after another
-    parameter ROOM        = 2,          // images that the output FIFO holds, a power of two, 2 or more
+    parameter ROOM        = 2,          // images in the output FIFO, a power of two, 2 or more
     parameter W_BANK      = 0,          // number of the first weight bank
     parameter T_BANK      = 32,         // number of the first threshold bank
     parameter TABLES      = 1,          // threshold tables, 1..255

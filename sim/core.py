@@ -299,6 +299,14 @@ def pixel_words(core: Core, layer: int) -> int:
     return window.channels if is_uint8 else window.channels // map_bits(core, layer)
 
 
+def ring_words(core: Core, layer: int) -> int:
+    """Words of the ring of rows of the `stoic_window` of a convolution."""
+    window = core.windows[layer]
+    assert window is not None, "a dense layer has no pixels"
+    lines = max(window.kernel + window.stride, 2 * (window.kernel - window.pad))
+    return lines * window.width * pixel_words(core, layer)
+
+
 def thermometer_bits(core: Core) -> int:
     """Bits of the words in which the code of an element comes."""
     return word_bits(max(1, len(core.thermometer)))

@@ -1,14 +1,17 @@
 """The planner: what it promises fits, what does not fit is refused by name."""
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stoic.hw import boards
 from stoic.hw.fold import fold, lacks, layer_cost, memory_blocks, predict, total_cost
-from stoic.sim.core import Core, image_cycles
+from stoic.sim.core import Core, core_of, image_cycles, unit_cycles
 from stoic.sim.exceptions import InputError
+from stoic.sim.layers import Pool
 from stoic.sim.memory import Fold, Layout, Shape
+from stoic.sim.random_network import random_conv_network
 
 BOARDS = [boards.load(name) for name in boards.names()]
 ULX3S, ICEBREAKER = boards.load("ulx3s-25f"), boards.load("icebreaker")
@@ -96,6 +99,22 @@ def test_fashion_tfc_fits_the_icebreaker() -> None:
 def test_fashion_sfc_does_not_fit_the_icebreaker() -> None:
     with pytest.raises(InputError, match=r"needs \d+ SB_RAM40_4K, icebreaker has 30$"):
         fold(SFC, ICEBREAKER)
+
+
+def vgg3(width: int) -> Core:
+    """The topology of the recipes fashion-vgg3 and fashion-vgg3-256."""
+    convs = ((64, 3, 1, 1, Pool(2, 2)), (64, 3, 1, 1, Pool(2, 2)))
+    rng = np.random.default_rng(0)
+    return core_of(random_conv_network((28, 28, 1), convs, (width, 10), "uint8", rng))
+
+
+def test_convolutions_are_planned_and_vgg3_is_too_large_for_any_board() -> None:
+    plan, board = fold(vgg3(256), boards.load("ulx3s-85f")), boards.load("ulx3s-85f")
+    assert not lacks(plan, board)
+    assert board.core_hz / image_cycles(plan) >= 12_000
+    assert image_cycles(plan) <= 1.15 * min(unit_cycles(plan)[u] for u in ("planes 0", "window 0"))
+    with pytest.raises(InputError, match=r"needs \d+ DP16KD, ulx3s-85f has 208$"):
+        fold(vgg3(2048), board)
 
 
 def test_bound_is_bits_read_over_bits_of_all_memories() -> None:

@@ -20,14 +20,15 @@ from stoic.hw.link import Command, Frame, Status
 from stoic.hw.port import SerialPort
 from stoic.hw.virtual import VirtualBoard
 from stoic.sim import golden
-from stoic.sim.core import Core
+from stoic.sim.core import Core, core_of
 from stoic.sim.errors.iid import Iid
 from stoic.sim.exceptions import ArtefactError, BoardError, InputError
 from stoic.sim.faults import FaultMap, apply
 from stoic.sim.hardware import hardware_layout, seen, written
+from stoic.sim.layers import Pool
 from stoic.sim.memory import KINDS, Fold, Layout, bank_words, layout_of
 from stoic.sim.network import select
-from stoic.sim.random_network import random_network, with_random_tables
+from stoic.sim.random_network import random_conv_network, random_network, with_random_tables
 
 pytestmark = pytest.mark.verilator
 
@@ -283,22 +284,27 @@ def test_a_board_ends_with_its_parent(build_dir: Path, board: VirtualBoard) -> N
 
 
 @pytest.mark.parametrize("name", ["icebreaker"])
-def test_pins_of_a_board_give_goldens_scores_of_a_network_on_bits(
+def test_pins_of_a_board_give_goldens_scores_of_convolutions_on_bits(
     name: str, build_dir: Path
 ) -> None:
-    network = random_network((19, 6, 3), "bits", np.random.default_rng(9))
-    layout = layout_of(network, (Fold(2, 5), Fold(1, 4)))
-    images = np.random.default_rng(2).integers(0, 2, (40, 19), np.uint8)
+    convs = ((6, 3, 1, 1, Pool(2, 2)), (4, 2, 1, 1, None))
+    network = random_conv_network((5, 6, 1), convs, (3,), "bits", np.random.default_rng(9))
+    layout = layout_of(network, (Fold(2, 5), Fold(1, 6), Fold(1, 4)))
+    core = core_of(network, layout)
+    images = np.random.default_rng(2).integers(0, 2, (40, 30), np.uint8)
     where = str(build_dir / "tty")
-    boot = partial(VirtualBoard, Core(layout), build_dir, pins=boards.load(name))
+    boot = partial(VirtualBoard, core, build_dir, pins=boards.load(name))
     with boot(transport="pty", where=where) as board:
-        device = BoardDevice(board.url, Core(layout))
+        device = BoardDevice(board.url, core)
+        other = random_conv_network((6, 5, 1), convs, (3,), "bits", np.random.default_rng(9))
+        with pytest.raises(InputError, match="not for the layers"):
+            device.load(other)  # of the same rows: only windows tell the two apart
         device.load(network)
         faults = MAPS[0].sample(layout, 0, KINDS)
         device.inject(faults)
         assert (device.infer(images) == golden.scores(apply(network, faults), images)).all()
         with pytest.raises(BoardError, match="busy"):
-            BoardDevice(board.url, Core(layout))
+            BoardDevice(board.url, core)
         with pytest.raises(BoardError, match="File exists"):
             boot(transport="pty", where=where)
         device.close()
