@@ -78,7 +78,7 @@ def _execute() -> tuple[Any, Any]:
     Raises:
         ToolError: it is not installed, or the FINN compiler stands in its place.
     """
-    _put_back()
+    put_back()
     os.environ.setdefault("FINN_BUILD_DIR", tempfile.gettempdir())
     try:
         from finn.core.modelwrapper import ModelWrapper
@@ -88,7 +88,7 @@ def _execute() -> tuple[Any, Any]:
     return ModelWrapper, execute_onnx
 
 
-def _put_back() -> None:
+def put_back() -> None:
     """What finn-base expects of onnx and numpy."""
     if not hasattr(onnx, "mapping"):
         to_numpy = {}

@@ -92,6 +92,8 @@ COMMANDS: Commands = {
             ),
         },
     ),
+    "finn": Command("hw.finn_commands:finn", "Write a job folder for FINN's builder."),
+    "finn-check": Command("hw.finn_commands:finn_check", "Run FINN's front end on a job."),
     "synth": Command("hw.commands:synth", "Build a bitstream and report it."),
     "virtual": Command("hw.commands:virtual", "Boot a virtual board behind a port."),
     "board": (
