@@ -107,6 +107,7 @@ COMMANDS: Commands = {
             "selftest": Command("hw.board_commands:selftest", "Compare a board with golden."),
         },
     ),
+    "prove": Command("hw.proof_commands:prove", "Prove the RTL for all inputs; refuse mutants."),
     "report": Command("sim.commands:report", "Make one HTML page of all results."),
     "doctor": Command("hw.commands:doctor", "Say which tools, packages and data are here."),
 }

@@ -1,0 +1,77 @@
+"""The list of proofs that streams keep their rules, whatever source, sink and reset do."""
+
+from .elaborate import Design, Mutant
+from .proof import Proof
+
+_NO_SPARE = Mutant("stoic_skid", "held ? spare_q : s_axis_tdata", "s_axis_tdata")
+_DROPS = Mutant("stoic_skid", "valid_q <= held || take", "valid_q <= take")
+_MOVES = Mutant("stoic_skid", "move = m_axis_tready || !valid_q", "move = 1'b1")
+_DEADLOCK = Mutant("stoic_skid", "ready_q <= 1'b1;\n            end else", "end else")
+_OVERFLOWS = Mutant("stoic_fifo", "s_axis_tvalid && !full_q", "s_axis_tvalid")
+_READS_BEHIND = Mutant("stoic_fifo", "raddr_i(read_d)", "raddr_i(read_q[ADDR_W-1:0])")
+_TOO_LONG = Mutant("stoic_fifo", "valid_q <= pop ? write_q != read_next_q :", "valid_q <=")
+_FULL_LATE = Mutant("stoic_fifo", "full_q <= push ? write_next_q == full_at :", "full_q <=")
+_WRONG_PLACE = Mutant("stoic_width", "kept} << place_q", "kept} << (OUT_W - G - place_q)")
+_NO_FILL = Mutant("stoic_width", "group & LAST_MASK : group", "group : group")
+_LOSES = Mutant("stoic_width", "group_valid && (!valid_q || m_axis_tready)", "group_valid")
+_NEVER_EMPTY = Mutant("stoic_width", "left_q == 0 || (left_q", "(left_q")
+_LATE = Mutant("stoic_scores", "done_q <= valid_q && last_q", "done_q <= fresh_q && last_q")
+_RANKS_ALL = Mutant(
+    "stoic_scores", "valid_q <= s_axis_tvalid && s_axis_tready", "valid_q <= s_axis_tvalid"
+)
+
+_OVERDRAWS = Mutant("stoic_mvu_control", "room_q != 0 && !go", "!go")
+_STARTS_TWICE = Mutant("stoic_mvu_control", "&& !go && !go_q;", "&& !go;")
+_NO_PAGE = Mutant("stoic_mvu_control", "free_q <= used_d != 2'd2", "free_q <= used_q != 2'd2")
+_SAME_PAGE = Mutant("stoic_mvu_control", "if (image_end) page_q", "if (!run_q) page_q")
+
+PROOFS: tuple[Proof, ...] = (
+    *(
+        Proof(
+            f"skid-{width}", Design("prove_skid", {"WIDTH": width}, "prove_skid.sv"),
+            "two words inside at most; order, payload, tvalid hold; latency 1; never deadlocks",
+            None, (_NO_SPARE, _DROPS, _MOVES, _DEADLOCK), width == 8,
+        )
+        for width in (1, 8)
+    ),
+    *(
+        Proof(
+            f"fifo-{depth}", Design("prove_fifo", {"DEPTH": depth, "WIDTH": 2}, "prove_fifo.sv"),
+            f"{depth} words inside at most; order, payload, tvalid hold; latency 2; no deadlock",
+            None, (_OVERFLOWS, _READS_BEHIND, _TOO_LONG, _FULL_LATE), depth == 2,
+        )
+        for depth in (2, 4, 8)
+    ),
+    *(
+        Proof(
+            f"width-{a}-to-{b}-of-{n}",
+            Design("prove_width", {"IN_W": a, "OUT_W": b, "N": n}, "prove_width.sv"),
+            f"{n} elements, {a} a beat to {b} a word: place, order, tlast, fill; no deadlock",
+            None, mutants, (a, b, n) == (1, 4, 5),
+        )
+        for a, b, n, mutants in (
+            (1, 4, 5, (_WRONG_PLACE, _LOSES)),
+            (2, 3, 7, (_WRONG_PLACE, _LOSES, _NEVER_EMPTY)),
+            (4, 2, 7, (_NO_FILL, _LOSES, _NEVER_EMPTY)),
+            (2, 4, 7, (_NO_FILL, _LOSES, _WRONG_PLACE)),
+            (4, 6, 9, (_NO_FILL, _LOSES, _WRONG_PLACE)),
+        )
+    ),
+    *(
+        Proof(
+            f"control-{p['N_STEPS']}-steps-{p['N_FOLDS']}-folds-{p['GAP']}-idle",
+            Design("prove_control", p, "prove_control.sv"),
+            "two images out at most, none without its page; order and flags of words; no deadlock",
+            None, (_OVERDRAWS, _STARTS_TWICE, _NO_PAGE, _SAME_PAGE), p["N_FOLDS"] == 1,
+        )
+        for p in (
+            {"N_STEPS": 2, "N_FOLDS": 1, "GAP": 0, "ADDR_W": 1},
+            {"N_STEPS": 2, "N_FOLDS": 2, "GAP": 1, "ADDR_W": 2},
+        )
+    ),
+    Proof(
+        "scores-stream", Design("prove_scores", {}, "prove_scores.sv"),
+        "no score lost, doubled or changed; the answer 2 cycles after the last and but once",
+        None, (_LATE, _RANKS_ALL, _DROPS), is_short=True,
+    ),
+)  # fmt: skip
