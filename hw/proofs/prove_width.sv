@@ -24,7 +24,7 @@ module prove_width #(
 
     reg [3:0] beat_q = 4'd0;    // of the image that comes in
     reg [3:0] word_q = 4'd0;    // of the image that leaves
-    reg [2:0] inside_q = 3'd0;  // images of which the last word has not left, without the one coming in
+    reg [2:0] inside_q = 3'd0;  // images that came in whole and did not leave whole
     wire s_axis_tlast = beat_q == BEATS - 1;
     wire s_axis_tready;
     wire [OUT_W-1:0] m_axis_tdata;
