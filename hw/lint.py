@@ -18,10 +18,13 @@ from ..sim.hardware import hardware_layout
 from ..sim.layers import Pool
 from ..sim.memory import Fold, Layout, Shape
 from ..sim.random_network import random_conv_network
+from ..sim.rtl import core_files
 from ..sim.verilate import find_verilator
 from . import boards, fold
+from .hw_table import vehicles
 from .soc import soc_verilog
 from .top import Target, core_text, top_verilog
+from .vehicle import vehicle_verilog
 
 # Rules of SystemVerilog, which Verilog-2005 cannot follow.
 VERIBLE_RULES = (
@@ -91,13 +94,22 @@ def main() -> int:
         soc.write_text(soc_verilog(core, clock_hz=clock_hz, target=target))
         files[1].write_text(core_text(core, target))
         found.append(lint("stoic_soc", [soc, files[1]]))
+        for made in vehicles():
+            files = [Path(name) / f"{made.chip.top}.v", Path(name) / "stoic_core.v"]
+            text = vehicle_verilog(made.core, made.chip)
+            files[0].write_text(text.replace(f'TARGET("{made.chip.family}")', 'TARGET("generic")'))
+            files[1].write_text(core_files(made.core)[0])
+            found.append(lint(made.chip.top, files))
     verible = Path(sys.executable).with_name("verible-verilog-lint")  # of this environment
     style = subprocess.run(
         [str(verible), f"--rules={VERIBLE_RULES}", *map(str, rtl.sources())],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     found.append(style.stdout + style.stderr)
-    print("".join(found) or f"{len(rtl.sources())} modules and {len(cores) + 1} tops: clean")
+    print(
+        "".join(found)
+        or f"{len(rtl.sources())} modules and {len(cores) + 1 + len(vehicles())} tops: clean"
+    )
     return int(any(found))
 
 

@@ -90,6 +90,33 @@ def check_netlist(name: str, layout: Layout, board: Board, out_dir: Path) -> Non
         raise ToolError(f"{who}: {problem}")
 
 
+def check_engine_netlist(name: str, board: Board, out_dir: Path) -> None:
+    """As `check_netlist`, of an engine: all weights stand in the four single-port blocks of a UP5K.
+
+    Raises:
+        ToolError: the message names the first thing that is wrong.
+    """
+    who = f"{name} on {board.name}"
+    if found := alarms(out_dir / "synth.log"):
+        raise ToolError(f"{who}: synthesis warns: {found[0]}")
+    netlist = out_dir / "synth.netlist.json"
+    cells: dict[str, Any] = read_json(netlist)["modules"][board.top]["cells"]
+    used = {bit for cell in cells.values() for bit in _bits(cell, "input") if isinstance(bit, int)}
+    blocks = [cell["connections"] for cell in cells.values() if cell["type"] == "SB_SPRAM256KA"]
+    written = {bit for pins in blocks for bit in pins["DATAIN"] if isinstance(bit, int)}
+    read = [bit for pins in blocks for bit in pins["DATAOUT"] if bit in used]
+    if len(blocks) != 4 or len(written) != 64 or len(read) != 64:
+        raise ToolError(
+            f"{who}: weights stand in {len(blocks)} blocks, {len(written)} bits of a word are "
+            f"written and {len(read)} read, not 64 in 4"
+        )
+    if not all(isinstance(pins["WREN"][0], int) for pins in blocks):
+        raise ToolError(f"{who}: a block of weights is never written")
+    for memory in memories(netlist, board.top):
+        if not (memory.is_writable and memory.is_read and memory.is_blank):
+            raise ToolError(f"{who}: memory {memory.path} is constant, unread or initialised")
+
+
 def memory_problems(layout: Layout, found: Sequence[Memory]) -> Iterator[str]:
     """What is wrong with the memories of a netlist.
 

@@ -30,6 +30,7 @@ class Core:
         pools: behind each layer, None where there is none; () for no pools.
         thermometer: levels of the encoding of the image, () for none.
         words: images come in words of the lanes of the first layer, not in bytes.
+        engine: one engine runs all layers in turn (`rtl_engine`); images come in beats of 16 lanes.
     """
 
     layout: Layout
@@ -37,6 +38,7 @@ class Core:
     pools: tuple[Pool | None, ...] = ()
     thermometer: tuple[int, ...] = ()
     words: bool = False
+    engine: bool = False
 
     def __post_init__(self) -> None:
         n = len(self.layout.shapes)
@@ -69,7 +71,8 @@ class Core:
     @property
     def is_plain(self) -> bool:
         """Whether the layout says all: dense layers, and an image as it comes."""
-        return not (any(self.windows) or any(self.pools) or self.thermometer or self.words)
+        is_dense = not (any(self.windows) or any(self.pools) or self.thermometer)
+        return is_dense and not (self.words or self.engine)
 
     @property
     def sha256(self) -> str:
@@ -94,6 +97,7 @@ def from_json(values: dict[str, Any]) -> Core:
         tuple(Pool(**v) if v else None for v in values.get("pools", ())),
         tuple(values.get("thermometer", ())),
         values.get("words", False),
+        values.get("engine", False),
     )
 
 
@@ -193,6 +197,8 @@ def image_bytes(core: Core) -> int:
 
 def beat_bits(core: Core) -> int:
     """Bits of a beat of the stream of images."""
+    if core.engine:
+        return 16
     return core.layout.folds[0].simd if core.words else 8
 
 
@@ -203,6 +209,8 @@ def image_cycles(core: Core) -> int:
 
 def unit_cycles(core: Core) -> dict[str, int]:
     """Cycles an image of every unit: the input, the layers, and what stands between them."""
+    if core.engine:
+        return {"engine": -(-engine_cycles(core) // core.side_by_side)}
     levels = max(1, len(core.thermometer) // thermometer_bits(core))
     cycles = {
         "input": core.layout.n_steps(0) if core.words else image_bytes(core) * levels,
@@ -310,6 +318,14 @@ def ring_words(core: Core, layer: int) -> int:
 def thermometer_bits(core: Core) -> int:
     """Bits of the words in which the code of an element comes."""
     return word_bits(max(1, len(core.thermometer)))
+
+
+def engine_cycles(core: Core) -> int:
+    """Cycles of B images on one engine (`rtl_engine`), from one start to the next."""
+    layout = core.layout
+    sweep = sum(layout.n_steps(i) * s.n_outputs for i, s in enumerate(layout.shapes))
+    n_scores = core.side_by_side * layout.shapes[-1].n_outputs
+    return sweep + 12 * len(layout.shapes) + n_scores + 2
 
 
 def score_bits(core: Core) -> int:

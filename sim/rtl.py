@@ -19,10 +19,18 @@ from .memory import Layout, bank_words
 from .network import Network, check_images
 from .registers import Registers
 from .rtl_core import core_sources, core_verilog
+from .rtl_engine import engine_sources, engine_verilog
 from .verilate import verilate
 
 HARNESS = Path(__file__).parent / "rtl_harness.cpp"
 _PATIENCE = 64
+
+
+def core_files(core: Core, *, has_registers: bool = True) -> tuple[str, list[Path]]:
+    """Verilog of the module `stoic_core`, and the files below it."""
+    if core.engine:
+        return engine_verilog(core), engine_sources()
+    return core_verilog(core, has_registers=has_registers), core_sources()
 
 
 def image_beats(core: Core, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -31,9 +39,9 @@ def image_beats(core: Core, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
     Args:
         images: (images, elements) 0 or 1 if the core takes bits, else 0..255.
     """
-    if core.words:
+    if core.words or core.engine:
         lanes = beat_bits(core)
-        short = -images.shape[1] % lanes
+        short = -images.shape[1] % core.layout.folds[0].simd  # whole words of the first layer
         images = np.pad(images, ((0, 0), (0, short))).reshape(len(images), -1, lanes)
         return np.packbits(images, axis=2, bitorder="little")
     if core.layout.shapes[0].input == "bits" and not core.thermometer:
@@ -56,14 +64,16 @@ class RtlDevice:
         build_dir: Path = Path("build/rtl"),
         *,
         words: bool = False,
+        engine: bool = False,
     ) -> None:
         """Take the core under a layout; None: the `default_core` of the network that is loaded.
 
         Args:
             words: the core takes images in words, not bytes (`Core.words`).
+            engine: the core is one engine (`Core.engine`).
         """
         self._fixed = layout
-        self._words = words
+        self._words, self._engine = words, engine
         self._build_dir = build_dir
         self._built: Core | None = None
         self._network: Network | None = None
@@ -75,7 +85,7 @@ class RtlDevice:
     def load(self, network: Network) -> None:
         """Build the core if need be, write the network and read it back; clears faults."""
         core = core_of(network, self._fixed) if self._fixed else default_core(network)
-        core = replace(core, words=self._words)
+        core = replace(core, words=self._words, engine=self._engine)
         if core != self._built:
             self._open(core)
         self._network = network
@@ -152,7 +162,8 @@ class RtlDevice:
 
     def _open(self, core: Core) -> None:
         self._close()
-        path = verilate("stoic_core", core_verilog(core), core_sources(), HARNESS, self._build_dir)
+        text, sources = core_files(core)
+        path = verilate("stoic_core", text, sources, HARNESS, self._build_dir)
         library = ctypes.CDLL(str(path.resolve()))
         library.stoic_open.restype = ctypes.c_void_p
         library.stoic_close.argtypes = [ctypes.c_void_p]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from stoic.sim import golden
 from stoic.sim.bits import pack, unpack
-from stoic.sim.core import Core, fold_cycles, group, image_cycles
+from stoic.sim.core import Core, engine_cycles, fold_cycles, group, image_cycles
 from stoic.sim.errors import Iid
 from stoic.sim.exceptions import InputError, ToolError
 from stoic.sim.faults import FaultMap, apply
@@ -21,6 +21,7 @@ from stoic.sim.network import Network
 from stoic.sim.random_network import random_network
 from stoic.sim.rtl import RtlDevice
 from stoic.sim.rtl_core import core_sources, core_verilog
+from stoic.sim.rtl_engine import engine_verilog
 from stoic.sim.verilate import find_iverilog
 
 # Fan-ins below, at and above a word; outputs that PE and SIMD do not divide; one lane, one neuron;
@@ -160,6 +161,41 @@ def test_cores_that_cannot_be_are_refused() -> None:
         Core(layout, words=True)
     with pytest.raises(InputError, match="B must be the same"):
         Layout((Shape(8, 3, "bits", True),) * 2, (Fold(1, 8, 2), Fold(1, 3)))
+
+
+def test_engine_s_scores_are_golden_s_under_fault_maps(build_dir: Path) -> None:
+    network = with_extremes(random_network((150, 128, 64, 7), "bits", np.random.default_rng(5)))
+    layout = layout_of(network, (Fold(1, 64, 3),) * 3)
+    device = RtlDevice(layout, build_dir, engine=True)
+    images = images_for(network, 61, 1)
+    device.load(network)
+    cycles = []
+    for n in (30, 60):
+        before = device.counters()["cycles"]
+        np.testing.assert_array_equal(device.infer(images[:n]), golden.scores(network, images[:n]))
+        cycles.append(device.counters()["cycles"] - before)
+    assert (cycles[1] - cycles[0]) / 10 == engine_cycles(Core(layout, engine=True))
+    faults = Iid(0.1, 0.05).sample(layout, 0, where=("weights", "thresholds"))
+    device.inject(faults)
+    np.testing.assert_array_equal(
+        device.infer(images), golden.scores(apply(network, faults), images)
+    )
+    device.close()
+
+
+@pytest.mark.parametrize(
+    "sizes, folds, message",
+    [
+        ((75, 65, 3), (Fold(1, 64), Fold(1, 64)), "multiples of 64, not 65"),
+        ((75, 64, 3), (Fold(2, 64), Fold(1, 64)), "folded 64 x 1, not as layer 0"),
+    ],
+)
+def test_engine_refuses_what_it_cannot_run(
+    sizes: tuple[int, ...], folds: tuple[Fold, ...], message: str
+) -> None:
+    network = random_network(sizes, "bits", np.random.default_rng(0))
+    with pytest.raises(InputError, match=message):
+        engine_verilog(Core(layout_of(network, folds), engine=True))
 
 
 def test_foreign_networks_and_unloaded_devices_are_refused(build_dir: Path) -> None:

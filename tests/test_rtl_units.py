@@ -16,7 +16,7 @@ from stoic.sim.memory import Fold, Layout, Shape, layout_of
 from stoic.sim.network import Network
 from stoic.sim.protection import hsiao
 from stoic.sim.random_network import random_ensemble, random_network, with_random_tables
-from stoic.sim.rtl_core import core_sources, core_verilog
+from stoic.sim.rtl import core_files
 
 BLOCK_RAM, CARRY = (Path(__file__).parent / "cells" / name for name in ("pdpw16kd.v", "ccu2c.v"))
 
@@ -509,17 +509,20 @@ def test_mvu_mutant_with_another_sum_is_caught(cosim: Cosim) -> None:
     cosim.catches(bench, "stoic_mvu_sums.v", "(valid_i && last_o)", "(valid_i)")
 
 
-def core(tmp_path: Path, net: Network, layout: Layout) -> Bench:
+def core(tmp_path: Path, net: Network, layout: Layout, *, engine: bool = False) -> Bench:
     """Bench of the core of a network under a random map of faults in all its memories."""
+    made = Core(layout, engine=engine)
     network.save(net, tmp_path / "core.stoic")
     faults.save(
         Iid(p01=0.1, p10=0.05, seed=3).sample(layout, 0, where=("weights", "thresholds")),
         tmp_path / "core.faults",
     )
+    text, sources = core_files(made)
     verilog = tmp_path / "stoic_core.v"
-    verilog.write_text(core_verilog(Core(layout)), encoding="utf-8")
+    verilog.write_text(text, encoding="utf-8")
     inputs = {n: (tmp_path / n).read_bytes() for n in ("core.stoic", "core.faults")}
-    return Bench("stoic_core", "bench_core", (verilog, *core_sources()), {}, inputs)
+    bench = "bench_engine" if made.engine else "bench_core"
+    return Bench("stoic_core", bench, (verilog, *sources), {}, inputs)
 
 
 def small_uint8(tmp_path: Path) -> Bench:
@@ -534,6 +537,31 @@ def guarded_bits(tmp_path: Path) -> Bench:
     net = with_random_tables(random_ensemble(tuple(members)), 2, rng)
     plain = layout_of(net, (Fold(3, 6), Fold(1, 8), Fold(5, 7), Fold(2, 5)))
     return core(tmp_path, net, hardware_layout(plain, 3, secded=True))
+
+
+def engine(tmp_path: Path, images: int) -> Bench:
+    """An engine; the last word of the image is not full, the last layer no whole word."""
+    net = random_network((75, 64, 3), "bits", np.random.default_rng(7))
+    return core(tmp_path, net, layout_of(net, (Fold(1, 64, images),) * 2), engine=True)
+
+
+@pytest.mark.parametrize("images", [1, 6])  # 6 still come while neurons are written
+def test_engine_equals_golden(cosim: Cosim, tmp_path: Path, images: int) -> None:
+    cosim.passes(engine(tmp_path, images))
+
+
+@pytest.mark.parametrize(
+    "file, old, new",
+    [
+        ("stoic_engine.v", "assign hold = shift_q;", "assign hold = 1'b0;"),
+        ("stoic_engine.v", "(~REAL & {64{pad_q[1]}})", "64'd0"),
+        ("stoic_engine_image.v", "{fires_q, word_q[15:1]}", "{word_q[14:0], fires_q}"),
+    ],
+)
+def test_engine_mutant_is_caught(
+    cosim: Cosim, tmp_path: Path, file: str, old: str, new: str
+) -> None:
+    cosim.catches(engine(tmp_path, 6), file, old, new)
 
 
 @pytest.mark.parametrize("make", [small_uint8, guarded_bits])

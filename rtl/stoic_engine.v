@@ -1,0 +1,464 @@
+// SPDX-License-Identifier: Apache-2.0
+// stoic_engine : dense binary layers one after another on 64 lanes, B images to a word of weights
+//
+//   for layer l, neuron j, step w, one a cycle:  P_j += popcount(XNOR(weights, activations of l))
+//   y_j = (P_j >= theta_j), the activations of layer l + 1; P_j itself in the last layer
+//
+// All weights stand in one single-port memory in the order in which they are read: one sweep of it
+// serves B images. Hidden layers are whole words of 64 neurons.
+//
+// Latency:    B images in sum of NEURONS * STEPS + 12 LAYERS + B * classes + 2 cycles
+// Throughput: the same; the next images load meanwhile
+// Encoding:   bit 1 is +1, bit 0 is -1, lane 0 is the LSB
+// Handshake:  AXI4-Stream; in, beats of 16 lanes, 4 STEPS of layer 0 an image, lanes past the last
+//             element do not count; out, one P a beat, image after image, tlast ends one
+// Golden:     stoic.sim.golden.fire, of the last layer stoic.sim.golden.accumulate
+//
+//   activations of an image           words          thresholds: as layers follow each other
+//   page p of layer 0                 p * STEPS[0]   weights:    as layers follow each other, neuron
+//   input of layer l > 0              after that                 by neuron, step by step
+//   scores                            last, one P a word
+`resetall
+`timescale 1ns / 1ps
+`default_nettype none
+
+module stoic_engine #(
+    parameter B       = 1,         // images, 1..64
+    parameter LAYERS  = 2,         // 1..8
+    parameter [16*LAYERS-1:0] STEPS   = {16'd1, 16'd13},    // words of a neuron, layer 0 lowest
+    parameter [16*LAYERS-1:0] NEURONS = {16'd10, 16'd64},
+    parameter N       = 784,       // elements of an image
+    parameter VALUE_W = 10,        // bits of sums and thresholds, 7..16
+    parameter TARGET  = "generic"  // as in stoic_ram and stoic_spram
+) (
+    input  wire               clk_i,
+    input  wire               rst_i,
+    /* images in */
+    input  wire [15:0]        s_axis_tdata,
+    input  wire               s_axis_tvalid,
+    output wire               s_axis_tready,
+    /* sums of the last layer out */
+    output wire [VALUE_W-1:0] m_axis_tdata,
+    output wire               m_axis_tvalid,
+    input  wire               m_axis_tready,
+    output wire               m_axis_tlast,
+    /* host access, while no image is inside: weights or thresholds, at their place in the memory */
+    input  wire               we_i,
+    input  wire               re_i,
+    input  wire               theta_i,  // 1: thresholds
+    input  wire [13:0]        addr_i,
+    input  wire [63:0]        data_i,
+    output wire [63:0]        read_o,   // 3 cycles later
+    output wire               read_valid_o
+);
+    localparam [31:0] STEPS_0 = {16'd0, STEPS[15:0]};
+    localparam [31:0] CLASSES = {16'd0, NEURONS[16*LAYERS-1:16*LAYERS-16]};
+
+    // words of activations before those of layer `layer`; `layer` LAYERS: before the scores
+    function [31:0] base_of;
+        input [31:0] layer;
+        integer l;
+        begin
+            base_of = (layer == 0) ? 0 : 2 * STEPS_0;
+            for (l = 1; l < LAYERS; l = l + 1)
+                if (l < layer) base_of = base_of + {16'd0, STEPS[16*l+:16]};
+        end
+    endfunction
+
+    function [31:0] n_thresholds;
+        input [31:0] unused;
+        integer l;
+        begin
+            n_thresholds = unused;
+            for (l = 0; l < LAYERS - 1; l = l + 1)
+                n_thresholds = n_thresholds + {16'd0, NEURONS[16*l+:16]};
+        end
+    endfunction
+
+    // the greatest of 16-bit values, 2 at least, so that a counter has a bit
+    function [31:0] most;
+        input [16*LAYERS-1:0] values;
+        integer l;
+        begin
+            most = 2;
+            for (l = 0; l < LAYERS; l = l + 1)
+                if ({16'd0, values[16*l+:16]} > most) most = {16'd0, values[16*l+:16]};
+        end
+    endfunction
+
+    function [16*LAYERS-1:0] less_two;
+        input [16*LAYERS-1:0] values;
+        integer l;
+        begin
+            for (l = 0; l < LAYERS; l = l + 1) less_two[16*l+:16] = values[16*l+:16] - 16'd2;
+        end
+    endfunction
+
+    localparam [16*LAYERS-1:0] STEPS_LESS_TWO = less_two(STEPS);
+    localparam [16*LAYERS-1:0] NEURONS_LESS_TWO = less_two(NEURONS);
+    localparam DEPTH = 1 << $clog2(base_of(LAYERS) + CLASSES);
+    localparam X_W = $clog2(DEPTH);
+    localparam N_THETA = (LAYERS > 1) ? n_thresholds(0) : 1;
+    localparam THETA_W = (N_THETA > 1) ? $clog2(N_THETA) : 1;
+    localparam LAYER_W = (LAYERS > 1) ? $clog2(LAYERS) : 1;
+    localparam PAD = 64 * STEPS_0 - N;           // lanes of the last word of layer 0 past N
+    localparam [4:0] DRAIN = 12;                 // cycles until the last neuron is stored
+    localparam SCORES = base_of(LAYERS);
+    localparam [63:0] REAL = {64{1'b1}} >> PAD;
+    localparam FIFO_DEPTH = 2 << $clog2(B * CLASSES);
+    localparam BEATS = 4 * STEPS_0;              // of an image
+    localparam STEP_W = $clog2(most(STEPS));
+    localparam NEURON_W = $clog2(most(NEURONS));
+    localparam CLASS_W = (CLASSES > 1) ? $clog2(CLASSES) : 1;
+    localparam BEAT_W = $clog2(BEATS);
+    localparam OUT_W = NEURON_W;                 // quarters of words, or scores
+    localparam [B-1:0] IMAGE_0 = 1;
+    localparam [31:0] LAST_LAYER = LAYERS - 1;
+    localparam [31:0] BEFORE_LAST_CLASS = CLASSES - 2;
+    localparam [31:0] BEFORE_LAST_BEAT = BEATS - 2;
+
+    generate
+        if (B < 1 || B > 64 || LAYERS < 1 || LAYERS > 8 || VALUE_W < 7 || VALUE_W > 16)
+        begin : g_illegal
+            stoic_illegal_parameter ERROR_engine_needs_B_1_64_LAYERS_1_8_VALUE_W_7_16 ();
+        end
+    endgenerate
+
+    /* images in: beat by beat, image by image, into the page that is free */
+    reg [BEAT_W-1:0] beat_q;
+    reg beat_end_q;       // this is the last beat of an image
+    reg [B-1:0] turn_q;   // one-hot image
+    reg fill_q;           // page
+    reg load_q;           // a beat is written now
+    reg [15:0] load_data_q;
+    reg [X_W-1:0] load_addr_q;
+    reg [3:0] load_quarter_q;
+    reg [B-1:0] load_image_q;
+    reg [1:0] used_q;     // pages that are full
+    reg free_q;
+    wire hold;            // a word of neurons is written in the cycle after the next
+    wire done;            // a page was worked off
+    assign s_axis_tready = free_q && !hold;
+    wire take = s_axis_tvalid && s_axis_tready;
+    wire ends = take && beat_end_q && turn_q[B-1];
+    wire [31:0] beat = {{(32 - BEAT_W){1'b0}}, beat_q};
+    wire [31:0] load_word = (fill_q ? STEPS_0 : 32'd0) + (beat >> 2);
+    wire [1:0] used_d = used_q + {1'b0, ends} - {1'b0, done};
+    genvar k;
+    generate
+        for (k = 0; k < 16; k = k + 1) begin : g_beat
+            // a beat is all real up to FULL, has its first REST lanes real there, and none above
+            localparam [31:0] FULL = N / 16;
+            localparam REST = N % 16;
+            wire is_real = beat < FULL || (beat == FULL && k < REST);
+            always @(posedge clk_i) load_data_q[k] <= s_axis_tdata[k] && is_real;
+        end
+    endgenerate
+    always @(posedge clk_i) begin
+        load_addr_q <= load_word[X_W-1:0];
+        load_quarter_q <= 4'd1 << beat_q[1:0];
+        load_image_q <= turn_q;
+        if (rst_i) begin
+            beat_q <= {BEAT_W{1'b0}};
+            beat_end_q <= 1'b0;
+            turn_q <= IMAGE_0;
+            fill_q <= 1'b0;
+            load_q <= 1'b0;
+            used_q <= 2'd0;
+            free_q <= 1'b1;
+        end else begin
+            load_q <= take;
+            used_q <= used_d;
+            free_q <= !used_d[1];
+            if (take) begin
+                beat_q <= beat_end_q ? {BEAT_W{1'b0}} : beat_q + 1'b1;
+                beat_end_q <= !beat_end_q && beat == BEFORE_LAST_BEAT;
+                if (beat_end_q) turn_q <= turn_q[B-1] ? IMAGE_0 : turn_q << 1;
+                if (beat_end_q && turn_q[B-1]) fill_q <= !fill_q;
+            end
+        end
+    end
+
+    /* the sweep; every flag is found out a cycle ahead */
+    reg run_q;
+    reg wait_q;                 // for the last neurons of a layer, or for scores to leave
+    reg tell_q;                 // scores are read
+    reg page_q;
+    reg [LAYER_W-1:0] layer_q;
+    reg last_layer_q;
+    reg [STEP_W-1:0] step_q;
+    reg keep_q;                 // this is not step 0
+    reg step_end_q;
+    reg [NEURON_W-1:0] neuron_q;
+    reg neuron_end_q;
+    reg [4:0] wait_for_q;
+    reg [13:0] weight_q;        // address
+    reg [CLASS_W-1:0] class_q;
+    reg class_end_q;
+    reg [B-1:0] told_q;         // one-hot image whose scores are read
+    reg done_q;
+    reg idle_q;
+    wire layer_end = run_q && step_end_q && neuron_end_q;
+    wire [15:0] n_steps = STEPS[16*layer_q+:16];
+    wire [15:0] n_neurons = NEURONS[16*layer_q+:16];
+    wire [15:0] before_end = STEPS_LESS_TWO[16*layer_q+:16];
+    wire [15:0] before_last = NEURONS_LESS_TWO[16*layer_q+:16];
+    wire one_step = n_steps == 16'd1;
+    wire one_neuron = n_neurons == 16'd1;
+    assign done = done_q;
+    wire empty;                 // all scores have left
+    always @(posedge clk_i) begin
+        done_q <= 1'b0;
+        if (rst_i) begin
+            run_q <= 1'b0;
+            wait_q <= 1'b0;
+            tell_q <= 1'b0;
+            page_q <= 1'b0;
+            layer_q <= {LAYER_W{1'b0}};
+            last_layer_q <= LAYERS == 1;
+            step_q <= {STEP_W{1'b0}};
+            keep_q <= 1'b0;
+            step_end_q <= STEPS_0 == 1;
+            neuron_q <= {NEURON_W{1'b0}};
+            neuron_end_q <= NEURONS[15:0] == 1;
+            wait_for_q <= 5'd0;
+            weight_q <= 14'd0;
+            class_q <= {CLASS_W{1'b0}};
+            class_end_q <= CLASSES == 1;
+            told_q <= IMAGE_0;
+            idle_q <= 1'b1;
+        end else if (idle_q) begin
+            idle_q <= used_q == 2'd0 || done_q;
+            run_q <= used_q != 2'd0 && !done_q;
+        end else if (run_q) begin
+            weight_q <= weight_q + 14'd1;
+            keep_q <= !step_end_q;
+            step_q <= step_end_q ? {STEP_W{1'b0}} : step_q + 1'b1;
+            step_end_q <= one_step || (!step_end_q && step_q == before_end[STEP_W-1:0]);
+            if (step_end_q) begin
+                neuron_q <= neuron_end_q ? {NEURON_W{1'b0}} : neuron_q + 1'b1;
+                neuron_end_q <= !neuron_end_q && neuron_q == before_last[NEURON_W-1:0];
+            end
+            if (layer_end) begin
+                run_q <= 1'b0;
+                wait_q <= 1'b1;
+                wait_for_q <= DRAIN;
+                if (!last_layer_q) layer_q <= layer_q + 1'b1;
+            end
+        end else if (wait_q) begin
+            wait_for_q <= wait_for_q - 5'd1;
+            step_end_q <= one_step;
+            neuron_end_q <= one_neuron;
+            if (wait_for_q == 5'd1) begin
+                wait_q <= 1'b0;
+                run_q <= !last_layer_q;
+                last_layer_q <= {{(32 - LAYER_W){1'b0}}, layer_q} == LAST_LAYER;
+                tell_q <= last_layer_q && empty;
+                wait_q <= last_layer_q && !empty;
+                wait_for_q <= 5'd1;
+            end
+        end else if (tell_q) begin
+            class_q <= class_end_q ? {CLASS_W{1'b0}} : class_q + 1'b1;
+            class_end_q <= CLASSES == 1
+                        || (!class_end_q && class_q == BEFORE_LAST_CLASS[CLASS_W-1:0]);
+            if (class_end_q) told_q <= told_q[B-1] ? IMAGE_0 : told_q << 1;
+            if (class_end_q && told_q[B-1]) begin
+                tell_q <= 1'b0;
+                idle_q <= 1'b1;
+                done_q <= 1'b1;
+                page_q <= !page_q;
+                weight_q <= 14'd0;
+                layer_q <= {LAYER_W{1'b0}};
+                last_layer_q <= LAYERS == 1;
+                step_end_q <= STEPS_0 == 1;
+                neuron_end_q <= NEURONS[15:0] == 1;
+            end
+        end
+    end
+
+    /* a cycle later: addresses; the host's when nothing runs */
+    reg [13:0] addr_q;
+    reg we_q;
+    reg [63:0] wdata_q;
+    reg [X_W-1:0] x_addr_q;
+    reg [9:0] last_q;           // the word ends a neuron, 1 .. 10 cycles ago
+    reg [8:0] keep_line_q;
+    reg [1:0] pad_q;
+    reg [10:0] score_q;         // this is the last layer
+    wire [31:0] x_base = base_of({{(32 - LAYER_W){1'b0}}, layer_q});
+    wire [31:0] x_page = (layer_q == 0 && page_q) ? STEPS_0 : 32'd0;
+    wire [31:0] x_word = tell_q ? SCORES + {{(32 - CLASS_W){1'b0}}, class_q}
+                       : x_base + x_page + {{(32 - STEP_W){1'b0}}, step_q};
+    always @(posedge clk_i) begin
+        addr_q <= (we_i || re_i) ? addr_i : weight_q;
+        wdata_q <= data_i;
+        we_q <= we_i && !theta_i && !rst_i;
+        x_addr_q <= x_word[X_W-1:0];
+        keep_line_q <= {keep_line_q[7:0], keep_q};
+        pad_q <= {pad_q[0], step_end_q && layer_q == 0 && run_q};
+        score_q <= {score_q[9:0], last_layer_q};
+        if (rst_i) last_q <= 10'd0;
+        else last_q <= {last_q[8:0], run_q && step_end_q};
+    end
+
+    /* weights, lanes past the fan-in read as 1, which the zeros of the image do not meet */
+    wire [63:0] stored;
+    wire tells_theta;           // the host reads a threshold
+    reg [63:0] weights_q;
+    stoic_spram #(
+        .TARGET(TARGET)
+    ) spram (
+        .clk_i(clk_i),
+        .we_i(we_q),
+        .addr_i(addr_q),
+        .wdata_i(wdata_q),
+        .rdata_o(stored)
+    );
+    always @(posedge clk_i)
+        weights_q <= (stored | (~REAL & {64{pad_q[1]}})) & {64{!tells_theta}};
+
+    /* thresholds, in the order of the neurons */
+    reg [THETA_W-1:0] theta_addr_q;
+    wire [VALUE_W-1:0] theta;
+    wire [THETA_W-1:0] theta_at = re_i ? addr_i[THETA_W-1:0] : theta_addr_q;
+    stoic_ram #(
+        .DEPTH(N_THETA),
+        .WIDTH(VALUE_W),
+        .TARGET(TARGET)
+    ) thresholds (
+        .clk_i(clk_i),
+        .we_i(we_i && theta_i),
+        .waddr_i(addr_i[THETA_W-1:0]),
+        .wdata_i(data_i[VALUE_W-1:0]),
+        .raddr_i(theta_at),
+        .flip_i({VALUE_W{1'b0}}),
+        .rdata_o(theta)
+    );
+    always @(posedge clk_i) begin
+        if (rst_i || done_q) theta_addr_q <= {THETA_W{1'b0}};
+        else if (last_q[7] && !score_q[7]) theta_addr_q <= theta_addr_q + 1'b1;
+    end
+
+    /* the host's answer: the word of weights, or a threshold in its place */
+    reg [2:0] read_q;
+    reg [1:0] read_theta_q;
+    reg [VALUE_W-1:0] theta_q;
+    assign tells_theta = read_theta_q[1];
+    always @(posedge clk_i) begin
+        read_q <= {read_q[1:0], re_i} & {3{!rst_i}};
+        read_theta_q <= {read_theta_q[0], re_i && theta_i};
+        theta_q <= theta & {VALUE_W{tells_theta}};
+    end
+    assign read_o = weights_q | {{(64 - VALUE_W){1'b0}}, theta_q};
+    assign read_valid_o = read_q[2];
+
+    /* neurons to quarters of words, and where they go */
+    reg [15:0] place_q;         // one-hot place of the next neuron in a quarter
+    reg [OUT_W-1:0] out_q;           // quarter of the input of the next layer, or score
+    reg write_q;
+    reg [X_W-1:0] write_addr_q;
+    reg [3:0] write_quarter_q;
+    reg shift_q;
+    reg [LAYER_W-1:0] next_q;   // the layer that they are for
+    reg fresh_q;                // the neurons of a layer are all stored
+    wire [31:0] out = {{(32 - OUT_W){1'b0}}, out_q};
+    wire [31:0] out_base = base_of({{(32 - LAYER_W){1'b0}}, next_q} + 32'd1);
+    wire [31:0] out_word = score_q[10] ? SCORES + out : out_base + (out >> 2);
+    assign hold = shift_q;
+    always @(posedge clk_i) begin
+        write_addr_q <= out_word[X_W-1:0];
+        write_quarter_q <= score_q[10] ? 4'd1 : 4'd1 << out_q[1:0];
+        if (run_q) next_q <= layer_q;
+        if (rst_i) begin
+            place_q <= 16'd1;
+            out_q <= {OUT_W{1'b0}};
+            write_q <= 1'b0;
+            shift_q <= 1'b0;
+            fresh_q <= 1'b0;
+        end else begin
+            shift_q <= last_q[9];
+            write_q <= shift_q && (place_q[15] || score_q[10]);
+            fresh_q <= wait_q && wait_for_q == 5'd1;
+            if (fresh_q) begin
+                place_q <= 16'd1;
+                out_q <= {OUT_W{1'b0}};
+            end else if (shift_q) begin
+                place_q <= {place_q[14:0], place_q[15]};
+                if (place_q[15] || score_q[10]) out_q <= out_q + 1'b1;
+            end
+        end
+    end
+
+    /* images */
+    wire [X_W-1:0] waddr = write_q ? write_addr_q : load_addr_q;
+    wire [B*VALUE_W-1:0] scores;
+    genvar b;
+    generate
+        for (b = 0; b < B; b = b + 1) begin : g_image
+            wire [3:0] loads = load_quarter_q & {4{load_q && load_image_q[b]}};
+            stoic_engine_image #(
+                .DEPTH(DEPTH),
+                .VALUE_W(VALUE_W),
+                .TARGET(TARGET)
+            ) image (
+                .clk_i(clk_i),
+                .we_i(loads | (write_quarter_q & {4{write_q}})),
+                .waddr_i(waddr),
+                .load_i(!write_q),
+                .load_data_i(load_data_q),
+                .raddr_i(x_addr_q),
+                .score_o(scores[VALUE_W*(b+1)-1:VALUE_W*b]),
+                .weights_i(weights_q),
+                .keep_i(keep_line_q[8]),
+                .theta_i(theta),
+                .shift_i(shift_q),
+                .score_i(score_q[10])
+            );
+        end
+    endgenerate
+
+    /* scores out */
+    reg [2:0] telling_q;
+    reg [2:0] tell_last_q;
+    reg [B-1:0] teller_q;
+    reg [B-1:0] teller_q2;
+    reg [B-1:0] teller_q3;
+    generate
+        for (b = 0; b <= B; b = b + 1) begin : g_told
+            wire [VALUE_W-1:0] score;  // of the image that is told, among images 0..b-1
+        end
+        for (b = 0; b < B; b = b + 1) begin : g_tell
+            wire [VALUE_W-1:0] score = scores[VALUE_W*(b+1)-1:VALUE_W*b];
+            assign g_told[b+1].score = g_told[b].score | (score & {VALUE_W{teller_q3[b]}});
+        end
+    endgenerate
+    assign g_told[0].score = {VALUE_W{1'b0}};
+    always @(posedge clk_i) begin
+        teller_q <= told_q;
+        teller_q2 <= teller_q;
+        teller_q3 <= teller_q2;
+        tell_last_q <= {tell_last_q[1:0], class_end_q};
+        if (rst_i) telling_q <= 3'd0;
+        else telling_q <= {telling_q[1:0], tell_q};
+    end
+    wire room;
+    stoic_fifo #(
+        .DEPTH(FIFO_DEPTH),
+        .WIDTH(VALUE_W + 1),
+        .TARGET(TARGET)
+    ) fifo (
+        .clk_i(clk_i),
+        .rst_i(rst_i),
+        .s_axis_tdata({tell_last_q[2], g_told[B].score}),
+        .s_axis_tvalid(telling_q[2]),
+        .s_axis_tready(room),  // always: it holds all scores of B images twice
+        .m_axis_tdata({m_axis_tlast, m_axis_tdata}),
+        .m_axis_tvalid(m_axis_tvalid),
+        .m_axis_tready(m_axis_tready)
+    );
+    reg empty_q;
+    always @(posedge clk_i) empty_q <= !m_axis_tvalid;
+    assign empty = empty_q;
+endmodule
+
+`resetall
