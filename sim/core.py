@@ -8,7 +8,7 @@ import hashlib
 import json
 import math
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 from . import memory, physical
 from .exceptions import InputError
@@ -17,6 +17,8 @@ from .memory import MAX_WIDTH, Fold, Layout, Shape, layout_of, shapes_of
 from .network import Network
 
 DEFAULT_CYCLES = 1500
+Form = Literal["ring", "independent"]  # of an injector of transient read errors
+FORMS: tuple[Form, ...] = get_args(Form)
 _DRAIN_CYCLES = 24  # at most, of `stoic_mvu` from its last word to its first total that leaves
 
 
@@ -31,6 +33,7 @@ class Core:
         thermometer: levels of the encoding of the image, () for none.
         words: images come in words of the lanes of the first layer, not in bytes.
         engine: one engine runs all layers in turn (`rtl_engine`); images come in beats of 16 lanes.
+        injector: form of the layers' injectors of transient read errors, None for none.
     """
 
     layout: Layout
@@ -39,6 +42,7 @@ class Core:
     thermometer: tuple[int, ...] = ()
     words: bool = False
     engine: bool = False
+    injector: Form | None = None
 
     def __post_init__(self) -> None:
         n = len(self.layout.shapes)
@@ -72,7 +76,7 @@ class Core:
     def is_plain(self) -> bool:
         """Whether the layout says all: dense layers, and an image as it comes."""
         is_dense = not (any(self.windows) or any(self.pools) or self.thermometer)
-        return is_dense and not (self.words or self.engine)
+        return is_dense and not (self.words or self.engine or self.injector)
 
     @property
     def sha256(self) -> str:
@@ -98,6 +102,7 @@ def from_json(values: dict[str, Any]) -> Core:
         tuple(values.get("thermometer", ())),
         values.get("words", False),
         values.get("engine", False),
+        values.get("injector"),
     )
 
 

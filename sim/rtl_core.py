@@ -67,6 +67,8 @@ def core_verilog(core: Core, *, has_registers: bool = True) -> str:
     Raises:
         InputError: more banks, or more words in a bank, than the host's 16 bits address.
     """
+    if core.injector:
+        raise InputError("cores with injectors of read errors are not generated")
     layout = core.layout
     for what, most in (
         ("banks", len(layout.banks) + 1),

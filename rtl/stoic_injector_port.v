@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+// stoic_injector_port : the read errors that one processing element meets, and whether it does
+//
+//   flip_o[WIDTH-1:0]      = 0 where the word is miss01, else pattern       (stored 0 reads 1)
+//   flip_o[2*WIDTH-1:WIDTH] = 0 where the word is miss10, else pattern       (stored 1 reads 0)
+//   FORM 1: pattern[i] = that of the layer, [(i + INDEX) mod WIDTH];  FORM 2: its own
+//
+// Latency:    from draw_i: FORM 1, 1 cycle; FORM 2, 3 cycles
+// Throughput: one word a cycle
+// Encoding:   draw_i as stoic_injector sends it; flip_o as stoic_ram takes it with FAULT_EN 2
+// Handshake:  none; never stalls. After reset the element is enabled; the host changes that while no
+//             image is inside
+// Golden:     stoic.sim.injector.word_errors
+`resetall
+`timescale 1ns / 1ps
+`default_nettype none
+
+module stoic_injector_port #(
+    parameter WIDTH  = 36,  // bits of a weight word, 1..64
+    parameter FORM   = 1,   // as in stoic_injector
+    parameter INDEX  = 0,   // of the processing element
+    parameter DRAW_W = (FORM == 1) ? WIDTH + 2 : WIDTH + 71  // derived: do not override
+) (
+    input  wire              clk_i,
+    input  wire              rst_i,
+    input  wire [DRAW_W-1:0] draw_i,
+    input  wire              we_i,      // of the enable
+    input  wire              enable_i,
+    output wire [2*WIDTH-1:0] flip_o
+);
+    wire [WIDTH-1:0] pattern;
+    wire miss01;
+    wire miss10;
+    reg enable_q;
+    reg [WIDTH-1:0] flip01_q;
+    reg [WIDTH-1:0] flip10_q;
+
+    genvar i;
+    generate
+        if (FORM == 1) begin : g_layer
+            for (i = 0; i < WIDTH; i = i + 1) begin : g_lane
+                assign pattern[i] = draw_i[2+(i+INDEX)%WIDTH];
+            end
+            assign miss01 = draw_i[1];
+            assign miss10 = draw_i[0];
+        end else begin : g_element
+            stoic_injector_mask #(
+                .WIDTH(WIDTH),
+                .INDEX(INDEX)
+            ) mask (
+                .clk_i(clk_i),
+                .draw_i(draw_i),
+                .pattern_o(pattern),
+                .miss01_o(miss01),
+                .miss10_o(miss10)
+            );
+        end
+    endgenerate
+
+    // reset and clock enable of the flip-flops, no logic: what is not enabled stays 0, since nothing
+    // is hit while the host changes that
+    always @(posedge clk_i) begin
+        if (rst_i) enable_q <= 1'b1;
+        else if (we_i) enable_q <= enable_i;
+        if (miss01) flip01_q <= {WIDTH{1'b0}};
+        else if (enable_q) flip01_q <= pattern;
+        if (miss10) flip10_q <= {WIDTH{1'b0}};
+        else if (enable_q) flip10_q <= pattern;
+    end
+
+    assign flip_o = {flip10_q, flip01_q};
+endmodule
+
+`resetall

@@ -1,0 +1,79 @@
+"""Bench of `stoic_injector`: the numbers, or the mask, of every word, with gaps between words."""
+
+import random
+from typing import Any
+
+import cocotb
+from cocotb.clock import Clock
+from cocotb.triggers import ReadOnly, RisingEdge
+
+from ..injector import Rates, next_word, word_errors
+from .stream import CLOCK_NS
+from .tally import expect
+
+N_CYCLES = 150
+LATENCY = {1: 2, 2: 0}
+
+
+def numbers(words: list[int], rates: Rates, width: int) -> int:
+    """What FORM 2 sends of four words of the generator, while a word of an image is read."""
+    state = words[3] | words[2] << 32 | words[1] << 64 | (words[0] & 0x7FFFFFFF) << 96
+    u = state >> 64 & 0x7FF
+    low = rates.care | (rates.t10 >> 11) << 6 | (rates.t01 >> 11) << 11
+    low |= (u < rates.t10 & 0x7FF) << 16 | (u < rates.t01 & 0x7FF) << 17 | 1 << 18
+    return low | (state & (1 << width) - 1) << 19 | (state >> 75) << (19 + width)
+
+
+async def write(dut: Any, address: int, word: int) -> None:
+    """One word of the host."""
+    dut.we_i.value, dut.addr_i.value, dut.data_i.value = 1, address, word
+    await RisingEdge(dut.clk_i)
+    dut.we_i.value = 0
+
+
+@cocotb.test(timeout_time=100, timeout_unit="us")
+async def draws_what_the_model_draws(dut: Any) -> None:
+    """Off after reset; then, at rates small and large, word by word, and nothing while idle."""
+    rng = random.Random(cocotb.RANDOM_SEED)
+    width, form = int(dut.WIDTH.value), int(dut.FORM.value)
+    Clock(dut.clk_i, CLOCK_NS, unit="ns").start()
+    dut.we_i.value, dut.step_i.value, dut.rst_i.value = 0, 0, 1
+    for _ in range(3):
+        await RisingEdge(dut.clk_i)
+    dut.rst_i.value = 0
+    words, care = [0, 0, 0, 0], (1 << (width - 1).bit_length()) - 1
+    for rates in (Rates(0, 0, 0), Rates(1 << 15, 3000, 0), Rates(29_123, 1 << 15, care & 5)):
+        if rates.t10:
+            words = [rng.getrandbits(32) for _ in range(4)]
+            await write(dut, 1, rates.t01 | rates.t10 << 16 | rates.care << 32)
+            for i, word in enumerate(words):
+                await write(dut, 2 + i, word)
+        line: list[int | tuple[int, int]] = []  # what draw_o will show, from now on
+        got, wanted = [], []
+        for _ in range(N_CYCLES):
+            is_word = rng.random() < 0.7
+            dut.step_i.value = is_word
+            if form == 1:
+                line.append(word_errors(words, rates, "ring", width, 0) if is_word else (0, 0))
+            else:
+                line.append(numbers(words, rates, width) if is_word else -1)
+            await ReadOnly()
+            if len(line) > LATENCY[form]:
+                draw, due = int(dut.draw_o.value), line[-1 - LATENCY[form]]
+                if form == 1:
+                    pattern, misses = draw >> 2, (draw >> 1 & 1, draw & 1)
+                    got.append(tuple(0 if miss else pattern for miss in misses))
+                    wanted.append(due)
+                elif due != -1:
+                    got.append(draw)
+                    wanted.append(due)
+                else:
+                    got.append(draw >> 18 & 1)
+                    wanted.append(0)
+            await RisingEdge(dut.clk_i)
+            if is_word:
+                words = [*words[1:], next_word(words)]
+        dut.step_i.value = 0
+        for _ in range(LATENCY[form] + 1):
+            await RisingEdge(dut.clk_i)
+        expect(got, wanted)

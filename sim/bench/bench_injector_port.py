@@ -1,0 +1,56 @@
+"""Bench of `stoic_injector_port`: which lanes an element reads wrong, enabled or not."""
+
+import random
+from typing import Any
+
+import cocotb
+from cocotb.clock import Clock
+from cocotb.triggers import ReadOnly, RisingEdge
+
+from ..injector import Rates, word_errors
+from .bench_injector import numbers
+from .stream import CLOCK_NS
+from .tally import expect
+
+N_CYCLES = 300
+LATENCY = {1: 1, 2: 3}
+
+
+@cocotb.test(timeout_time=100, timeout_unit="us")
+async def meets_what_the_model_draws(dut: Any) -> None:
+    """Words and idle cycles at random; the host turns the element off and on in between."""
+    rng = random.Random(cocotb.RANDOM_SEED)
+    width, form, index = (int(getattr(dut, n).value) for n in ("WIDTH", "FORM", "INDEX"))
+    rates = Rates(21_000, 30_001, (1 << (width - 1).bit_length()) - 1 & 3)
+    Clock(dut.clk_i, CLOCK_NS, unit="ns").start()
+    dut.draw_i.value, dut.we_i.value, dut.enable_i.value, dut.rst_i.value = 3, 0, 0, 1
+    for _ in range(4):
+        await RisingEdge(dut.clk_i)
+    dut.rst_i.value = 0
+    got, wanted = [], []
+    for enable in (None, 0, 1):
+        if enable is not None:
+            dut.we_i.value, dut.enable_i.value = 1, enable
+            await RisingEdge(dut.clk_i)
+            dut.we_i.value = 0
+        line = [(0, 0)] * LATENCY[form]
+        for cycle in range(N_CYCLES):
+            words = [rng.getrandbits(32) for _ in range(4)]
+            is_word = cycle < N_CYCLES - 4 and rng.random() < 0.8
+            if form == 1:
+                pattern, misses = rng.getrandbits(width), rng.getrandbits(2) if is_word else 3
+                dut.draw_i.value = pattern << 2 | misses
+                doubled = pattern << width | pattern
+                turned = doubled >> index % width & (1 << width) - 1
+                due = (0 if misses & 2 else turned, 0 if misses & 1 else turned)
+            else:
+                dut.draw_i.value = numbers(words, rates, width) ^ (0 if is_word else 1 << 18)
+                due = word_errors(words, rates, "independent", width, index) if is_word else (0, 0)
+            line.append((0, 0) if enable == 0 else due)
+            await ReadOnly()
+            flip = int(dut.flip_o.value)
+            got.append((flip & (1 << width) - 1, flip >> width))
+            wanted.append(line[cycle])
+            await RisingEdge(dut.clk_i)
+    assert any(m01 and m10 for m01, m10 in wanted)
+    expect(got, wanted)
