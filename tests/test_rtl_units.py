@@ -509,6 +509,51 @@ def test_mvu_mutant_with_another_sum_is_caught(cosim: Cosim) -> None:
     cosim.catches(bench, "stoic_mvu_sums.v", "(valid_i && last_o)", "(valid_i)")
 
 
+def injector(width: int, form: int) -> Bench:
+    return unit("injector", "injector_mask", WIDTH=width, FORM=form)
+
+
+@pytest.mark.parametrize("width, form", [(1, 1), (36, 1), (64, 2)])
+def test_injector_draws_what_the_model_draws(cosim: Cosim, width: int, form: int) -> None:
+    cosim.passes(injector(width, form))
+
+
+@pytest.mark.parametrize(
+    "form, file, old, new",
+    [
+        (2, "stoic_injector.v", "^ state_q[126:95]", "^ state_q[125:94]"),
+        (2, "stoic_injector.v", "state_q[74:64] < t10_q", "state_q[73:63] < t10_q"),
+        (1, "stoic_injector_mask.v", "row_q[i%8] & column_q[i/8]", "row_q[i%8]"),
+        (1, "stoic_injector_mask.v", "miss10_q <= !valid_q ||", "miss10_q <="),
+    ],
+)
+def test_injector_mutant_is_caught(cosim: Cosim, form: int, file: str, old: str, new: str) -> None:
+    cosim.catches(injector(36 if form == 1 else 64, form), file, old, new)
+
+
+def injector_port(width: int, form: int, index: int) -> Bench:
+    return unit("injector_port", "injector_mask", WIDTH=width, FORM=form, INDEX=index)
+
+
+@pytest.mark.parametrize("width, form, index", [(7, 2, 40), (36, 1, 37)])
+def test_injector_port_turns_what_the_model_draws(
+    cosim: Cosim, width: int, form: int, index: int
+) -> None:
+    cosim.passes(injector_port(width, form, index))
+
+
+@pytest.mark.parametrize(
+    "file, old, new",
+    [
+        ("stoic_injector_mask.v", "lanes[(i+INDEX)%WIDTH]", "lanes[i]"),
+        ("stoic_injector_mask.v", "(i+INDEX)%SALT_W", "i"),
+        ("stoic_injector_port.v", "else if (enable_q) flip10_q", "else flip10_q"),
+    ],
+)
+def test_injector_port_mutant_is_caught(cosim: Cosim, file: str, old: str, new: str) -> None:
+    cosim.catches(injector_port(7, 2, 40), file, old, new)
+
+
 def core(tmp_path: Path, net: Network, layout: Layout, *, engine: bool = False) -> Bench:
     """Bench of the core of a network under a random map of faults in all its memories."""
     made = Core(layout, engine=engine)
