@@ -198,6 +198,7 @@ def _sums(
     words = pack(lanes.reshape(len(x), 1, n_planes, n_steps, simd))  # one a step
     real = np.zeros((n_steps, simd), np.uint8)
     real.reshape(-1)[: shape.n_inputs] = 1
+    found: NDArray[np.int64]
     if n_planes == 1:
         counts = np.bitwise_count(~(words ^ read) & pack(real))
         found = counts.sum(axis=(2, 3), dtype=np.int64)

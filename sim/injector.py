@@ -18,6 +18,7 @@ it. What else is and is not independent, form by form (tests/test_injector.py ch
 
 import hashlib
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -152,8 +153,12 @@ def image_words(core: Core, layer: int) -> int:
     return layout.n_folds(layer) * planes(layout.shapes[layer]) * layout.n_steps(layer)
 
 
-def read_index(core: Core, layer: int, fold: int, plane: int, step: int) -> int:
-    """Number of a word among those that an image reads of its bank: the top plane comes first."""
+def read_index(core: Core, layer: int, fold: Any, plane: Any, step: Any) -> Any:
+    """Number of a word among those that an image reads of its bank: the top plane comes first.
+
+    Args:
+        fold, plane, step: integers, or arrays of them.
+    """
     n_planes, n_steps = planes(core.layout.shapes[layer]), core.layout.n_steps(layer)
     return (fold * n_planes + n_planes - 1 - plane) * n_steps + step
 

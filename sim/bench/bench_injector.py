@@ -49,7 +49,8 @@ async def draws_what_the_model_draws(dut: Any) -> None:
             for i, word in enumerate(words):
                 await write(dut, 2 + i, word)
         line: list[int | tuple[int, int]] = []  # what draw_o will show, from now on
-        got, wanted = [], []
+        got: list[int | tuple[int, ...]] = []
+        wanted: list[int | tuple[int, ...]] = []
         for _ in range(N_CYCLES):
             is_word = rng.random() < 0.7
             dut.step_i.value = is_word
