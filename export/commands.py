@@ -15,8 +15,12 @@ from ..sim.exceptions import InputError
 from ..sim.layers import Layer
 from ..sim.memory import Fold, layout_of
 
+FORMS = ("qonnx", "onnx", "popcounts", "products")
 Checkpoint = Annotated[
-    Path, typer.Argument(metavar="MODEL.ckpt", help="Trained network.", show_default=False)
+    Path,
+    typer.Argument(
+        metavar="MODEL.ckpt", help="Trained network, or NET.stoic with --form.", show_default=False
+    ),
 ]
 Model = Annotated[
     Path,
@@ -40,8 +44,18 @@ def export_(
         str | None,
         typer.Option(metavar="PExSIMD,...", help="Folding of the images, one a layer."),
     ] = None,
+    form: Annotated[
+        str | None,
+        typer.Option(metavar="|".join(FORMS), help="Write an integer network in this form."),
+    ] = None,
 ) -> dict[str, Any]:
-    """Write a checkpoint as QONNX and, from that file alone, the integer network beside it."""
+    """Write a checkpoint as QONNX and, from that file alone, the integer network beside it.
+
+    With --form it takes an integer network: qonnx (BipolarQuant), onnx (standard ONNX, which any
+    runtime has), popcounts (XnorPopcountMatMul, MultiThreshold), products (for FINN's builder).
+    """
+    if form is not None:
+        return _write_form(checkpoint, form, output, faults)
     from ..models.checkpoint import load_checkpoint
 
     chosen = _parse_folds(folds)
@@ -115,6 +129,42 @@ def import_(
         "executor_disagreements": disagreements(model),
         "metadata": network.notes["metadata"],
         "files": {"qonnx": model, "network": path},
+    }
+
+
+def _write_form(file: Path, form: str, output: Path | None, faults: Path | None) -> dict[str, Any]:
+    """An integer network as a graph of integers, and whether it is read back as that network."""
+    if form not in FORMS:
+        raise InputError(f"form must be one of {', '.join(FORMS)}, not {form!r}")
+    if form == "products" and faults is not None:
+        raise InputError("a graph for FINN's builder has no fault nodes; use form popcounts")
+    network = networks.load(file)
+    fault_map = None if faults is None else fault_maps.load(faults)
+    from .finn_form import popcount_model, product_model
+    from .integer import integer_model
+    from .lower import lower_model
+    from .qonnx import stamp, to_bytes
+
+    if form == "products":
+        model = product_model(network)
+    elif form == "popcounts":
+        model = popcount_model(network, fault_map)
+    else:
+        model = integer_model(network, fault_map, standard=form == "onnx")
+    stamp(model, network.name, {"network_sha256": network.sha256})
+    path = output or file.with_suffix(".onnx")
+    container.write_whole(path, to_bytes(model))
+    wanted = network if fault_map is None else fault_maps.apply(network, fault_map)
+    found = ""
+    if len(network.thermometer) < 2:  # several levels of a pixel are a branch to lowering
+        found = lower_model(model, network.name).network.sha256
+    return {
+        "name": network.name,
+        "form": form,
+        "sha256": wanted.sha256,
+        "is_read_back": found == wanted.sha256,
+        "operations": sorted({node.op_type for node in model.graph.node}),
+        "files": {"onnx": path},
     }
 
 

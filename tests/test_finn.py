@@ -1,6 +1,7 @@
 """FINN: the job folder, its packing byte for byte, and the driver of a deployed overlay."""
 
 import json
+import runpy
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -255,3 +256,13 @@ def test_a_line_takes_a_power_of_two_of_words() -> None:
     ):
         n_lines = 66 * 32 // (folding.pe * folding.simd)
         assert len(runtime_words(layer, folding)) == per_line * n_lines
+
+
+def test_the_report_on_negative_scales_shows_what_it_says(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder = Path(__file__).parent.parent / "docs" / "upstream"
+    runpy.run_path(str(folder / "negative_scales.py"), run_name="__main__")
+    printed = capsys.readouterr().out.splitlines()
+    page = (folder / "negative-scales.md").read_text()
+    assert len(printed) == 4 and all(f"    {line}" in page for line in printed)

@@ -3,9 +3,11 @@
 finn-base is an extra of its own; its test runs where it is installed (PYTHONPATH may name it).
 """
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,13 +17,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stoic.export import fuzz, lower_affine
+from stoic.export.commands import FORMS as FORMS_BY_NAME
 from stoic.export.executors import FinnDevice, OnnxDevice, OnnxRuntimeDevice
 from stoic.export.finn_form import popcount_model, product_model
 from stoic.export.folding import refuse
 from stoic.export.integer import integer_model
 from stoic.export.lower import lower_model
+from stoic.hw.cli import run
 from stoic.sim import faults as fault_maps
 from stoic.sim import golden
+from stoic.sim import network as networks_file
 from stoic.sim.bits import pack, unpack
 from stoic.sim.device import Device
 from stoic.sim.errors import Iid
@@ -159,6 +164,23 @@ def test_standard_onnx_has_no_operation_of_its_own() -> None:
         assert {node.domain for node in model.graph.node} == {""}
         assert [opset.domain for opset in model.opset_import] == [""]
         onnx.checker.check_model(model)
+
+
+def test_a_command_writes_every_form(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    network = device_networks()[1]
+    net, chip, out = (str(tmp_path / name) for name in ("n.stoic", "c.faults", "n.onnx"))
+    networks_file.save(network, Path(net))
+    fault_maps.save(Iid(0.1, 0.1).sample(layout_of(network), 0), Path(chip))
+    for form in FORMS_BY_NAME:
+        for extra in ([], ["--faults", chip]):
+            status = run(["export", net, "--form", form, "-o", out, "--json", *extra])
+            printed = capsys.readouterr()
+            if form == "products" and extra:
+                assert status == 2 and "use form popcounts" in printed.err
+                continue
+            assert status == 0 and json.loads(printed.out)["is_read_back"] is True
+    assert run(["export", net, "--form", "tflite"]) == 2
+    assert "form must be one of qonnx" in capsys.readouterr().err
 
 
 # ---- the fuzz of the reader, in short ----
