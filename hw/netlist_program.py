@@ -212,8 +212,9 @@ def _line(names: Mapping[str, Nets], registers: set[int]) -> Line:
     """Where bytes go in and out; Yosys keeps one of the names that a net has in its scopes."""
 
     def find(*places: str) -> Nets:
-        nets = next((names[place] for place in places if place in names), None)
-        if nets is None or not registers.issuperset(nets.tolist()):
+        found = (names[place] for place in places if place in names)
+        nets = next((nets for nets in found if registers.issuperset(nets.tolist())), None)
+        if nets is None:
             raise ToolError(f"the netlist has no registers {places[0]}")
         return nets
 
@@ -221,7 +222,8 @@ def _line(names: Mapping[str, Nets], registers: set[int]) -> Line:
     received = ["rx_tdata", "u_top.rx_tdata", f"{link}rx_tdata", f"{link}u_rx.s_axis_tdata"]
     received += [f"{uart}m_axis_tdata", f"{uart}u_rx.m_axis_tdata", f"{uart}u_rx.data_q"]
     sent = ["tx_tdata", "u_top.tx_tdata", f"{link}tx_tdata", f"{link}u_tx.m_axis_tdata"]
-    sent += [f"{link}u_tx.data_q", f"{uart}s_axis_tdata", f"{uart}u_tx.s_axis_tdata"]
+    sent += [f"{link}u_tx.data_q", f"{link}u_tx.u_crc.data_i"]
+    sent += [f"{uart}s_axis_tdata", f"{uart}u_tx.s_axis_tdata"]
     return Line(
         rx_data=find(*received),
         rx_valid=find(f"{uart}u_rx.valid_q"),

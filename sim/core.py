@@ -64,7 +64,7 @@ class Core:
     @property
     def side_by_side(self) -> int:
         """Images that share every weight word that is read (B)."""
-        return self.layout.folds[0].b
+        return self.layout.folds[0].b if self.layout.folds else 1
 
     @property
     def chains(self) -> tuple[range, ...]:

@@ -157,6 +157,6 @@ def test_foldings_and_networks_that_do_not_fit_are_refused() -> None:
         stored_bits(other, layout_of(network))
     with pytest.raises(InputError, match="2 layers need as many folds, not 1"):
         layout_of(network, (Fold(1, 1),))
-    for bad in ((0, 1, 1), (1, 0, 1), (1, 65, 1), (1, 1, 2)):
+    for bad in ((0, 1, 1), (1, 0, 1), (1, 65, 1), (1, 1, 0), (1, 1, 65)):
         with pytest.raises(InputError, match="must be"):
             Fold(*bad)

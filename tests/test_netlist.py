@@ -273,7 +273,8 @@ endmodule
     models = "".join((share / name).read_text() for name in VENDOR[b.family])
     # a cell of placed netlists, with a construct that Icarus does not know
     (folder / "cells.v").write_text(re.sub(r"(?s)module TRELLIS_COMB.*?endmodule", "", models))
-    files = ["bench.v", "cells.v", *(OWN_MODELS.glob("*.v") if b.family == "ecp5" else ())]
+    own = [OWN_MODELS / name for name in ("pdpw16kd.v", "dp16kd.v")]  # Yosys has none
+    files = ["bench.v", "cells.v", *(own if b.family == "ecp5" else ())]
     build = [find_iverilog(), "-g2012", "-DNO_ICE40_DEFAULT_ASSIGNMENTS", f"-I{share / b.family}"]
     build += ["-s", "bench", "-o", "bench", *map(str, files)]
     subprocess.run(build, cwd=folder, check=True)

@@ -107,7 +107,7 @@ def test_refuses_weights_of_which_half_are_constant(
 ) -> None:
     """The upper half of every word is written 0: the block is there, half of it without use."""
     half = "{{(SIMD - SIMD / 2){1'b0}}, x_i[SIMD/2-1:0]}"
-    pe = sources["stoic_pe.v"].replace(".wdata_i(x_i)", f".wdata_i({half})")
+    pe = sources["stoic_pe.v"].replace("word = x_i[SIMD-1:0];", f"word = {half};")
     assert pe != sources["stoic_pe.v"]
     with pytest.raises(
         ToolError, match=r"L0\.P00\.weights\) lost lanes: of 16 data bits 8 are written"

@@ -1,0 +1,1 @@
+"""Tests mirror the tree. A package, since a dependency installs one of this name too."""
