@@ -29,7 +29,7 @@ def small(first: Input, folds: tuple[Fold, ...]) -> tuple[Network, Layout]:
     return network, layout_of(network, folds)
 
 
-CASES = [
+CASES: list[tuple[Input, tuple[Fold, ...]]] = [
     ("bits", (Fold(3, 36), Fold(2, 1), Fold(4, 5))),
     ("uint8", (Fold(11, 64), Fold(5, 3), Fold(1, 7))),
 ]
@@ -44,7 +44,7 @@ def plain_masks(
     for _ in range((image + 1) * image_words(errors.core, layer)):
         words.append(next_word(words))
     fold, n_planes = layout.folds[layer], 8 if layout.shapes[layer].input == "uint8" else 1
-    found = {}
+    found: dict[tuple[int, ...], tuple[int, int]] = {}
     for f, b, w in product(
         range(layout.n_folds(layer)), range(n_planes), range(layout.n_steps(layer))
     ):
@@ -260,4 +260,4 @@ def test_illegal_settings_are_refused() -> None:
         ("serves 41 processing elements a layer, not 42", lambda: ReadErrors(wide_core, 0, 0)),
     ):
         with pytest.raises(InputError, match=why):
-            make()
+            make()  # type: ignore[no-untyped-call]

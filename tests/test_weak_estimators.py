@@ -52,7 +52,7 @@ def test_the_loss_is_half_the_square_and_its_slope_the_gradient() -> None:
     n_on = torch.tensor(100.0, dtype=torch.float64, requires_grad=True)
     n_off = torch.tensor(300.0, dtype=torch.float64, requires_grad=True)
     loss = significance_loss(n_on, n_off, 0.2)
-    loss.backward()
+    loss.backward()  # type: ignore[no-untyped-call]
     assert n_on.grad is not None and n_off.grad is not None
     assert -loss.item() == pytest.approx(float(half_square(100, 300, 0.2)))
     slopes = [float(value) for value in half_square_gradient(100, 300, 0.2)]
@@ -86,7 +86,7 @@ def test_a_source_is_found_in_unseen_events_and_no_source_is_not(
     seen, unseen = np.arange(n) < n // 2, np.arange(n) >= n // 2
 
     def found(labels: np.ndarray) -> float:
-        chosen = estimator.fit(X[seen], labels[seen]).predict(X[unseen])  # type: ignore[attr-defined]
+        chosen = estimator.fit(X[seen], labels[seen]).predict(X[unseen])
         on = labels[unseen]
         return float(significance((chosen & on).sum(), (chosen & ~on).sum(), 0.2))
 
