@@ -13,6 +13,7 @@ graph of the network, on which threshold memories exist too.
 
 import logging
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,7 @@ Floats = NDArray[np.float32]
 Run = Callable[[Floats], Floats]  # (batch, ...) as the graph takes them -> (batch, n_classes)
 
 
-class GraphDevice:
+class GraphDevice(ABC):
     """Scores of a graph by an executor: what its subclasses share.
 
     Args:
@@ -141,15 +142,16 @@ class GraphDevice:
         return {"images": self._n_images}
 
     def close(self) -> None:
-        """Nothing to release."""
+        """Let go of the graph."""
+        self._model = None
 
     def graph_of(self, network: Network, faults: FaultMap | None) -> onnx.ModelProto:
         """The integer graph that this executor runs."""
         return integer_model(network, faults)
 
+    @abstractmethod
     def runner(self, model: onnx.ModelProto, batch: int) -> Run:
         """What runs a graph on batches of so many images."""
-        raise NotImplementedError
 
     def batch_of(self, network: Network, n_images: int) -> int:
         """How many images it takes at a time."""

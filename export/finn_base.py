@@ -9,6 +9,7 @@ import os
 import tempfile
 import types
 import warnings
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -81,11 +82,11 @@ def _execute() -> tuple[Any, Any]:
     put_back()
     os.environ.setdefault("FINN_BUILD_DIR", tempfile.gettempdir())
     try:
-        from finn.core.modelwrapper import ModelWrapper
-        from finn.core.onnx_exec import execute_onnx
+        wrapper = import_module("finn.core.modelwrapper")
+        executor = import_module("finn.core.onnx_exec")
     except ImportError as error:
         raise ToolError(f"{_MISSING} ({error})") from error
-    return ModelWrapper, execute_onnx
+    return wrapper.ModelWrapper, executor.execute_onnx
 
 
 def put_back() -> None:

@@ -13,6 +13,7 @@ an interpreter of its own: FINN shares its name space with finn-base. Keys of th
 """
 
 import argparse
+import importlib
 import json
 import os
 import sys
@@ -47,7 +48,7 @@ def prepare(checkout: Path) -> None:
     sys.path.insert(0, str(checkout / "src"))
     _stand_in("torchvision")  # imported by a test helper that the builder imports
     try:
-        import finn.builder.build_dataflow  # noqa: F401
+        importlib.import_module("finn.builder.build_dataflow")
     except ImportError as error:
         raise ToolError(
             f"FINN at {checkout} misses a package ({error}): pip install dataclasses-json "
@@ -72,8 +73,8 @@ def check(folder: Path) -> dict[str, Any]:
     Raises:
         ToolError: FINN failed.
     """
-    from finn.builder import build_dataflow
-    from finn.builder.build_dataflow_config import DataflowBuildConfig
+    build_dataflow = importlib.import_module("finn.builder.build_dataflow")
+    settings = importlib.import_module("finn.builder.build_dataflow_config")
     from qonnx.core.modelwrapper import ModelWrapper
     from qonnx.custom_op.registry import getCustomOp
 
@@ -84,7 +85,7 @@ def check(folder: Path) -> dict[str, Any]:
     before = Path.cwd()
     os.chdir(folder)
     try:
-        made = DataflowBuildConfig.from_json(json.dumps(config))
+        made = settings.DataflowBuildConfig.from_json(json.dumps(config))
         if build_dataflow.build_dataflow_cfg("model.onnx", made) != 0:
             raise ToolError(f"{folder}: FINN's builder failed; see out/build_dataflow.log there")
     finally:

@@ -17,8 +17,11 @@ from .exact import Array, Root
 Constant = Array | Root
 
 EXACT_FLOAT32 = 2**24  # float32 holds every integer up to here
-_FLOATS = {TensorProto.FLOAT: np.float32, TensorProto.DOUBLE: np.float64}
-_INTEGERS = {
+_FLOATS: dict[int, type[np.floating]] = {
+    TensorProto.FLOAT: np.float32,
+    TensorProto.DOUBLE: np.float64,
+}
+_INTEGERS: dict[int, type[np.integer | np.bool_]] = {
     TensorProto.INT8: np.int8,
     TensorProto.INT32: np.int32,
     TensorProto.INT64: np.int64,
@@ -142,7 +145,7 @@ def _cast(node: NodeProto, x: Constant) -> Constant:
     value = plain(x)
     if to in _FLOATS and value.dtype == object:
         return value
-    dtype = (_FLOATS | _INTEGERS)[to] if to in _FLOATS or to in _INTEGERS else None
+    dtype = None if to is None else {**_FLOATS, **_INTEGERS}.get(to)
     if dtype is None:
         raise ValueError(f"a cast to type {to}")
     if value.dtype.kind == "f" and not np.isfinite(value).all():

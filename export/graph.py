@@ -20,7 +20,11 @@ from .exact import Root, rationals
 from .folding import Constant, refuse
 
 _ANNOTATION = "finn_datatype"  # key under which QONNX keeps a tensor's integer type
-_ELEMENTS = {TensorProto.FLOAT: "FLOAT32", TensorProto.UINT8: "UINT8", TensorProto.INT8: "INT8"}
+_ELEMENTS: dict[int, str] = {
+    TensorProto.FLOAT: "FLOAT32",
+    TensorProto.UINT8: "UINT8",
+    TensorProto.INT8: "INT8",
+}
 
 
 @dataclass(frozen=True, eq=False)

@@ -124,6 +124,9 @@ def _set_norm(net: nn.Module, norm: Any, kind: Kind, rng: np.random.Generator) -
         (norm.running_mean, mean),
         (norm.running_var, var),
     ):
+        assert tensor is not None, (
+            "batch norms of Brevitas' examples are affine and track statistics"
+        )
         tensor.data.copy_(torch.from_numpy(value))
 
 

@@ -80,20 +80,19 @@ def main() -> int:
         cores: list[tuple[Core, Target, int]] = [
             (core, "generic", 100_000_000) for core in (protected_core(), convolutional_core())
         ]
-        cores += [
-            (reference_core(b), b.family, b.core_hz) for b in map(boards.load, boards.names())
-        ]
+        for board in map(boards.load, boards.names()):
+            cores.append((reference_core(board), board.family, board.core_hz))
         for core, target, clock_hz in cores:
             files = [Path(name) / "stoic_top.v", Path(name) / "stoic_core.v"]
             top = top_verilog(core, clock_hz=clock_hz, target=target)
             files[0].write_text(top.replace(f'TARGET = "{target}"', 'TARGET = "generic"'))
             files[1].write_text(core_text(core, target))
             found.append(lint("stoic_top", files))
-        soc = Path(name) / "stoic_soc.v"
         core, target, clock_hz = cores[0]
-        soc.write_text(soc_verilog(core, clock_hz=clock_hz, target=target))
+        files = [Path(name) / "stoic_soc.v", Path(name) / "stoic_core.v"]
+        files[0].write_text(soc_verilog(core, clock_hz=clock_hz, target=target))
         files[1].write_text(core_text(core, target))
-        found.append(lint("stoic_soc", [soc, files[1]]))
+        found.append(lint("stoic_soc", files))
         for made in vehicles():
             files = [Path(name) / f"{made.chip.top}.v", Path(name) / "stoic_core.v"]
             text = vehicle_verilog(made.core, made.chip)

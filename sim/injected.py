@@ -153,12 +153,13 @@ def scores(
             layer = network.layers[i]
             seen = windows(layer.window, x) if isinstance(layer, Conv) else x[:, None, None]
             sums = _sums_of_all(errors, i, seen, stored, first)
-            if layer.thresholds is not None:
-                fired = (sums >= layer.thresholds).astype(np.uint8)
-                pool = layer.pool if isinstance(layer, Conv) else None
-                x = (or_pool(pool, fired) if pool else fired).reshape(len(x), -1)
-        is_uint8 = layer.input == "uint8"
-        found += (sums if is_uint8 else 2 * sums - layer.n_inputs).reshape(found.shape)
+            if layer.thresholds is None:  # the last of its chain
+                scores = sums if layer.input == "uint8" else 2 * sums - layer.n_inputs
+                found += scores.reshape(found.shape)
+                continue
+            fired = (sums >= layer.thresholds).astype(np.uint8)
+            pool = layer.pool if isinstance(layer, Conv) else None
+            x = (or_pool(pool, fired) if pool else fired).reshape(len(x), -1)
     return found
 
 

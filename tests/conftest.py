@@ -14,6 +14,7 @@ The JSON file (made by `make cosim`; counts have no units):
 
 import json
 import shlex
+import signal
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
@@ -37,6 +38,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # a shell starts background jobs with Ctrl-C ignored, which the programs under test would inherit
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     path = config.getoption("--bench-json")
     if path is not None and not hasattr(config, "workerinput"):
         config.pluginmanager.register(BenchJson(path.resolve(), config), "stoic-bench-json")

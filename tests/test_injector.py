@@ -89,7 +89,7 @@ def test_scores_are_those_of_reading_bit_by_bit(
     assert (got != clean_scores(network, images)).any()
     cells = stored_bits(network, layout)
     for row, image in enumerate(images):
-        x = image.astype(int)
+        x, sums = image.astype(int), list[int]()
         for i, layer in enumerate(network.layers):
             fold, masks, sums = layout.folds[i], plain_masks(errors, i, 4 + row), []
             stored, n_planes = layout.rows(cells, i, "weights"), 8 if layer.input == "uint8" else 1

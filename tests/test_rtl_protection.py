@@ -93,7 +93,7 @@ def test_every_score_and_count_under_maps_of_the_physical_memory(
     device, network, layout = case
     images = images_for(network, 1)
     device.load(network)
-    clean = golden.scores(network, images)
+    wanted = clean = golden.scores(network, images)
     np.testing.assert_array_equal(device.infer(images), clean)
     before = device.registers()
     assert not any(before.corrected_words) and not any(before.detected_words)

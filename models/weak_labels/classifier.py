@@ -1,6 +1,7 @@
 """What the estimators of weak labels share: two classes, of which the second is "on"."""
 
-from typing import Any
+from abc import ABC, abstractmethod
+from typing import Any, Self, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -9,7 +10,7 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
 
-class WeakClassifier(ClassifierMixin, BaseEstimator):
+class WeakClassifier(ClassifierMixin, BaseEstimator, ABC):
     """A classifier of scikit-learn that is trained on weak labels.
 
     Attributes:
@@ -22,15 +23,20 @@ class WeakClassifier(ClassifierMixin, BaseEstimator):
     def decision_function(self, X: ArrayLike) -> NDArray[np.float64]:
         """(n,) score less threshold: above 0 is predicted "on"."""
         check_is_fitted(self)
-        return self._decide(validate_data(self, X, dtype=np.float64, reset=False))
+        seen = validate_data(cast(Any, self), cast(Any, X), dtype=np.float64, reset=False)
+        return self._decide(cast(NDArray[np.float64], seen))
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """(n,) labels."""
         is_on = self.decision_function(X) > 0
         return self.classes_[is_on.astype(np.int64)]
 
-    def _decide(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
-        raise NotImplementedError
+    @abstractmethod
+    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
+        """Learn from (n, n_features) events and their (n,) weak labels."""
+
+    @abstractmethod
+    def _decide(self, X: NDArray[np.float64]) -> NDArray[np.float64]: ...
 
     def _checked(self, X: ArrayLike, y: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """Features (n, n_features), and which events (n,) are on; sets `classes_`.
@@ -38,7 +44,10 @@ class WeakClassifier(ClassifierMixin, BaseEstimator):
         Raises:
             ValueError: as scikit-learn asks: other shapes, not finite, not two classes.
         """
-        events, labels = validate_data(self, X, y, dtype=np.float64, ensure_min_samples=2)
+        given = cast(Any, (X, y))  # typed as strings by scikit-learn
+        events, labels = validate_data(
+            cast(Any, self), *given, dtype=np.float64, ensure_min_samples=2
+        )
         labels = column_or_1d(labels, warn=True)
         check_classification_targets(labels)
         kind = type_of_target(labels, input_name="y")
@@ -51,7 +60,7 @@ class WeakClassifier(ClassifierMixin, BaseEstimator):
             raise ValueError(
                 f"weak labels need two classes, on and off, not one class {labels[0]!r}"
             )
-        return events, labels == self.classes_[1]
+        return cast(NDArray[np.float64], events), labels == self.classes_[1]
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -101,7 +101,7 @@ class SignificanceNetwork(WeakClassifier):
         sizes = (n_features, *self.hidden, 1)
         layers: list[nn.Module] = []
         for n_in, n_out in zip(sizes, sizes[1:], strict=False):
-            layer = nn.utils.skip_init(  # type: ignore[no-untyped-call]
+            layer: nn.Linear = nn.utils.skip_init(  # type: ignore[no-untyped-call]
                 nn.Linear, n_in, n_out, dtype=torch.float64
             )
             with torch.no_grad():

@@ -64,7 +64,7 @@ class Thresholded(WeakClassifier):
         return self
 
     def _trained(self, X: Floats, is_on: NDArray[np.bool_], rng: np.random.RandomState) -> Any:
-        scorer = LogisticRegression() if self.scorer is None else clone(self.scorer)
+        scorer: Any = LogisticRegression() if self.scorer is None else clone(self.scorer)
         if "random_state" in scorer.get_params():
             scorer.set_params(random_state=rng.randint(2**31 - 1))
         return scorer.fit(X, is_on)

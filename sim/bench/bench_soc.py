@@ -23,16 +23,17 @@ from .bench_core import MORE_IMAGES, artefacts, beats, image_bytes, score_beats,
 from .stream import Beat, Stream, assert_quiet, collect, drive, reset, stream
 from .tally import expect
 
+Host = Any  # an AxiLiteMaster; its package is typed in part
 STATUS, POINTER, LOW, HIGH = 0x08, 0x40, 0x44, 0x48
 OKAY, SLVERR = AxiResp.OKAY, AxiResp.SLVERR
 READABLE = (0x00, 0x04, 0x08, 0x0C, 0x10, 0x14, 0x18, *range(0x20, 0x40, 4), POINTER, LOW, HIGH)
 
 
-async def start(dut: Any) -> tuple[AxiLiteMaster, Stream, Stream]:
+async def start(dut: Any) -> tuple[Host, Stream, Stream]:
     """Host and streams after a reset."""
     source, sink = stream(dut, "s_axis", "data", "last"), stream(dut, "m_axis", "data", "last")
     sink.ready.value = 0
-    host = AxiLiteMaster(AxiLiteBus.from_prefix(dut, "s_axil"), dut.clk_i, dut.rst_i)
+    host: Host = AxiLiteMaster(AxiLiteBus.from_prefix(dut, "s_axil"), dut.clk_i, dut.rst_i)
     await reset(dut, source)
     return host, source, sink
 
@@ -42,23 +43,23 @@ def pauses(rng: random.Random, rate: float) -> Iterator[bool]:
     return (rng.random() < rate for _ in itertools.count())
 
 
-async def point(host: AxiLiteMaster, bank: int, word: int = 0) -> None:
+async def point(host: Host, bank: int, word: int = 0) -> None:
     """Set the pointer."""
     await host.write_dword(POINTER, bank << 16 | word)
 
 
-async def put(host: AxiLiteMaster, word: int) -> AxiResp:
+async def put(host: Host, word: int) -> AxiResp:
     """Write the word that the pointer names."""
     return (await host.write(LOW, word.to_bytes(8, "little"))).resp
 
 
-async def get(host: AxiLiteMaster) -> tuple[AxiResp, int]:
+async def get(host: Host) -> tuple[AxiResp, int]:
     """Read the word that the pointer names."""
     read = await host.read(LOW, 8)
     return read.resp, int.from_bytes(read.data, "little")
 
 
-async def load(host: AxiLiteMaster) -> list[list[int]]:
+async def load(host: Host) -> list[list[int]]:
     """Write what the memories of the faulty chip hold; the words of every bank."""
     net, faults = artefacts()
     banks = [row.tolist() for row in bank_words(written(net, faults.layout, faults), faults.layout)]
@@ -71,7 +72,7 @@ async def load(host: AxiLiteMaster) -> list[list[int]]:
     return banks
 
 
-async def holds(host: AxiLiteMaster, banks: list[list[int]]) -> None:
+async def holds(host: Host, banks: list[list[int]]) -> None:
     """Read all words of all banks back, one request after the other without waiting."""
     for bank, content in enumerate(banks):
         await point(host, bank)

@@ -5,6 +5,7 @@ from typing import Any
 
 import cocotb
 import numpy as np
+from cocotb.simtime import get_sim_time
 from cocotb.task import Task
 from cocotb.triggers import RisingEdge, TaskManager
 from numpy.typing import NDArray
@@ -76,7 +77,7 @@ async def is_as_fast_as_it_says(dut: Any) -> None:
     async def read() -> None:
         for _ in range(4):
             await collect(sink, n_words, lambda: False)
-            ends.append(cocotb.simtime.get_sim_time("ns") / 10)
+            ends.append(get_sim_time("ns") / 10)
 
     async with TaskManager() as tasks:
         words: list[Beat] = [(rng.getrandbits(width),) for _ in range(4 * n)]
