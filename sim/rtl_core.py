@@ -10,7 +10,7 @@ from .core import Core, beat_bits, group, image_cycles, out_bits, planes, room
 from .exceptions import InputError
 from .hardware import take_apart
 from .rtl_feed import first_feed, map_feed, out_stream, stream
-from .rtl_scores import registers_of, scores
+from .rtl_scores import busy, registers_of, scores
 
 MAX_ADDRESSES = (1 << 16) - 1  # depths, too, are told in 16 bits
 
@@ -114,31 +114,7 @@ module stoic_core #(
     lost += [f"a{c}_error" for c in range(1, len(core.chains))]
     overflow = " || ".join(lost)
     parts.append(scores(core))
-    parts.append(f"""\
-    /* images inside, counted from their first byte to their last score */
-    reg fresh_q;
-    reg enters_q;
-    reg leaves_q;
-    reg [15:0] inside_q;
-    reg busy_q;
-    wire takes = s_axis_tvalid && s_axis_tready;
-    always @(posedge clk_i) begin
-        if (rst_i) begin
-            fresh_q <= 1'b1;
-            enters_q <= 1'b0;
-            leaves_q <= 1'b0;
-            inside_q <= 16'd0;
-            busy_q <= 1'b0;
-        end else begin
-            if (takes) fresh_q <= s_axis_tlast;
-            enters_q <= takes && fresh_q;
-            leaves_q <= m_axis_tvalid && m_axis_tready && m_axis_tlast;
-            inside_q <= inside_q + {{15'd0, enters_q}} - {{15'd0, leaves_q}};
-            busy_q <= enters_q || inside_q != 16'd0 || {overflow};
-        end
-    end
-    assign busy_o = busy_q;
-""")
+    parts.append(busy(16, overflow))
     if has_registers or take_apart(layout).needs_registers:
         parts.append(registers_of(core))
     else:

@@ -10,6 +10,7 @@ from .. import rtl
 from .core import Core, engine_cycles
 from .exceptions import InputError
 from .memory import MAX_WIDTH, Fold
+from .rtl_scores import busy
 
 MAX_WEIGHT_WORDS = 1 << 14  # of stoic_spram
 MAX_LAYERS = 8
@@ -192,30 +193,7 @@ module stoic_core #(
         .margin_o()
     );
 
-    /* images inside, counted from their first beat to their last score */
-    reg fresh_q;
-    reg enters_q;
-    reg leaves_q;
-    reg [7:0] inside_q;
-    reg busy_q;
-    wire takes = s_axis_tvalid && s_axis_tready;
-    always @(posedge clk_i) begin
-        if (rst_i) begin
-            fresh_q <= 1'b1;
-            enters_q <= 1'b0;
-            leaves_q <= 1'b0;
-            inside_q <= 8'd0;
-            busy_q <= 1'b0;
-        end else begin
-            if (takes) fresh_q <= s_axis_tlast;
-            enters_q <= takes && fresh_q;
-            leaves_q <= m_axis_tvalid && m_axis_tready && m_axis_tlast;
-            inside_q <= inside_q + {{7'd0, enters_q}} - {{7'd0, leaves_q}};
-            busy_q <= enters_q || inside_q != 8'd0;
-        end
-    end
-    assign busy_o = busy_q;
-endmodule
+{busy(8)}endmodule
 
 `resetall
 """

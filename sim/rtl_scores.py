@@ -114,6 +114,41 @@ def _added(c: int, before: str, width: int) -> str:
 """
 
 
+def busy(width: int, lost: str = "") -> str:
+    """What drives `busy_o`: images inside, counted from their first beat to their last score.
+
+    Args:
+        width: bits of the count.
+        lost: what keeps a core busy for ever, an expression; none by default.
+    """
+    one = f"{width - 1}'d0"
+    return f"""\
+    /* images inside, counted from their first beat to their last score */
+    reg fresh_q;
+    reg enters_q;
+    reg leaves_q;
+    reg [{width - 1}:0] inside_q;
+    reg busy_q;
+    wire takes = s_axis_tvalid && s_axis_tready;
+    always @(posedge clk_i) begin
+        if (rst_i) begin
+            fresh_q <= 1'b1;
+            enters_q <= 1'b0;
+            leaves_q <= 1'b0;
+            inside_q <= {width}'d0;
+            busy_q <= 1'b0;
+        end else begin
+            if (takes) fresh_q <= s_axis_tlast;
+            enters_q <= takes && fresh_q;
+            leaves_q <= m_axis_tvalid && m_axis_tready && m_axis_tlast;
+            inside_q <= inside_q + {{{one}, enters_q}} - {{{one}, leaves_q}};
+            busy_q <= enters_q || inside_q != {width}'d0{f" || {lost}" if lost else ""};
+        end
+    end
+    assign busy_o = busy_q;
+"""
+
+
 def registers_of(core: Core) -> str:
     """The bank of registers, last on the way of the requests of the host."""
     layout, has = core.layout, take_apart(core.layout)
