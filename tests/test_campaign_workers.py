@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +145,7 @@ def test_a_killed_worker_is_replaced_and_loses_nothing(tmp_path: Path, serial: l
 
 PARENT = """
 import sys, importlib.util
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any
 sys.path.insert(0, str(Path(sys.argv[1]).parent))
@@ -243,6 +245,32 @@ def test_ctrl_c_reaches_the_parent_alone_and_is_no_trace_of_workers(
         _, err = parent.communicate(timeout=60)
     assert err.count("Traceback") == 1 and "spawn_main" not in err  # the parent's own
     assert err.rstrip().endswith("KeyboardInterrupt")
+
+
+def test_ctrl_c_waits_until_a_worker_has_what_it_starts_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another thread takes the signal in the midst of the start; Python tells the main one."""
+    start, started = SpawnProcess.start, []
+
+    def interrupted(process: SpawnProcess) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.1)
+        start(process)
+        started.append(process)
+
+    monkeypatch.setattr(SpawnProcess, "start", interrupted)
+    done = threading.Event()
+    other = threading.Thread(target=done.wait)
+    other.start()
+    try:
+        with Store(tmp_path / "rows.sqlite") as store, pytest.raises(KeyboardInterrupt):
+            campaign.run_workers(jobs(), fixed(1), store, 1)
+    finally:
+        done.set()
+        other.join()
+    started[0].join()
+    assert started[0].exitcode == 0  # it found the pipe closed, no more
 
 
 def free_port() -> int:

@@ -9,8 +9,9 @@ parent dies the workers end after the unit that they have.
 import logging
 import multiprocessing
 import signal
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
@@ -101,17 +102,37 @@ def _start(jobs: Sequence[Job], store: Path, is_recomputing: bool) -> _Worker:
     context = multiprocessing.get_context("spawn")  # threads of this process must not be copied
     ours, theirs = context.Pipe()
     process = context.Process(target=_work, args=(theirs,), daemon=True)
-    # Ctrl-C is for the parent: it closes the pipes, and a worker ends after the unit that it has.
     resource_tracker.ensure_running()  # where it is not, starting it unblocks the signal again
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
+    with _without_ctrl_c():
         process.start()
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     theirs.close()
     with suppress(BrokenPipeError):  # it died at once, which is seen when it has a unit
         ours.send((list(jobs), store, is_recomputing))
     return _Worker(process, ours)
+
+
+@contextmanager
+def _without_ctrl_c() -> Iterator[None]:
+    """A process started in here never gets Ctrl-C, this one gets it at the end.
+
+    It is for the parent: it closes the pipes, and a worker ends after the unit that it has. The
+    mask is what a worker inherits; here another thread may still take the signal, and Python would
+    then interrupt the main one between the fork and what a worker must be sent.
+    """
+    came: list[int] = []
+    handler = signal.getsignal(signal.SIGINT)
+    holds = callable(handler) and threading.current_thread() is threading.main_thread()
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    if holds:
+        signal.signal(signal.SIGINT, lambda number, frame: came.append(number))
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        if holds:
+            signal.signal(signal.SIGINT, handler)
+        if came:
+            signal.raise_signal(signal.SIGINT)
 
 
 def _give(worker: _Worker, agenda: Agenda, *, is_last: bool) -> None:
