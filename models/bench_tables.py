@@ -35,6 +35,7 @@ from ..sim.network import Network, check_images, select, with_tables
 from ..sim.operating_points import parse
 from ..sim.protection import fitting
 from ..sim.protection.thresholds import METHODS, Method
+from ..sim.report.memory_tables import table_lines
 from ..sim.tables import Table
 from . import data as data_sets
 
@@ -109,24 +110,6 @@ def _methods(
         yield f"one chip, {by}", partial(of_chip, by), True
 
 
-def markdown(rows: list[Row]) -> Iterator[str]:
-    """One table a network: methods down, conditions across, accuracy in percent."""
-    for name in dict.fromkeys(row["network"] for row in rows):
-        found = {(r["method"], r["condition"]): r for r in rows if r["network"] == name}
-        conditions = list(dict.fromkeys(condition for _, condition in found))
-        yield f"| `{name}` | {' | '.join(conditions)} |"
-        yield "|---|" + "---|" * len(conditions)
-        for method in dict.fromkeys(method for method, _ in found):
-            cells = (_cell(found[method, condition]) for condition in conditions)
-            yield f"| {method} | {' | '.join(cells)} |"
-        yield ""
-
-
-def _cell(row: Row) -> str:
-    reach = 100 * (row["high"] - row["low"]) / 2
-    return f"{100 * row['accuracy']:.2f} ± {reach:.2f}"
-
-
 def main() -> None:
     """Measure and write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
@@ -153,7 +136,7 @@ def main() -> None:
         "kit_version": kit_version(),
     }
     write_whole(args.json, f"{json.dumps(values, indent=1)}\n".encode())
-    print("\n".join(markdown(rows)))
+    print("\n".join(table_lines(values)))
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ from stoic.sim.layers import Conv, Input, Pool
 from stoic.sim.memory import Kind, Layout, layout_of
 from stoic.sim.network import Network
 from stoic.sim.random_network import random_conv_network, random_network
-from stoic.sim.report import readme
+from stoic.sim.report import readme_tables
 
 BER = 0.1
 TORCHES = (
@@ -315,7 +315,7 @@ def test_the_benchmark_writes_its_keys_and_does_without_peers(
     told_apart = found | {key: 1000 + k for k, key in enumerate(TORCHES)}
     path.with_name("bench_campaign.json").write_text(json.dumps(told_apart))
     told = campaign.table(told_apart)
-    in_readme = "\n".join(readme._beside(path.parent))
+    in_readme = "\n".join(readme_tables._beside(path.parent))
     for k, key in enumerate(TORCHES):
         assert f"{1000 + k:,}.0 x" in told
         assert key == "cnn_trial_vs_torch_naive" or f"~{1000 + k:,} x |" in in_readme

@@ -24,7 +24,7 @@ from stoic.sim.points import confusions, point_rows
 from stoic.sim.random_network import random_network
 from stoic.sim.report.figures import memory_figure
 from stoic.sim.report.page import page, summary, write_report
-from stoic.sim.report.readme import difference
+from stoic.sim.report.readme import END, check, difference
 from stoic.sim.report.results import read
 from stoic.sim.store import Store
 
@@ -261,3 +261,29 @@ def test_readme_numbers_must_be_those_of_the_results() -> None:
     assert "~90" in difference(block.replace("~9", "~90"), block)
     assert "**1**" in difference(block.replace("**0**", "**1**"), block)
     assert "lines" in difference(block + "\nmore", block)
+
+
+def test_blocks_of_pages_are_those_of_their_results(tmp_path: Path) -> None:
+    own = {"network": "n", "network_sha256": "ab" * 32, "condition": "iid-5%", "chips": [0.5, 0.7]}
+    row = {**own, "method": "own thresholds", "accuracy": 0.6, "low": 0.5, "high": 0.7}
+    results = {"rows": [row], "n_images": 10}
+    mark = "<!-- results threshold-tables: made by `make readme` -->"
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n{mark}\n{END}\nafter\n")
+    assert check(page, tmp_path, write=False) == ""  # no result yet
+    with pytest.raises(ArtefactError, match="make tables makes it"):
+        check(page, tmp_path, write=False, needs_all=True)
+    (tmp_path / "tables.json").write_text(json.dumps(results))
+    assert check(page, tmp_path, write=False)
+    assert check(page, tmp_path, write=True) == "" == check(page, tmp_path, write=False)
+    text = page.read_text()
+    assert text.startswith("before\n") and text.endswith("after\n")
+    assert "| own thresholds | 60.00 ± 10.00 |" in text
+    page.write_text(text.replace("60.00", "61.00"))
+    assert "60.00" in check(page, tmp_path, write=False)
+    page.write_text(text.replace("threshold-tables", "thresholds"))
+    with pytest.raises(ArtefactError, match="no results 'thresholds'"):
+        check(page, tmp_path, write=False)
+    page.write_text(text.replace(mark, ""))
+    with pytest.raises(ArtefactError, match="mark"):
+        check(page, tmp_path, write=False)
