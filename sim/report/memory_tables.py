@@ -9,7 +9,7 @@ from .readme_tables import read
 CONDITIONS = {
     "iid-1%": "1 %",
     "iid-10%": "10 %",
-    "iid-p01=2%-p10=10%": "p01 2 % p10 10 %",
+    "iid-p01=0.02-p10=0.1": "p01 2 %, p10 10 %",
 }
 
 
