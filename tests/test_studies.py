@@ -174,7 +174,7 @@ _STUDY = """
 def test_workers_of_a_study_that_was_killed_end(tmp_path: Path) -> None:
     command = [sys.executable, "-c", textwrap.dedent(_STUDY), str(tmp_path), str(ROOT or "")]
     with subprocess.Popen(command, stderr=subprocess.PIPE) as study:
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 600
         while not list(tmp_path.glob("*/net.state")) and time.monotonic() < deadline:
             time.sleep(0.1)
         study.kill()
@@ -297,6 +297,8 @@ def test_margins_and_the_kit_are_judged_by_mean_accuracy(kit: float, hinge: floa
     assert _verdict(found, "RandBET") == "confirmed"
     alone = [row for row in rows if "RandBET" not in row["label"] or row["seed"] == 1]
     assert _verdict(margin.judge(alone, {}), "RandBET") == "partly"
+    of_one_seed = "confirmed" if hinge > 0.76 else "partly"  # the best of the others has one
+    assert _verdict(margin.judge(alone, {}), "together are best") == of_one_seed
     assert _verdict(found, "tolerates more than flip") == (
         "confirmed" if hinge > 0.75 else "refuted"
     )

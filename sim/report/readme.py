@@ -14,13 +14,16 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from ..exceptions import ArtefactError, StoicError
-from . import memory_tables, readme_tables, study
+from . import memory_tables, readme_tables, study, tolerance_tables
 
 NOISE = 1.5
 BLOCKS: dict[str, Callable[[Path], Iterable[str]]] = {
     "kit": readme_tables.kit,
     "protections": memory_tables.protections,
     "threshold-tables": memory_tables.threshold_tables,
+    "prediction": tolerance_tables.prediction,
+    "certificates": tolerance_tables.certificates,
+    "metrics": tolerance_tables.metrics,
 }
 END = "<!-- end of results -->"
 _BLOCK = re.compile(
