@@ -23,6 +23,7 @@ from typing import Any
 import pytest
 
 from stoic.sim.bench.runner import SIMULATORS, Cosim, Outcome, version_of
+from stoic.sim.bench.shelf import Shelf
 
 SEED = 1
 COUNTS = ("tests", "passed", "compared", "mismatches")
@@ -32,6 +33,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("stoic")
     group.addoption(
         "--bench-json", type=Path, help="write what the RTL benches compared to this file"
+    )
+    group.addoption(
+        "--bench-list", type=Path, help="put the RTL benches into this folder, run nothing"
     )
     group.addoption("--bench-seed", type=int, default=SEED, help="seed of the RTL benches")
     group.addoption("--simulator", choices=SIMULATORS, default="icarus", help="of the RTL benches")
@@ -44,6 +48,11 @@ def pytest_configure(config: pytest.Config) -> None:
     path = config.getoption("--bench-json")
     if path is not None and not hasattr(config, "workerinput"):
         config.pluginmanager.register(BenchJson(path.resolve(), config), "stoic-bench-json")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--bench-list") is not None:  # only the tests that run benches
+        items[:] = [i for i in items if "cosim" in getattr(i, "fixturenames", ())]
 
 
 class BenchJson:
@@ -93,8 +102,11 @@ def cosim(
     tmp_path_factory: pytest.TempPathFactory,
     record_property: Callable[[str, Any], None],
     outcomes: dict[str, Outcome],
-) -> Cosim:
+) -> Cosim | Shelf:
     """Runs benches; builds are shared by the tests of a session (of a worker, under xdist)."""
+    shelf: Path | None = request.config.getoption("--bench-list")
+    if shelf is not None:
+        return Shelf(shelf)
     folder = tmp_path_factory.getbasetemp() / "cosim"
     folder.mkdir(exist_ok=True)
     seed: int = request.config.option.bench_seed

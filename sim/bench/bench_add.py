@@ -7,10 +7,13 @@ import cocotb
 from cocotb.task import Task
 from cocotb.triggers import ReadOnly, RisingEdge, TaskManager
 
+from .cover import Group
 from .stream import Beat, assert_quiet, collect, drive, reset, stream
 from .tally import expect
 
 N_BEATS = 120
+SUM = Group("sum", {"sign": ("negative", "zero", "positive"), "last": (0, 1)})
+ERROR = Group("error", {"shorter": ("a",)})
 
 
 @cocotb.test(timeout_time=60, timeout_unit="us")
@@ -33,6 +36,9 @@ async def adds_beat_by_beat(dut: Any, idle: float, stall: float) -> None:
         got: Task[list[Beat]] = tasks.start_soon(
             collect(sink, N_BEATS, lambda: rng.random() < stall)
         )
+    for pair, end in zip(pairs, ends, strict=True):
+        total = sum(pair)
+        SUM.sample(sign="zero" if not total else "negative" if total < 0 else "positive", last=end)
     expect(got.result(), [(sum(p) & mask, end) for p, end in zip(pairs, ends, strict=True)], "sum")
     await assert_quiet(sink, 8)
     assert int(dut.error_o.value) == 0
@@ -53,6 +59,7 @@ async def says_when_images_differ_in_length(dut: Any) -> None:
         errors.append(int(dut.error_o.value))
         await RisingEdge(dut.clk_i)
     expect(errors, [1] * 6, "cycle")
+    ERROR.sample(shorter="a")
     await reset(dut, a, b, start_clock=False)
     await ReadOnly()
     assert int(dut.error_o.value) == 0

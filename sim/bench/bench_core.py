@@ -21,11 +21,17 @@ from ..hardware import seen, take_apart, written
 from ..memory import bank_words
 from ..network import Network
 from . import host
+from .cover import Group
 from .stream import Beat, Stream, assert_quiet, blocked, collect, drive, reset, stream
 from .tally import expect
 
 N_IMAGES = 4
 MORE_IMAGES = 24  # more than the core can hold
+MEMORY = Group(
+    "memory", {"faults": (False, True), "input": ("bits", "uint8")}, [("faults", "input")]
+)
+RESET = Group("reset", {"image": ("loads", "runs", "leaves"), "sink": ("ready", "stalled")})
+BUSY = Group("busy", {"when": ("empty", "first byte", "scores wait", "last score", "after")})
 SETTLED = 8  # cycles from the last score to busy_o = 0, and from the first byte to busy_o = 1
 
 
@@ -127,6 +133,7 @@ async def scores_equal_golden(dut: Any, idle: float, stall: float) -> None:
     for chip in (clean, faults, clean):
         assert not await is_busy(dut)
         await load(dut, net, chip)
+        MEMORY.sample(faults=chip is faults, input=net.layers[0].input)
         images = some_images(net, rng)
         wanted = score_beats(golden.scores(seen(net, chip.layout, chip), images))
         data = beats(image_bytes(net, images))
@@ -165,8 +172,14 @@ async def recovers_from_reset_in_mid_image(dut: Any) -> None:
         spoilt = beats(image_bytes(net, some_images(net, rng, 3)))
         sender = cocotb.start_soon(drive(streams[0], spoilt, lambda: False))
         streams[1].ready.value = wait % 2
+        n_scores = 0
         for _ in range(wait):
             await RisingEdge(dut.clk_i)
+            n_scores += int(streams[1].valid.value)
+        RESET.sample(
+            image="leaves" if n_scores else "loads" if wait < len(spoilt) // 3 else "runs",
+            sink="ready" if wait % 2 else "stalled",
+        )
         sender.cancel()
         await start(dut, start_clock=False)
         assert not await is_busy(dut)
@@ -188,17 +201,22 @@ async def is_busy_from_first_byte_to_last_score(dut: Any) -> None:
     data = beats(image_bytes(net, images))
     wanted = score_beats(golden.scores(seen(net, faults.layout, faults), images))
     assert not await is_busy(dut)
+    BUSY.sample(when="empty")
     await drive(source, data[:1], lambda: False)
     assert await is_busy(dut)
+    BUSY.sample(when="first byte")
     await drive(source, data[1:], lambda: False)
     while not int(sink.valid.value):
         await RisingEdge(dut.clk_i)
     assert await is_busy(dut)
+    BUSY.sample(when="scores wait")
     got = await collect(sink, len(wanted) - 1, lambda: False)
     assert await is_busy(dut)
+    BUSY.sample(when="last score")
     got += await collect(sink, 1, lambda: False)
     expect(got, wanted, "score")
     assert not await is_busy(dut)
+    BUSY.sample(when="after")
 
 
 @cocotb.test(timeout_time=400, timeout_unit="us")

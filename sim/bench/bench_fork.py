@@ -6,10 +6,14 @@ from typing import Any
 import cocotb
 from cocotb.triggers import ReadOnly, RisingEdge
 
+from .cover import Group
 from .stream import reset, stream
 from .tally import expect
 
 N_BEATS = 120
+
+
+BEAT = Group("beat", {"takes": ("none", "some", "all"), "sinks": ("1", "more")})
 
 
 @cocotb.test(timeout_time=60, timeout_unit="us")
@@ -31,6 +35,12 @@ async def gives_every_beat_to_every_sink(dut: Any, idle: float, stall: float) ->
         valid = int(dut.m_axis_tvalid.value)
         assert kept & ~valid == 0, "a beat was offered and withdrawn"
         kept = valid & ~ready
+        if valid:
+            n_ready = (valid & ready).bit_count()
+            BEAT.sample(
+                takes="none" if not n_ready else "some" if valid & ~ready else "all",
+                sinks="1" if len(sinks) == 1 else "more",
+            )
         for k in sinks:
             if valid & ready & 1 << k:
                 got[k].append(n_sent)

@@ -6,10 +6,18 @@ from typing import Any
 import cocotb
 from cocotb.triggers import ReadOnly, RisingEdge
 
+from .cover import Group
 from .stream import reset, spoil, stream
 from .tally import expect
 
 N_CYCLES = 600
+
+
+BEAT = Group(
+    "beat",
+    {"first": (False, True), "held": (False, True), "ready": (False, True)},
+    [("first", "held")],
+)
 
 
 @cocotb.test(timeout_time=40, timeout_unit="us")
@@ -45,6 +53,8 @@ async def passes_whole_images(dut: Any, idle: float, stall: float) -> None:
         was_kept = is_through and not is_ready
         closed.append(int(dut.closed_o.value) == (is_first and is_held))
         assert is_through == (is_offered and not (is_first and is_held))
+        if is_offered:
+            BEAT.sample(first=is_first, held=is_held, ready=is_ready)
         n_refused += is_offered and not is_through
         if not is_through or is_ready:
             is_held = bool(hold)

@@ -13,6 +13,7 @@ import cocotb
 from cocotb.clock import Clock
 from cocotb.triggers import ReadOnly, RisingEdge
 
+from .cover import Group
 from .tally import expect
 
 IDENTIFY, WRITE, READ, INFER, COUNTERS, INJECT = range(1, 7)
@@ -21,6 +22,18 @@ MAX_PAYLOAD, SILENCE, IMAGE_BYTES, N_CLASSES = 124, 256, 5, 3
 IDENTITY = b"\x0a\x0b\x0c\x0d"
 IDLE, STALL = [0.0, 0.4], [0.0, 0.5]  # corners: host and core idle or not, stalling or not
 DEPTHS = (7, 7, 20)  # words of banks 0, 1, 2
+COMMANDS = {IDENTIFY: "identify", WRITE: "write", READ: "read", INFER: "infer",
+            COUNTERS: "counters", INJECT: "inject"}  # fmt: skip
+STATUSES = ("ok", "crc", "length", "cut off", "unknown", "range", "size", "not built in")
+ANSWER = Group("answer", {"command": tuple(COMMANDS.values()), "status": STATUSES})
+WAITING = 2  # the state S_WAIT of stoic_link_exec
+# a memory command is executed at once, or finds images inside the core and waits
+WAITS = Group("memory_command", {"images_inside": (False, True)})
+LINE = Group(
+    "line",
+    {"host": ("idle", "sends", "waits"), "answer": ("none", "taken", "stalled")},
+    [("host", "answer")],
+)
 Answer = tuple[int, int, int, bytes]  # sequence, command, status, payload
 
 
@@ -111,6 +124,11 @@ class Link:
         """Transfers of this cycle."""
         dut = self.dut
         self.quiet_cycles += 1
+        sent = "idle" if not self.rx_valid else "sends" if dut.rx_tready.value else "waits"
+        answer = (
+            "none" if not dut.tx_tvalid.value else "taken" if dut.tx_tready.value else "stalled"
+        )
+        LINE.sample(host=sent, answer=answer)
         if self.rx_valid and dut.rx_tready.value:
             self.to_board.popleft()
             self.rx_valid = False
@@ -125,7 +143,11 @@ class Link:
         if dut.cfg_bank_o.value.is_resolvable:  # unknown until the first command with a bank
             bank = int(dut.cfg_bank_o.value)
             self.depth = DEPTHS[bank] if bank < len(DEPTHS) else 0
+        if self.is_inside and int(dut.u_exec.state_q.value) == WAITING:
+            if int(dut.u_exec.command_q.value) in (WRITE, READ):
+                WAITS.sample(images_inside=True)
         if dut.cfg_valid_o.value:
+            WAITS.sample(images_inside=self.is_inside)
             bank, address = int(dut.cfg_bank_o.value), int(dut.cfg_addr_o.value)
             assert not self.is_inside, "memories are touched while an image is inside"
             if dut.cfg_write_o.value:
@@ -156,6 +178,8 @@ class Link:
         while self.to_board or not self.dut.idle_o.value or self.quiet_cycles < 40:
             await self.cycles(1)
         answers = answers_in(bytes(self.from_board))
+        for _, command, status, _ in answers:
+            ANSWER.sample(command=COMMANDS.get(command, "none"), status=STATUSES[status])
         self.from_board.clear()
         assert not self.scores and not self.image, "something was left over"
         return answers

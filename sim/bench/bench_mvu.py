@@ -23,11 +23,35 @@ from ..memory import Fold, Layout, Shape, bank_words, threshold_bits
 from ..protection import hsiao
 from . import host
 from .bench_width import words
+from .cover import Group
 from .stream import CLOCK_NS, Beat, Stream, assert_quiet, blocked, collect, drive, reset, stream
 from .tally import expect
 
 MORE_IMAGES = 4  # than the output FIFO holds
 N_PLANES = 8
+SHAPE = Group(
+    "shape",
+    {
+        "planes": (1, 8),
+        "thresholds": (False, True),
+        "group": ("1", "more"),
+        "folds": ("1", "more"),
+        "stretched": (False, True),  # a fold lasts longer than its words
+        "pad_lanes": ("none", "some"),
+        "pad_neurons": ("none", "some"),
+    },
+    [("planes", "thresholds")],
+)
+NEURON = Group(
+    "neuron",
+    {
+        "threshold": ("lowest", "other", "highest"),
+        "sum": ("below", "at", "above"),
+        "planes": (1, 8),
+    },
+    [("sum", "planes"), ("threshold", "planes")],
+)
+PORT = Group("port", {"bank": ("weights", "thresholds", "of another layer")})
 
 
 def sizes(dut: Any) -> dict[str, int]:
@@ -129,6 +153,30 @@ def decoded(
     return Decoded(replace(layer, weights=weights), written, n_corrected, n_detected)
 
 
+def cover(p: dict[str, int], layer: Dense, images: NDArray[np.uint8]) -> None:
+    """Sample what this layer and these images are."""
+    stages, busy = p["PE"] // p["GROUP"], -(-p["N"] // p["SIMD"]) * p["PLANES"]
+    SHAPE.sample(
+        planes=p["PLANES"],
+        thresholds=p["THRESHOLD_W"] > 0,
+        group="1" if p["GROUP"] == 1 else "more",
+        folds="1" if p["M"] <= p["PE"] else "more",
+        stretched=2 * stages - 1 > busy,
+        pad_lanes="some" if p["N"] % p["SIMD"] else "none",
+        pad_neurons="some" if p["M"] % p["PE"] else "none",
+    )
+    if layer.thresholds is None:
+        return
+    low, high = layer.threshold_range
+    for row in golden.accumulate(layer, images).tolist():
+        for value, theta in zip(row, layer.thresholds.tolist(), strict=True):
+            NEURON.sample(
+                threshold={low: "lowest", high: "highest"}.get(theta, "other"),
+                sum="below" if value < theta else "above" if value > theta else "at",
+                planes=p["PLANES"],
+            )
+
+
 def image_beats(p: dict[str, int], image: NDArray[np.uint8], rng: random.Random) -> list[Beat]:
     """(word, last, sum at the last) of one image; rubbish in pad lanes and in the sums before."""
     is_uint8 = p["PLANES"] == N_PLANES
@@ -209,6 +257,7 @@ async def make(dut: Any) -> Ready:
     if p["CHECKS"]:
         chip = decoded(p, layer, banks, rng)
         layer, banks, corrected, detected = chip.layer, chip.written, chip.corrected, chip.detected
+    cover(p, layer, images)
     source = stream(dut, "s_axis", "data", "last", "user")
     sink = stream(dut, "m_axis", "data", "last")
     host.release(dut)
@@ -248,7 +297,10 @@ async def memories_read_back(dut: Any) -> None:
     others = (min(unit.banks) - 1, max(unit.banks) + 1)
     await host.write(dut, {bank: [unit.rng.getrandbits(64)] for bank in others})
     for bank, content in unit.banks.items():
+        is_weight = 0 <= bank - unit.p["W_BANK"] < unit.p["PE"]
+        PORT.sample(bank="weights" if is_weight else "thresholds")
         expect(await host.read(dut, bank, len(content)), content)
+    PORT.sample(bank="of another layer")
     assert not [word for bank in others for word in await host.read(dut, bank, 1)]
 
 

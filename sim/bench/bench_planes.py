@@ -10,10 +10,14 @@ from cocotb.triggers import TaskManager
 
 from ..bits import pack
 from ..golden import plane_sum
+from .cover import Group
 from .stream import Beat, assert_quiet, collect, drive, reset, stream
 from .tally import expect
 
 N_PLANES = 8
+IMAGE = Group(
+    "image", {"lanes_left": ("none", "some"), "words": ("1", "more"), "bytes": ("255", "mixed")}
+)
 
 
 def planes(image: bytes, simd: int) -> list[Beat]:
@@ -35,6 +39,12 @@ async def gives_planes_and_sum(dut: Any, idle: float, stall: float) -> None:
     simd = int(dut.SIMD.value)
     lengths = [1, simd, simd + 1, 2 * simd, *(rng.randrange(1, 4 * simd) for _ in range(5))]
     images = [bytes([255] * lengths[0]), *(rng.randbytes(n) for n in lengths[1:])]
+    for image in images:
+        IMAGE.sample(
+            lanes_left="some" if len(image) % simd else "none",
+            words="1" if len(image) <= simd else "more",
+            bytes="255" if set(image) == {255} else "mixed",
+        )
     beats = [(byte, i == len(im) - 1) for im in images for i, byte in enumerate(im)]
     wanted = [beat for image in images for beat in planes(image, simd)]
     source = stream(dut, "s_axis", "data", "last")

@@ -11,9 +11,19 @@ from numpy.typing import NDArray
 
 from ..golden import or_pool
 from ..layers import Pool
+from .cover import Group
 from .stream import Beat, assert_quiet, collect, drive, reset, stream
 from .tally import expect
 
+SHAPE = Group(
+    "shape",
+    {
+        "kernel": ("1", "more"),
+        "windows": ("overlap", "touch", "leave gaps"),
+        "words": ("1", "more"),
+        "left_over": (False, True),  # rows or columns that no window has
+    },
+)
 SETTLED = 12  # cycles after which nothing more comes
 
 
@@ -31,6 +41,12 @@ async def pools_as_golden(dut: Any, idle: float, stall: float) -> None:
     rng = random.Random(cocotb.RANDOM_SEED)
     names = ("HEIGHT", "COLUMNS", "WORDS", "WIDTH", "KERNEL", "STRIDE")
     height, columns, words, width, kernel, stride = (int(getattr(dut, n).value) for n in names)
+    SHAPE.sample(
+        kernel="1" if kernel == 1 else "more",
+        windows="touch" if stride == kernel else "overlap" if stride < kernel else "leave gaps",
+        words="1" if words == 1 else "more",
+        left_over=(height - kernel) % stride > 0 or (columns - kernel) % stride > 0,
+    )
     density = 1 - 0.5 ** (1 / kernel**2)  # so that half of the ORs are 1
     bits = np.random.default_rng(rng.getrandbits(32)).random((6, height, columns, words * width))
     maps = (bits < density).astype(np.uint8)

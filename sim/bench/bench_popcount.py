@@ -10,10 +10,17 @@ from cocotb.triggers import ReadOnly, RisingEdge
 
 from ..bits import unpack
 from ..golden import plane_sum, xnor_popcount
+from .cover import Group
 from .stream import CLOCK_NS
 from .tally import expect
 
 N_RANDOM = 200
+SHAPE = Group(
+    "shape", {"lanes": ("1", "odd", "even", "64"), "xnor": (0, 1), "pads": ("none", "some", "most")}
+)
+COUNT = Group(
+    "count", {"pad": (0, 1), "count": ("none", "some", "all")}, [("pad", "count")]
+)  # of the lanes that are not masked
 
 
 def count(x: int, w: int, n_lanes: int, is_xnor: bool) -> int:
@@ -50,3 +57,11 @@ async def counts_every_word(dut: Any) -> None:
         if cycle >= latency:
             got.append(int(dut.count_o.value))
     expect(got, [count(x, w, lanes - (pad if p else 0), is_xnor) for x, w, p in cases])
+    SHAPE.sample(
+        lanes={1: "1", 64: "64"}.get(lanes, "odd" if lanes % 2 else "even"),
+        xnor=int(is_xnor),
+        pads="none" if not pad else "most" if pad == lanes - 1 else "some",
+    )
+    for n, (_, _, p) in zip(got, cases, strict=True):
+        most = lanes - (pad if p else 0)
+        COUNT.sample(pad=p, count="none" if n == 0 else "all" if n == most else "some")

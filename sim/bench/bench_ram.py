@@ -7,10 +7,22 @@ import cocotb
 from cocotb.clock import Clock
 from cocotb.triggers import ReadOnly, RisingEdge
 
+from .cover import Group
 from .stream import CLOCK_NS
 from .tally import expect
 
 N_CYCLES = 600
+SHAPE = Group(
+    "shape",
+    {
+        "latency": (1, 2),
+        "target": ("generic", "ecp5"),
+        "depth": ("1", "a block or less", "more"),
+        "width": ("1", "some", "64"),
+    },
+    [("target", "latency")],
+)
+READ = Group("read", {"written": (False, True), "flips": ("none", "some", "all")})
 
 
 @cocotb.test(timeout_time=1, timeout_unit="ms")
@@ -31,6 +43,13 @@ async def reads_what_was_written(dut: Any) -> None:
         memory.append(rng.getrandbits(width))
         dut.we_i.value, dut.waddr_i.value, dut.wdata_i.value = 1, address, memory[-1]
         await RisingEdge(dut.clk_i)
+    SHAPE.sample(
+        latency=latency,
+        target=dut.TARGET.value.decode(),
+        depth="1" if depth == 1 else "a block or less" if depth <= 512 else "more",
+        width={1: "1", 64: "64"}.get(width, "some"),
+    )
+    full = (1 << width) - 1
     asked: list[int | None] = []  # words that reads will give, None where it is open
     got, wanted = [], []
     before: int | None = None  # what was written a cycle ago
@@ -45,6 +64,8 @@ async def reads_what_was_written(dut: Any) -> None:
         is_open = (is_write and read == written) or (latency > 1 and read == before)
         asked.append(None if is_open else memory[read])
         before = written if is_write else None
+        flips = "none" if not flip or not is_lying else "all" if flip == full else "some"
+        READ.sample(written=is_write and read == written, flips=flips)
         await ReadOnly()
         if cycle >= latency and (answer := asked[cycle - latency]) is not None:
             got.append(int(dut.rdata_o.value))

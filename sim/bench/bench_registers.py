@@ -10,10 +10,13 @@ from cocotb.triggers import ReadOnly, RisingEdge
 
 from ..registers import BOUND, CLEAR, TABLE, WORDS, Registers, unpack
 from . import host
+from .cover import Group
 from .stream import reset
 from .tally import expect
 
 N_CYCLES = 300
+TABLES = Group("table", {"wanted": ("the same", "another", "none such"), "tables": ("1", "more")})
+IMAGE = Group("image", {"margin": ("0", "some", "most"), "low": (False, True)})
 SETTLED = 6  # cycles from an event to its count
 
 
@@ -57,6 +60,10 @@ async def send(dut: Any, rng: random.Random, events: Events, n_cycles: int) -> N
         margin = rng.choice([0, 1, (1 << margin_bits) - 2, rng.getrandbits(margin_bits)])
         dut.image_i.value, dut.margin_i.value = is_image, margin
         if is_image:
+            most = (1 << margin_bits) - 2
+            IMAGE.sample(
+                margin={0: "0", most: "most"}.get(margin, "some"), low=margin < events.bound
+            )
             events.margins.append(margin)
         packed = [0, 0]
         for layer, counted in enumerate(events.words):
@@ -145,6 +152,10 @@ async def changes_the_table_between_images(dut: Any) -> None:
         for _ in range(5):
             await RisingEdge(dut.clk_i)
         await ReadOnly()
+        TABLES.sample(
+            wanted="none such" if not is_legal else "the same" if wanted == table else "another",
+            tables="1" if tables == 1 else "more",
+        )
         is_change = is_legal and wanted != table
         expect([int(dut.hold_o.value), int(dut.table_o.value)], [int(is_change), table], "output")
         await RisingEdge(dut.clk_i)

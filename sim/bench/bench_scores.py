@@ -9,10 +9,21 @@ from cocotb.task import Task
 from cocotb.triggers import ReadOnly, RisingEdge, TaskManager
 
 from .. import golden
+from .cover import Group
 from .stream import Beat, assert_quiet, collect, drive, reset, stream
 from .tally import expect
 
 N_IMAGES = 24
+RANK = Group(
+    "rank",
+    {
+        "best": ("first", "middle", "last"),
+        "tie": ("no", "for the best", "of all"),
+        "score": ("lowest", "highest", "other"),  # the best one
+    },
+    [("best", "tie")],
+)
+KIND = Group("kind", {"bits": (0, 1), "classes": ("1", "more")})
 
 
 async def answers(dut: Any, n: int) -> list[Beat]:
@@ -42,6 +53,14 @@ async def ranks_as_golden(dut: Any, idle: float, stall: float) -> None:
     scores = (2 * sums - n if is_bits else sums).astype(np.int32)
     best = golden.classify(scores).tolist()
     margin = golden.margin(scores).tolist() if m > 1 else [0] * N_IMAGES
+    KIND.sample(bits=is_bits, classes="1" if m == 1 else "more")
+    for row, winner in zip(sums.tolist(), best, strict=True):
+        n_best = row.count(row[winner])
+        RANK.sample(
+            best="first" if winner == 0 else "last" if winner == m - 1 else "middle",
+            tie="no" if n_best == 1 else "of all" if n_best == m else "for the best",
+            score={low: "lowest", high: "highest"}.get(row[winner], "other"),
+        )
     mask = (1 << width) - 1
     beats = [(int(s) & mask, i == m - 1) for image in images for i, s in enumerate(image)]
     wanted = [(int(s) & 0xFFFFFFFF, i == m - 1) for row in scores for i, s in enumerate(row)]

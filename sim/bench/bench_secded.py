@@ -11,10 +11,15 @@ from cocotb.triggers import ReadOnly, RisingEdge
 
 from ..bits import pack, unpack
 from ..protection import hsiao
+from .cover import Group
 from .stream import CLOCK_NS, spoil
 from .tally import expect
 
 LATENCY = 2
+WORD = Group(
+    "word",
+    {"errors": ("0", "1", "2", "3 or more"), "outcome": ("as it is", "corrected", "detected")},
+)
 N_MORE = 200  # words with three errors or more, which the decoder may mend wrongly
 
 
@@ -46,6 +51,11 @@ async def decodes_as_the_specification(dut: Any) -> None:
     wanted = [
         (int(w[0]), bool(c), bool(d)) for w, c, d in zip(data, corrected, detected, strict=True)
     ]
+    for n_errors, (_, c, d) in zip(weights.tolist(), wanted, strict=True):
+        WORD.sample(
+            errors="3 or more" if n_errors > 2 else str(n_errors),
+            outcome="corrected" if c else "detected" if d else "as it is",
+        )
     words = [int(c) << k | int(w[0]) for c, w in zip(checks, read, strict=True)]
     Clock(dut.clk_i, CLOCK_NS, unit="ns").start()
     got, encoded = [], []

@@ -12,8 +12,11 @@ from cocotb.triggers import TaskManager
 from ..golden import encode
 from ..random_network import random_network
 from .bench_width import with_last, words
+from .cover import Group
 from .stream import Beat, assert_quiet, collect, drive, reset, stream
 from .tally import expect
+
+CODE = Group("code", {"bits": ("none", "some", "all"), "levels": ("1", "more")})
 
 
 @cocotb.test(timeout_time=200, timeout_unit="us")
@@ -32,6 +35,11 @@ async def gives_golden_s_code(dut: Any, idle: float, stall: float) -> None:
         values = values[n:]
         data += with_last(image.tolist())
         codes = encode(net, image[:, None])
+        for n_ones in codes.sum(axis=1).tolist():
+            CODE.sample(
+                bits="none" if n_ones == 0 else "all" if n_ones == k else "some",
+                levels="1" if k == 1 else "more",
+            )
         wanted += with_last([word for code in codes for word in words(code.tolist(), width)])
     source, sink = stream(dut, "s_axis", "data", "last"), stream(dut, "m_axis", "data", "last")
     sink.ready.value = 0

@@ -34,10 +34,13 @@ from .bench_link import (
     frame,
     words,
 )
+from .cover import Group
 from .stream import Stream, assert_quiet, collect, drive, reset, stream
 from .tally import expect
 
 Exchange = tuple[int, bytes, int, bytes]  # command, request, status, answer
+MEMORY = Group("memory", {"faults": (False, True), "input": ("bits", "uint8")})
+DAMAGED = Group("damaged", {"command": ("write", "infer")})
 FRAME_BYTES, SILENCE = 10, 1100  # of an answer without its payload; cycles that end a damaged frame
 N_IMAGES = 4
 
@@ -99,6 +102,7 @@ async def answers_as_golden(dut: Any, idle: float, stall: float) -> None:
     for chip in (no_faults(faults.layout), faults):
         images = some_images(net, rng, N_IMAGES)
         answers = inferences(fault_maps.apply(net, chip), images)
+        MEMORY.sample(faults=chip is faults, input=net.layers[0].input)
         await exchange(streams, [identify, *writes(net, chip), *answers, identify], idle, stall)
 
 
@@ -113,6 +117,7 @@ async def a_damaged_frame_changes_nothing(dut: Any) -> None:
     images = some_images(net, rng, 2)
     answers = inferences(fault_maps.apply(net, faults), images)
     for command, payload in ((WRITE, at(0, 0) + words(*[2**64 - 1] * 3)), (INFER, answers[0][1])):
+        DAMAGED.sample(command="write" if command == WRITE else "infer")
         damaged = bytearray(frame(77, command, payload))
         damaged[-6] ^= 1 << int(rng.integers(8))
         sender = cocotb.start_soon(drive(streams[0], ((b,) for b in damaged), lambda: False))

@@ -8,8 +8,16 @@ import cocotb
 from cocotb.clock import Clock
 from cocotb.triggers import ReadOnly, RisingEdge
 
+from .cover import Group
 from .stream import CLOCK_NS
 from .tally import expect
+
+LINE = Group(
+    "line",
+    {"sender": ("slow", "right", "fast"), "clocks_per_bit": ("4", "even", "odd")},
+    [("sender", "clocks_per_bit")],
+)
+DROPPED = Group("dropped", {"what": ("spike", "no stop bit")})
 
 
 def levels(data: bytes, clocks_per_bit: float) -> list[int]:
@@ -66,6 +74,10 @@ async def carries_bytes_both_ways(dut: Any, off: float) -> None:
     clocks_per_bit = int(dut.CLOCKS_PER_BIT.value)
     inward, outward = b"\x00\xff\x55\xaa" + rng.randbytes(12), rng.randbytes(8)
     received, line = await exchange(dut, levels(inward, clocks_per_bit * off), outward)
+    LINE.sample(
+        sender="right" if off == 1.0 else "fast" if off < 1.0 else "slow",
+        clocks_per_bit={4: "4"}.get(clocks_per_bit, "odd" if clocks_per_bit % 2 else "even"),
+    )
     expect(received, inward, "byte in")
     expect(bytes_of(line, clocks_per_bit), outward, "byte out")
 
@@ -78,4 +90,6 @@ async def drops_what_is_no_byte(dut: Any) -> None:
     cut = [0] * 10 * clocks_per_bit + [1] * 12 * clocks_per_bit
     received, line = await exchange(dut, spike + cut + levels(b"\xa5", clocks_per_bit), b"")
     expect(received, b"\xa5", "byte in")
+    for what in ("spike", "no stop bit"):
+        DROPPED.sample(what=what)
     assert 0 not in line

@@ -10,8 +10,14 @@ from cocotb.task import Task
 from cocotb.triggers import TaskManager
 
 from ..bits import pack
+from .cover import Group
 from .stream import Beat, assert_quiet, collect, drive, reset, stream
 from .tally import expect
+
+SHAPE = Group(
+    "shape", {"words": ("narrower", "equal", "wider"), "left_over": ("none", "in", "out", "both")}
+)
+IMAGE = Group("image", {"beats": ("short", "exact", "long")})
 
 
 def words(bits: Sequence[int], width: int) -> list[int]:
@@ -35,8 +41,14 @@ async def repacks_images(dut: Any, idle: float, stall: float) -> None:
     n_beats = -(-n // n_in)
     beats: list[Beat] = []
     wanted: list[Beat] = []
+    left_over = {(0, 0): "none", (1, 0): "in", (0, 1): "out"}.get(
+        (int(n % n_in > 0), int(n % n_out > 0)), "both"
+    )
+    ratio = "narrower" if n_out < n_in else "wider" if n_out > n_in else "equal"
+    SHAPE.sample(words=ratio, left_over=left_over)
     for length in (n_beats, n_beats, 1, n_beats, n_beats + 3, max(1, n_beats // 2), n_beats):
         bits = [1] * n_in * length if rng.random() < 0.3 else rng.choices((0, 1), k=n_in * length)
+        IMAGE.sample(beats="short" if length < n_beats else "long" if length > n_beats else "exact")
         beats += with_last(words(bits, n_in))
         wanted += with_last(words(bits[:n], n_out))
     source, sink = stream(dut, "s_axis", "data", "last"), stream(dut, "m_axis", "data", "last")

@@ -12,16 +12,36 @@ from numpy.typing import NDArray
 
 from ..golden import windows
 from ..layers import Window
+from .cover import Group
 from .stream import Beat, assert_quiet, collect, drive, reset, stream
 from .tally import expect
 
 SETTLED = 40  # cycles after which nothing more comes
 
 
+SHAPE = Group(
+    "shape",
+    {
+        "kernel": ("1", "more"),
+        "stride": ("1", "within the kernel", "past it"),
+        "pad": ("none", "some"),
+        "words": ("1", "more"),  # of a pixel
+        "left_over": (False, True),  # pixels that no window has
+    },
+    [("stride", "pad")],
+)
+RESET = Group("reset", {"map": ("starts", "runs", "whole")})
+
+
 def window_of(dut: Any) -> Window:
     """The windows of this unit, a word of a pixel being a channel."""
     names = ("HEIGHT", "COLUMNS", "WORDS", "KERNEL", "STRIDE", "PAD")
     return Window(*(int(getattr(dut, name).value) for name in names))
+
+
+def stride_of(window: Window) -> str:
+    """Bin of a stride of more than 1."""
+    return "within the kernel" if window.stride <= window.kernel else "past it"
 
 
 def words_of(window: Window, maps: NDArray[np.uint64]) -> list[Beat]:
@@ -41,6 +61,13 @@ async def cuts_golden_s_windows(dut: Any, idle: float, stall: float) -> None:
     maps = np.array(words, np.uint64).reshape(6, n)
     source, sink = stream(dut, "s_axis", "data"), stream(dut, "m_axis", "data", "last")
     sink.ready.value = 0
+    SHAPE.sample(
+        kernel="1" if window.kernel == 1 else "more",
+        stride="1" if window.stride == 1 else stride_of(window),
+        pad="some" if window.pad else "none",
+        words="1" if window.channels == 1 else "more",
+        left_over=(window.height + 2 * window.pad - window.kernel) % window.stride > 0,
+    )
     await reset(dut, source)
     for part in (maps[:3], maps[3:5]):
         wanted = words_of(window, part)
@@ -55,6 +82,8 @@ async def cuts_golden_s_windows(dut: Any, idle: float, stall: float) -> None:
         await assert_quiet(sink, SETTLED)
         sink.ready.value = 1  # part of a map, whatever comes of it, and a reset
         spoilt = maps[5][: rng.randrange(1, n + 1)]
+        share = "starts" if 2 * len(spoilt) < n else "runs" if len(spoilt) < n else "whole"
+        RESET.sample(map=share)
         await drive(source, [(int(w),) for w in spoilt], lambda: False)
         for _ in range(rng.randrange(SETTLED)):
             await RisingEdge(dut.clk_i)

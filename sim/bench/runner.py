@@ -7,7 +7,7 @@ import hashlib
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -58,7 +58,7 @@ class Outcome:
 
 
 SIMULATORS = ("icarus", "verilator")
-_BUILD_ARGS = {"icarus": ["-g2005"], "verilator": ["-Wno-fatal", "-Wno-lint", "--no-timing"]}
+BUILD_ARGS = {"icarus": ["-g2005"], "verilator": ["-Wno-fatal", "-Wno-lint", "--no-timing"]}
 
 
 def version_of(simulator: str) -> str:
@@ -89,17 +89,24 @@ def mutated(bench: Bench, file: str, old: str, new: str, folder: Path) -> Bench:
     return Bench(bench.unit, bench.module, tuple(sources), bench.parameters, bench.inputs)
 
 
-def run(bench: Bench, folder: Path, seed: int, simulator: str = "icarus") -> Outcome:
+def run(
+    bench: Bench,
+    folder: Path,
+    seed: int,
+    simulator: str = "icarus",
+    build_args: Sequence[str] = (),
+) -> Outcome:
     """Build (once for equal sources and parameters) and run a bench under `folder`.
 
     Args:
         simulator: one of SIMULATORS; Verilator has to be on PATH (`verilate.write_shim`).
+        build_args: more for the simulator's compiler.
 
     Raises:
         SystemExit, subprocess.CalledProcessError: it does not build, as cocotb's runner says it.
     """
-    build_dir = folder / f"build-{_key(bench)}"
-    test_dir = folder / f"{bench.module}-{_key(bench)}-{len(list(folder.glob('bench_*')))}"
+    build_dir = folder / f"build-{key_of(bench)}"
+    test_dir = folder / f"{bench.module}-{key_of(bench)}-{len(list(folder.glob('bench_*')))}"
     test_dir.mkdir(parents=True)
     for name, content in bench.inputs.items():
         (test_dir / name).write_bytes(content)
@@ -107,9 +114,9 @@ def run(bench: Bench, folder: Path, seed: int, simulator: str = "icarus") -> Out
     runner.build(
         sources=list(bench.sources),
         hdl_toplevel=bench.unit,
-        parameters={k: _literal(v) for k, v in bench.parameters.items()},
+        parameters={k: literal(v) for k, v in bench.parameters.items()},
         build_dir=build_dir,
-        build_args=_BUILD_ARGS[simulator],
+        build_args=[*BUILD_ARGS[simulator], *build_args],
         timescale=("1ns", "1ps"),
         log_file=test_dir / "build.log",
     )
@@ -175,20 +182,22 @@ class Cosim:
         assert got.failed, f"{bench.unit} passes with {new!r} for {old!r}\nrerun: {self.rerun}"
 
     def _outcome(self, bench: Bench) -> Outcome:
-        key = f"{bench.module} {_key(bench)} {sorted(bench.inputs.items())}"
+        key = f"{bench.module} {key_of(bench)} {sorted(bench.inputs.items())}"
         if key not in self.outcomes:
             self.outcomes[key] = run(bench, self.folder, self.seed, self.simulator)
         return self.outcomes[key]
 
 
-def _key(bench: Bench) -> str:
+def key_of(bench: Bench) -> str:
+    """Hash of unit, parameters and sources."""
     digest = hashlib.sha256(repr((bench.unit, sorted(bench.parameters.items()))).encode())
     for path in bench.sources:
         digest.update(path.read_bytes())
     return digest.hexdigest()[:12]
 
 
-def _literal(value: Parameter) -> str:
+def literal(value: Parameter) -> str:
+    """A parameter as compilers take it."""
     if isinstance(value, str):
         return f'"{value}"'
     # a number that an integer of Verilog does not hold needs its width

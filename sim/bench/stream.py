@@ -12,8 +12,17 @@ from cocotb.clock import Clock
 from cocotb.triggers import ReadOnly, RisingEdge
 from cocotb.types import LogicArray
 
+from .cover import Group
+
 Beat = tuple[int, ...]  # one integer for every payload signal
 CLOCK_NS = 10
+
+# a beat goes in: after a gap or at once; the unit takes it at once or lets it wait
+SOURCE = Group("source", {"gap": (False, True), "waits": (False, True)}, [("gap", "waits")])
+# a cycle of a sink: what it says, and what it is offered
+SINK = Group(
+    "sink", {"ready": (False, True), "offered": ("nothing", "new", "held")}, [("ready", "offered")]
+)
 
 
 @dataclass(frozen=True)
@@ -58,8 +67,10 @@ async def drive(source: Stream, beats: Iterable[Beat], is_idle: Callable[[], boo
     for beat in beats:
         source.valid.value = 0
         spoil(*source.payload)
+        gap = n_waits = 0
         while is_idle():
             await RisingEdge(source.clk)
+            gap += 1
         source.valid.value = 1
         for signal, value in zip(source.payload, beat, strict=True):
             signal.value = value
@@ -67,7 +78,9 @@ async def drive(source: Stream, beats: Iterable[Beat], is_idle: Callable[[], boo
         while not is_taken:
             await ReadOnly()
             is_taken = bool(int(source.ready.value))
+            n_waits += not is_taken
             await RisingEdge(source.clk)
+        SOURCE.sample(gap=gap > 0, waits=n_waits > 0)
     source.valid.value = 0
     spoil(*source.payload)
 
@@ -81,6 +94,8 @@ async def collect(sink: Stream, n_beats: int, is_stalled: Callable[[], bool]) ->
         sink.ready.value = is_ready
         await ReadOnly()
         is_valid = bool(int(sink.valid.value))
+        offered = "held" if held else "new" if is_valid else "nothing"
+        SINK.sample(ready=is_ready, offered=offered)
         assert is_valid or held is None, f"beat {len(beats)} was offered and withdrawn"
         if is_valid:
             beat = tuple(int(signal.value) for signal in sink.payload)
