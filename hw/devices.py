@@ -1,4 +1,7 @@
-"""Devices by name: `golden`, `engine`, ..., `netlist`, `virtual`, or the URL of a port."""
+"""Devices by name: `golden`, `engine`, ..., `netlist`, `virtual`, or the URL of a port.
+
+`rtl-readmemh` and `rtl-saboteur` are the RTL with fault maps put into it by other ways.
+"""
 
 import logging
 import os
@@ -171,6 +174,18 @@ def _netlist(at: Setting) -> Device:
     return NetlistDevice(program, hardware(at))
 
 
+def _preset(at: Setting) -> Device:
+    from ..sim.saboteur import PresetDevice
+
+    return PresetDevice(at.folding)
+
+
+def _saboteur(at: Setting) -> Device:
+    from ..sim.saboteur import SaboteurDevice
+
+    return SaboteurDevice(at.folding)
+
+
 def virtual(at: Setting) -> "VirtualDevice":
     """A virtual board of its own, driven as a real one."""
     from . import boards
@@ -213,6 +228,8 @@ OPENERS: dict[str, Callable[[Setting], Device]] = {
     "finn-base": _finn_base,
     "rtl": _rtl,
     "netlist": _netlist,
+    "rtl-readmemh": _preset,
+    "rtl-saboteur": _saboteur,
     "virtual": virtual,
 }
 

@@ -40,7 +40,7 @@ module stoic_link_pages #(
 );
 
     // no page is read while it is written, so the memory need not say what a collision gives
-    (* ram_style = "block", no_rw_check *)
+    (* ram_style = "block" *) (* no_rw_check *)
     reg [7:0] bytes_q [0:(1 << (PAGES_W + PAGE_W)) - 1];
     reg [1:0] status_q [0:(1 << PAGES_W) - 1];
 

@@ -160,17 +160,23 @@ class RtlDevice:
             self._library.stoic_close(self._core)
         self._core = self._built = self._network = None
 
+    def _build(self, core: Core) -> Path:
+        text, sources = core_files(core)
+        return verilate("stoic_core", text, sources, HARNESS, self._build_dir)
+
     def _open(self, core: Core) -> None:
         self._close()
-        text, sources = core_files(core)
-        path = verilate("stoic_core", text, sources, HARNESS, self._build_dir)
-        library = ctypes.CDLL(str(path.resolve()))
+        library = ctypes.CDLL(str(self._build(core).resolve()))
         library.stoic_open.restype = ctypes.c_void_p
         library.stoic_close.argtypes = [ctypes.c_void_p]
         library.stoic_cycles.argtypes = [ctypes.c_void_p]
         library.stoic_cycles.restype = ctypes.c_uint64
         self._library, self._built = library, core
-        self._core = ctypes.c_void_p(library.stoic_open())
+        self._start()
+
+    def _start(self) -> None:
+        assert self._library is not None
+        self._core = ctypes.c_void_p(self._library.stoic_open())
 
     def _loaded(self) -> tuple[Network, Core]:
         if self._network is None or self._built is None:
@@ -199,14 +205,21 @@ class RtlDevice:
         )
 
     def _write(self, cells: NDArray[np.uint8]) -> None:
+        """Make the memories read these cells, and check that they do."""
+        self._write_words(cells)
+        self._check_words(cells)
+
+    def _write_words(self, cells: NDArray[np.uint8]) -> None:
         assert self._built is not None
-        layout = self._built.layout
-        words = bank_words(cells, layout)
-        for bank, new in enumerate(words):
+        for bank, new in enumerate(bank_words(cells, self._built.layout)):
             if self._call("stoic_write", bank, 0, new, len(new)) != len(new):
                 self._close()
                 raise ToolError("the RTL core is busy and takes no words")
-        for bank, new in enumerate(words):
+
+    def _check_words(self, cells: NDArray[np.uint8]) -> None:
+        assert self._built is not None
+        layout = self._built.layout
+        for bank, new in enumerate(bank_words(cells, layout)):
             read = self._read(bank, len(new))
             if len(read) != len(new) or (read != new).any():
                 where = layout.banks[bank].name
