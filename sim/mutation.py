@@ -1,0 +1,270 @@
+"""Mutation testing of the RTL: do the benches notice small mistakes?
+
+Every mutant runs against the benches that instantiate its module, those of the module itself first,
+the quick ones first, until one fails. One that outlives the first few is compared with the original
+by `equivalence`; one that is not proven equal runs against all the others. What then is left has
+survived: either a bench is too weak, or `reasons` says why no bench can see it.
+
+`python -m stoic.sim.mutation --benches FOLDER --result FILE.json`; verdicts are kept beside the
+benches, so a run that was killed goes on where it stopped. The JSON file:
+
+    command, kit_version, seed
+    mutants         that elaborate: killed + equivalent + survived
+    killed          some bench fails
+    equivalent      proven equal to the original at every parameter that the benches use
+    survived        neither; each with a reason, or "unexplained"
+    stillborn       drawn, but do not elaborate; not counted
+    mutation_score  killed / (killed + survived)
+    kinds, files    the same counts by kind of mistake and by file
+    list            of all mutants: place, mistake, verdict, and what killed it or why it lives
+    cpu_s           processor seconds of all verdicts
+"""
+
+import argparse
+import json
+import shlex
+import sys
+import tempfile
+import tomllib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from random import Random
+
+from pyverilog.vparser import ast
+
+from .. import rtl
+from .bench.books import Books, digest, key_of_run
+from .bench.lean import Answer, ask
+from .bench.runner import Bench
+from .bench.shelf import load
+from .container import kit_version, write_whole
+from .equivalence import is_equivalent
+from .exceptions import InputError
+from .mutants import Mutant, mutants_of
+from .syntax import load as load_tree
+from .syntax import walk
+
+REASONS = Path(__file__).parent / "mutation_reasons.toml"
+VERDICTS = ("killed", "equivalent", "survived", "stillborn")
+N_MUTANTS = 600
+N_FIRST = 4  # benches before the proof, at least all small ones of the module itself
+_SLOW_S = 3.0
+BASELINE_S = 600
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of a mutant.
+
+    Attributes:
+        verdict: one of VERDICTS.
+        why: unit, parameters and test that killed it; the reason for which it survived.
+        cpu_s: processor time of its benches.
+    """
+
+    mutant: Mutant
+    verdict: str
+    why: str
+    cpu_s: float
+
+
+@dataclass(frozen=True)
+class Owner:
+    """A bench that passes, and what it takes."""
+
+    bench: Bench
+    key: str
+    cpu_s: float
+
+    @property
+    def name(self) -> str:
+        """Unit and parameters."""
+        values = ",".join(f"{k}={v}" for k, v in self.bench.parameters.items())
+        return f"{self.bench.unit}({values})"
+
+
+class Range:
+    """Benches and the mutants that are shot at them.
+
+    Args:
+        folder: of verdicts that are kept.
+        seed: of the benches, and of the draw.
+
+    Raises:
+        InputError: a bench fails as it is.
+    """
+
+    def __init__(self, benches: Sequence[Bench], folder: Path, seed: int, n_jobs: int) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder, self.seed, self.n_jobs = folder.resolve(), seed, n_jobs
+        self.books = Books(folder / "mutants.jsonl")
+        self.modules = {path.stem: modules_of(path) for b in benches for path in b.sources}
+        with ThreadPoolExecutor(n_jobs) as pool:
+            self.owners = list(pool.map(self._baseline, benches))
+
+    def shoot(self, mutants: Sequence[Mutant], n: int) -> list[Verdict]:
+        """Verdicts of mutants in their order, until `n` of them elaborate; and of the stillborn."""
+        found: list[Verdict] = []
+        rest = iter(mutants)
+        with ThreadPoolExecutor(self.n_jobs) as pool:
+            while missing := n - sum(v.verdict != "stillborn" for v in found):
+                batch = [m for _, m in zip(range(missing), rest, strict=False)]
+                if not batch:
+                    break
+                for verdict in pool.map(self.judge, batch):
+                    found.append(verdict)
+                    if verdict.verdict == "survived" or len(found) % 50 == 0:
+                        print(len(found), verdict.mutant, verdict.verdict, verdict.why, flush=True)
+        return found
+
+    def judge(self, mutant: Mutant) -> Verdict:
+        """The verdict on one mutant; what stands in the books is not run again."""
+        module = Path(mutant.file).stem
+        owners = self._owners_of(module)
+        text = (rtl.ROOT / mutant.file).read_text(encoding="utf-8")
+        n_first = max(N_FIRST, sum(o.bench.unit == module and o.cpu_s < _SLOW_S for o in owners))
+        cpu_s = 0.0
+        with tempfile.TemporaryDirectory(dir=self.folder) as name:
+            mutated = Path(name) / mutant.file
+            mutated.write_text(mutant.apply(text), encoding="utf-8")
+            for n, owner in enumerate(owners):
+                if n == n_first and self._is_equivalent(mutated, owners):
+                    return Verdict(mutant, "equivalent", "proven", cpu_s)
+                answer = self._ask(mutated, owner)
+                cpu_s += answer.cpu_s
+                if not answer.builds and n == 0:
+                    return Verdict(mutant, "stillborn", "", cpu_s)
+                if not answer.passes:
+                    return Verdict(mutant, "killed", f"{owner.name} {answer.why}", cpu_s)
+            if len(owners) <= n_first and self._is_equivalent(mutated, owners):
+                return Verdict(mutant, "equivalent", "proven", cpu_s)
+        return Verdict(mutant, "survived", reason_of(mutant, text), cpu_s)
+
+    def _ask(self, mutated: Path, owner: Owner) -> Answer:
+        """What a bench says of the mutated file."""
+        key = digest(owner.key, mutated.name, mutated.read_bytes())
+        if key not in self.books.rows:
+            sources = [mutated if p.name == mutated.name else p for p in owner.bench.sources]
+            bench = replace(owner.bench, sources=tuple(sources))
+            limit_s = 10 + int(4 * owner.cpu_s)
+            with tempfile.TemporaryDirectory(dir=mutated.parent) as name:
+                self.books.put(key, asdict(ask(bench, Path(name) / "run", self.seed, limit_s)))
+        return Answer(**self.books.rows[key])
+
+    def _is_equivalent(self, mutated: Path, owners: list[Owner]) -> bool:
+        benches = [o.bench for o in owners]
+        texts = {p.name: p.read_bytes() for bench in benches for p in bench.sources}
+        tops = sorted(repr((b.unit, sorted(b.parameters.items()))) for b in benches)
+        key = digest("equivalent", *tops, *(texts[k] for k in sorted(texts)), mutated.read_bytes())
+        if key not in self.books.rows:
+            file = rtl.ROOT / mutated.name
+            self.books.put(key, is_equivalent(mutated.stem, file, mutated, benches))
+        return bool(self.books.rows[key])
+
+    def _owners_of(self, module: str) -> list[Owner]:
+        """Benches that instantiate a module: its own first, then the quick ones."""
+        found = [o for o in self.owners if module in self._below(o.bench.unit)]
+        return sorted(found, key=lambda o: (o.bench.unit != module, round(o.cpu_s), o.key))
+
+    def _below(self, unit: str) -> set[str]:
+        below, found = [unit], set()
+        while below:
+            module = below.pop()
+            if module not in found:
+                found.add(module)
+                below += self.modules.get(module, ())
+        return found
+
+    def _baseline(self, bench: Bench) -> Owner:
+        key = key_of_run(bench, self.seed)
+        if key not in self.books.rows:
+            with tempfile.TemporaryDirectory(dir=self.folder) as name:
+                self.books.put(key, asdict(ask(bench, Path(name) / "run", self.seed, BASELINE_S)))
+        answer = Answer(**self.books.rows[key])
+        if not answer.passes:
+            raise InputError(f"{bench.unit} {dict(bench.parameters)} {answer.why} as it is")
+        return Owner(bench, key, answer.cpu_s)
+
+
+def modules_of(path: Path) -> set[str]:
+    """Modules that a file instantiates; none if pyverilog does not read it (a generated top)."""
+    try:
+        tree = load_tree(path)
+    except InputError:
+        return set()
+    return {node.module for node, _ in walk(tree.root) if isinstance(node, ast.Instance)}
+
+
+def draw(seed: int, files: Sequence[str] = ()) -> list[Mutant]:
+    """All mutants of the RTL (or of these files) in an order that the seed gives."""
+    paths = [path for path in rtl.sources() if not files or path.name in files]
+    return Random(seed).sample(found := [m for p in paths for m in mutants_of(p)], len(found))
+
+
+def reason_of(mutant: Mutant, text: str) -> str:
+    """Why no bench can see a mutant, by REASONS; "unexplained" if that does not say."""
+    line = text.splitlines()[mutant.line - 1].strip()
+    for entry in tomllib.loads(REASONS.read_text(encoding="utf-8")).get("survivor", ()):
+        place = (entry["file"], entry["line"])
+        if place == (mutant.file, line) and entry.get("new", mutant.new) == mutant.new:
+            return str(entry["reason"])
+    return "unexplained"
+
+
+def summary(verdicts: Sequence[Verdict], seed: int) -> dict[str, object]:
+    """What the JSON file holds."""
+
+    def counts(some: Sequence[Verdict]) -> dict[str, int]:
+        found = Counter(v.verdict for v in some)
+        return {verdict: found[verdict] for verdict in VERDICTS}
+
+    def by(name: str) -> dict[str, dict[str, int]]:
+        values = sorted({getattr(v.mutant, name) for v in verdicts})
+        return {x: counts([v for v in verdicts if getattr(v.mutant, name) == x]) for x in values}
+
+    total = counts(verdicts)
+    judged = total["killed"] + total["survived"]
+    return {
+        "command": shlex.join(["python", "-m", "stoic.sim.mutation", *sys.argv[1:]]),
+        "kit_version": kit_version(),
+        "seed": seed,
+        "mutants": judged + total["equivalent"],
+        **total,
+        "mutation_score": total["killed"] / judged if judged else 0.0,
+        "kinds": by("kind"),
+        "files": by("file"),
+        "list": list(_listed(verdicts)),
+        "cpu_s": round(sum(v.cpu_s for v in verdicts), 1),
+    }
+
+
+def _listed(verdicts: Sequence[Verdict]) -> Iterator[dict[str, object]]:
+    for v in sorted(verdicts, key=lambda v: v.mutant):
+        if v.verdict != "stillborn":
+            place = {k: x for k, x in asdict(v.mutant).items() if k not in ("start", "end")}
+            yield {**place, "verdict": v.verdict, "why": v.why}
+
+
+def main() -> None:
+    """Shoot mutants, write what became of them."""
+    parser = argparse.ArgumentParser(description="mutation testing of the RTL")
+    add = partial(parser.add_argument)
+    add("--benches", type=Path, required=True, help="folder of pytest --bench-list")
+    add("--result", type=Path, required=True, help="JSON file to write")
+    add("--n", type=int, default=N_MUTANTS, help="mutants that elaborate")
+    add("--seed", type=int, default=1, help="of the draw and of the benches")
+    add("--jobs", type=int, default=2, help="processes at a time")
+    add("--files", nargs="*", default=(), help="Verilog files; default: all")
+    args = parser.parse_args()
+    targets = Range(load(args.benches), args.benches, args.seed, args.jobs)
+    result = summary(targets.shoot(draw(args.seed, args.files), args.n), args.seed)
+    write_whole(args.result, (json.dumps(result, indent=1) + "\n").encode())
+    print({k: v for k, v in result.items() if k in ("mutants", *VERDICTS, "mutation_score")})
+
+
+if __name__ == "__main__":
+    main()
