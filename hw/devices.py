@@ -257,7 +257,7 @@ def is_port(spec: str) -> bool:
 
 def is_hardware(spec: str) -> bool:
     """Whether the device is a core, simulated or real."""
-    return spec in ("rtl", "netlist", "virtual") or is_port(spec)
+    return spec in ("netlist", "virtual") or spec.startswith("rtl") or is_port(spec)
 
 
 def kind_name(spec: str) -> str:
