@@ -11,6 +11,7 @@ its process on an error; the last line it prints is the answer.
 
 import json
 import re
+import resource
 import subprocess
 import sys
 import tempfile
@@ -21,7 +22,7 @@ from typing import Any
 from .bench.runner import Bench
 
 N_STEPS = 4
-SECONDS = 60  # of a job; what takes longer is not proven
+CPU_S = 60  # processor seconds of a job; what takes longer is not proven
 _PREPARE = ("proc", "flatten", "opt_expr -keepdc", "opt_clean", "memory -nomap", "memory_map")
 _PROVE = (
     "equiv_make gold gate equiv", "hierarchy -top equiv", "opt_clean", "equiv_struct",
@@ -50,14 +51,13 @@ def is_equivalent(module: str, file: Path, mutated: Path, benches: Sequence[Benc
             for bench in benches
         ]
         job.write_text(json.dumps({"module": module, "tops": tops, "folder": folder}))
-        try:
-            done = subprocess.run(
-                [sys.executable, "-m", __name__, str(job)],
-                capture_output=True, text=True, check=False, timeout=SECONDS,
-            )  # fmt: skip
-        except subprocess.TimeoutExpired:
-            return False
-        return done.returncode == 0 and done.stdout.rstrip().endswith("equivalent")
+        process = subprocess.Popen(
+            [sys.executable, "-m", __name__, str(job)],
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+        )  # fmt: skip
+        resource.prlimit(process.pid, resource.RLIMIT_CPU, (CPU_S, CPU_S))
+        said = process.communicate()[0]
+        return process.returncode == 0 and said.rstrip().endswith("equivalent")
 
 
 def elaborate(design: Any, top: dict[str, Any], which: str) -> None:
