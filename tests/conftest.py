@@ -42,7 +42,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # a shell starts background jobs with Ctrl-C ignored, which the programs under test would inherit
+    # a shell starts background jobs with Ctrl-C ignored, and programs under test would inherit it
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     path = config.getoption("--bench-json")
