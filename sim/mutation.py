@@ -39,6 +39,7 @@ from pyverilog.vparser import ast
 from .. import rtl
 from .bench.books import Books, digest, key_of_run
 from .bench.lean import Answer, ask
+from .bench.measure import RUNS, clean
 from .bench.runner import Bench
 from .bench.shelf import load
 from .container import kit_version, write_whole
@@ -53,7 +54,6 @@ VERDICTS = ("killed", "equivalent", "survived", "stillborn")
 N_MUTANTS = 600
 N_FIRST = 4  # benches before the proof, at least all small ones of the module itself
 _SLOW_S = 3.0
-BASELINE_S = 600
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class Range:
     def __init__(self, benches: Sequence[Bench], folder: Path, seed: int, n_jobs: int) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.seed, self.n_jobs = folder.resolve(), seed, n_jobs
-        self.books = Books(folder / "mutants.jsonl")
+        self.books, self.runs = (Books(self.folder / name) for name in ("mutants.jsonl", RUNS))
         self.modules = {path.stem: modules_of(path) for b in benches for path in b.sources}
         with ThreadPoolExecutor(n_jobs) as pool:
             self.owners = list(pool.map(self._baseline, benches))
@@ -180,14 +180,8 @@ class Range:
         return found
 
     def _baseline(self, bench: Bench) -> Owner:
-        key = key_of_run(bench, self.seed)
-        if key not in self.books.rows:
-            with tempfile.TemporaryDirectory(dir=self.folder) as name:
-                self.books.put(key, asdict(ask(bench, Path(name) / "run", self.seed, BASELINE_S)))
-        answer = Answer(**self.books.rows[key])
-        if not answer.passes:
-            raise InputError(f"{bench.unit} {dict(bench.parameters)} {answer.why} as it is")
-        return Owner(bench, key, answer.cpu_s)
+        answer = clean(bench, self.runs, self.seed).answer
+        return Owner(bench, key_of_run(bench, self.seed), answer.cpu_s)
 
 
 def modules_of(path: Path) -> set[str]:

@@ -43,7 +43,7 @@ from ..exceptions import InputError
 from . import codecover
 from .books import Books
 from .cover import Hits
-from .measure import Measured, measure
+from .measure import RUNS, Measured, measure
 from .shelf import load
 
 
@@ -171,7 +171,7 @@ def main() -> int:
     add("--no-code", action="store_true", help="cover points only: no builds by Verilator")
     args = parser.parse_args()
     plan = read(args.plan)
-    books = Books(args.benches.resolve() / "coverage.jsonl")
+    books = Books(args.benches.resolve() / RUNS)
     benches = load(args.benches)
     got = measure(benches, books, args.seed, args.jobs, has_code=not args.no_code)
     wrong = missing_tests(plan, args.plan.parent.parent) + disagreements(plan, got.hits)
