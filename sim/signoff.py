@@ -1,7 +1,7 @@
 """One verdict on the RTL, from the JSON files of the targets that checked it.
 
 `python -m stoic.sim.signoff --results FOLDER --agreements FILE... --result FILE.json` reads, and
-ends with status 1 if any of GOALS is missed. The JSON file:
+ends with status 1 if a file is missing or any of GOALS is missed. The JSON file:
 
     command, kit_version
     mismatches             scores that are not golden's, of all agreements
@@ -12,6 +12,8 @@ ends with status 1 if any of GOALS is missed. The JSON file:
     functional_coverage, line_coverage, toggle_coverage   of coverage.json
     proofs, proofs_failed, proof_mutants_missed       of proofs.json
     missed                 goals that are not reached, one line each
+    missing                files that are not there or lack a value, one line each; what they
+                           would have told is null
 """
 
 import argparse
@@ -84,48 +86,53 @@ def agreement(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def collect(results: Path, agreements: Sequence[Path]) -> dict[str, Any]:
-    """The values of the JSON file, without those of this run.
-
-    Raises:
-        ArtefactError: a file is missing, or lacks a value.
-    """
-    rows = [agreement(load(path, "agree")) for path in agreements]
-    found: dict[str, Any] = {
-        name: sum(row[name] for row in rows)
-        for name in ("mismatches", "scores_compared", "injected_flips")
-    }
+    """The values of the JSON file, without those of this run."""
+    missing: list[str] = []
+    rows = []
+    for path in agreements:
+        try:
+            rows.append(agreement(load(path, "agree")))
+        except ArtefactError as error:
+            missing.append(str(error))
+    sums = ("mismatches", "scores_compared", "injected_flips")
+    found: dict[str, Any] = {name: sum(row[name] for row in rows) for name in sums}
     found["agreements"] = rows
     for file, (target, names) in SOURCES.items():
-        values = load(results / file, target)
-        for name, source in names.items():
-            if source not in values:
-                raise ArtefactError(f"{results / file}: no {source!r}; make {target} again")
-            found[name] = values[source]
+        try:
+            values = load(results / file, target)
+        except ArtefactError as error:
+            values = {}
+            missing.append(str(error))
+        else:
+            missing += [
+                f"{results / file}: no {source!r}; make {target} again"
+                for source in names.values()
+                if source not in values
+            ]
+        found |= {name: values.get(source) for name, source in names.items()}
     found["missed"] = [
         f"{name} {text}, not {found[name]}"
         for name, (text, is_reached) in GOALS.items()
-        if not is_reached(found[name])
+        if found[name] is not None and not is_reached(found[name])
     ]
+    found["missing"] = missing
     return found
 
 
 def main() -> int:
-    """Collect, write, and say what is missed; 1 if anything is."""
+    """Collect, write, and say what is missed and missing; 1 if anything is."""
     parser = argparse.ArgumentParser(description="one verdict on the RTL")
     parser.add_argument("--results", type=Path, required=True, help="folder of JSON files")
     parser.add_argument("--agreements", type=Path, nargs="+", required=True, help="of stoic agree")
     parser.add_argument("--result", type=Path, required=True, help="JSON file to write")
     args = parser.parse_args()
-    try:
-        found = collect(args.results, args.agreements)
-    except ArtefactError as error:
-        print(error, file=sys.stderr)
-        return 2
+    found = collect(args.results, args.agreements)
     head = {"command": shlex.join(["python", "-m", "stoic.sim.signoff", *sys.argv[1:]])}
     values = {**head, "kit_version": kit_version(), **found}
     write_whole(args.result, (json.dumps(values, indent=1) + "\n").encode())
-    print("\n".join(found["missed"]) or "signed off")
-    return int(bool(found["missed"]))
+    lacks = found["missed"] + found["missing"]
+    print("\n".join(lacks) or "signed off")
+    return int(bool(lacks))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from stoic.sim import signoff
-from stoic.sim.exceptions import ArtefactError
 
 GOOD: dict[str, dict[str, Any]] = {
     "mutants.json": {"mutation_score": 0.99, "mutants": 600, "survived": 6},
@@ -71,11 +70,34 @@ def test_mismatches_and_too_few_flips_are_missed(tmp_path: Path) -> None:
     assert [line.split()[0] for line in missed] == ["mismatches", "injected_flips"]
 
 
-def test_a_missing_file_names_its_target(tmp_path: Path) -> None:
+def test_what_is_missing_names_its_target_and_the_rest_is_kept(tmp_path: Path) -> None:
     folder = results(tmp_path, {})
+    path = an_agreement(tmp_path)
     (folder / "proofs.json").unlink()
-    with pytest.raises(ArtefactError, match=r"proofs\.json: no such file; make proofs writes it"):
-        signoff.collect(folder, [an_agreement(tmp_path)])
     (folder / "mutants.json").write_text("{}")
-    with pytest.raises(ArtefactError, match="no 'mutation_score'; make mutants again"):
-        signoff.collect(folder, [an_agreement(tmp_path)])
+    (folder / "coverage.json").write_text("{")
+    found = signoff.collect(folder, [path, path, folder / "none.json"])
+    assert [line.removeprefix(f"{folder}/") for line in found["missing"]] == [
+        "none.json: no such file; make agree writes it",
+        "mutants.json: no 'mutation_score'; make mutants again",
+        "mutants.json: no 'mutants'; make mutants again",
+        "mutants.json: no 'survived'; make mutants again",
+        "coverage.json: not JSON: Expecting property name enclosed in double quotes: "
+        "line 1 column 2 (char 1)",
+        "proofs.json: no such file; make proofs writes it",
+    ]
+    assert found["missed"] == [] and found["proofs"] is None
+    assert found["scores_compared"] == 800
+
+
+def test_only_all_of_it_is_signed_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, path = results(tmp_path, {}), an_agreement(tmp_path)
+    out = tmp_path / "signoff.json"
+    arguments = ["signoff", "--results", str(folder), "--result", str(out), "--agreements"]
+    monkeypatch.setattr("sys.argv", [*arguments, str(path), str(path)])
+    assert signoff.main() == 0 and capsys.readouterr().out == "signed off\n"
+    (folder / "proofs.json").unlink()
+    assert signoff.main() == 1 and "make proofs writes it" in capsys.readouterr().out
+    assert json.loads(out.read_text())["mutation_score"] == 0.99
