@@ -1,9 +1,9 @@
 """Proof that a mutant is no mistake at all: it behaves as the original whatever comes in.
 
-Yosys elaborates the tops of benches with the original and with the mutated file, and compares every
-parametrisation of the module that it finds, on its own, flattened, memories as registers, its
-inputs free: registers of the same name pair up, and `equiv_induct` proves by induction over
-N_STEPS cycles that outputs and next states stay equal, unknown values included (`-undef`).
+Yosys compares the module with the mutated one at every parametrisation that the benches have of it,
+flattened, memories as registers, its inputs free: registers of the same name pair up, and
+`equiv_induct` proves by induction over N_STEPS cycles that outputs and next states stay equal,
+unknown values included (`-undef`). Icarus says which parametrisations there are.
 
 `python -m stoic.sim.equivalence JOB.json` proves one job, in a process of its own since Yosys ends
 its process on an error; the last line it prints is the answer.
@@ -15,11 +15,16 @@ import resource
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from .bench.runner import Bench
+from pyverilog.vparser import ast
+
+from .bench.runner import BUILD_ARGS, Bench, literal
+from .syntax import load, walk
+from .verilate import find_iverilog
 
 N_STEPS = 4
 CPU_S = 60  # processor seconds of a job; what takes longer is not proven
@@ -28,29 +33,76 @@ _PROVE = (
     "equiv_make gold gate equiv", "hierarchy -top equiv", "opt_clean", "equiv_struct",
     "equiv_simple -undef", f"equiv_induct -undef -seq {N_STEPS}",
 )  # fmt: skip
+# of a compiled design: a module starts; its parameter (0: no localparam) and value
+_SCOPE = re.compile(r'^S_\w+ \.scope (\w+), "[^"]*" "([^"]*)"')
+_PARAMETER = re.compile(r'^P_\w+ \.param/(?:str|l) "(\w+)" 0 \d+ \d+, (?:"(.*)"|\+?C4<([01]+)>);')
+
+Parameters = tuple[tuple[str, str], ...]  # name, value as Verilog writes it
 
 
-def is_equivalent(module: str, file: Path, mutated: Path, benches: Sequence[Bench]) -> bool:
-    """Whether a mutated file is proven equal at every parametrisation that these benches use.
+@cache
+def instances(path: Path) -> set[str]:
+    """Modules that a file instantiates."""
+    tree = load(path)
+    return {node.module for node, _ in walk(tree.root) if isinstance(node, ast.Instance)}
+
+
+def below(module: str, sources: Sequence[Path]) -> dict[str, Path]:
+    """A module and those under it, with their files."""
+    files = {path.stem: path for path in sources}
+    todo, found = [module], dict[str, Path]()
+    while todo:
+        name = todo.pop()
+        if name in files and name not in found:
+            found[name] = files[name]
+            todo += instances(files[name])
+    return found
+
+
+def parametrisations(bench: Bench) -> Mapping[str, set[Parameters]]:
+    """The parameters of every instance, by module."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "sim.vvp"
+        values = [f"-P{bench.unit}.{k}={literal(v)}" for k, v in bench.parameters.items()]
+        command = [find_iverilog(), "-o", str(out), "-s", bench.unit, "-g2012", *values]
+        subprocess.run(
+            [*command, *BUILD_ARGS["icarus"], *map(str, bench.sources)],
+            check=True, capture_output=True,
+        )  # fmt: skip
+        return _scopes(out.read_text(encoding="utf-8"))
+
+
+def _scopes(text: str) -> Mapping[str, set[Parameters]]:
+    rows: list[tuple[str, list[tuple[str, str]]]] = []
+    for line in text.splitlines():
+        if scope := _SCOPE.match(line):
+            rows.append((scope[2] if scope[1] == "module" else "", []))
+        elif found := _PARAMETER.match(line):
+            name, string, bits = found.groups()
+            if bits is None:  # Yosys takes no string here
+                bits = "".join(f"{byte:08b}" for byte in string.encode()) or "0" * 8
+            rows[-1][1].append((name, f"{len(bits)}'b{bits}"))
+    by_module: dict[str, set[Parameters]] = {}
+    for module, values in rows:
+        by_module.setdefault(module, set()).add(tuple(values))
+    return by_module
+
+
+def is_equivalent(
+    module: str, gold: Sequence[Path], gate: Sequence[Path], parameters: Sequence[Parameters]
+) -> bool:
+    """Whether a mutated module is proven equal to the original.
 
     Args:
-        module: its name; the only one of the file.
-        file: the original, a source of every bench.
+        gold: the original's file and those of the modules under it.
+        gate: the same with the mutated file in place of the original.
+        parameters: at which it has to be.
     """
     with tempfile.TemporaryDirectory() as folder:
         job = Path(folder) / "job.json"
-        tops = [
-            {
-                "top": bench.unit,
-                "parameters": dict(bench.parameters),
-                "gold": [str(path) for path in bench.sources],
-                "gate": [
-                    str(mutated if path.name == file.name else path) for path in bench.sources
-                ],
-            }
-            for bench in benches
-        ]
-        job.write_text(json.dumps({"module": module, "tops": tops, "folder": folder}))
+        files = {"gold": [str(path) for path in gold], "gate": [str(path) for path in gate]}
+        values = {"module": module, "parameters": parameters, "folder": folder, **files}
+        job.write_text(json.dumps(values))
         process = subprocess.Popen(
             [sys.executable, "-m", __name__, str(job)],
             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
@@ -60,53 +112,32 @@ def is_equivalent(module: str, file: Path, mutated: Path, benches: Sequence[Benc
         return process.returncode == 0 and said.rstrip().endswith("equivalent")
 
 
-def elaborate(design: Any, top: dict[str, Any], which: str) -> None:
-    """Read the sources of a top and derive its parametrised modules."""
-    from pyosys import libyosys  # type: ignore[attr-defined]
-
-    for source in top[which]:
-        libyosys.run_pass(f'read_verilog "{source}"', design)
-    for name, value in top["parameters"].items():
-        text = f'"{value}"' if isinstance(value, str) else str(value)
-        libyosys.run_pass(f"chparam -set {name} {text} {top['top']}", design)
-    libyosys.run_pass(f"hierarchy -top {top['top']}", design)
-
-
 def main() -> None:
     """Prove the job whose file is the argument."""
     from pyosys import libyosys  # type: ignore[attr-defined]
 
-    job = json.loads(Path(sys.argv[1]).read_text())
-    report = Path(job["folder"]) / "report"
+    job: dict[str, Any] = json.loads(Path(sys.argv[1]).read_text())
+    module, report = job["module"], Path(job["folder"]) / "report"
     design = libyosys.Design()
 
     def run(*commands: str) -> None:
         for command in commands:
             libyosys.run_pass(command, design)
 
-    proved: set[str] = set()
-    for top in job["tops"]:
-        for which in ("gate", "gold"):
-            run("design -reset")
-            elaborate(design, top, which)
-            run(f"design -save {which}")
-        run(f"tee -q -o {report} ls")
-        found = re.findall(
-            rf"^\s+(\S*\b{job['module']}(?:\\\S*)?)$", report.read_text(), re.MULTILINE
-        )
-        for name in sorted(set(found) - proved):
-            for which in ("gold", "gate"):
-                run(f"design -load {which}", f"hierarchy -top {name}", *_PREPARE)
-                run(f"rename {name} {which}", f"design -save {which}_one")
-            run("design -reset")
-            for which in ("gold", "gate"):
-                run(f"design -copy-from {which}_one -as {which} {which}")
-            run(*_PROVE, f"tee -q -o {report} equiv_status")
-            if "Equivalence successfully proven!" not in report.read_text():
-                print("different")
-                return
-            proved.add(name)
-    print("equivalent" if proved else "different")
+    for parameters in job["parameters"]:
+        for which in ("gold", "gate"):
+            run("design -reset", *(f'read_verilog -defer "{path}"' for path in job[which]))
+            values = (f"-chparam {name} {value}" for name, value in parameters)
+            run(f"hierarchy -top {module} {' '.join(values)}", *_PREPARE)
+            run(f"rename -top {which}", f"design -save {which}")
+        run("design -reset")
+        for which in ("gold", "gate"):
+            run(f"design -copy-from {which} -as {which} {which}")
+        run(*_PROVE, f"tee -q -o {report} equiv_status")
+        if "Equivalence successfully proven!" not in report.read_text():
+            print("different")
+            return
+    print("equivalent")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
 """Mutation testing of the RTL: do the benches notice small mistakes?
 
 Every mutant runs against the benches that instantiate its module, those of the module itself first,
-the quick ones first, until one fails. One that outlives the first few is compared with the original
-by `equivalence`; one that is not proven equal runs against all the others. What then is left has
-survived: either a bench is too weak, or `reasons` says why no bench can see it.
+then those that killed most, then the small ones, until one fails. One that outlives the first few
+is compared with the original by `equivalence`; one that is not proven equal runs against all the
+others. What then is left has survived: either a bench is too weak, or REASONS says why no bench can
+see it.
 
 `python -m stoic.sim.mutation --benches FOLDER --result FILE.json`; verdicts are kept beside the
 benches, so a run that was killed goes on where it stopped. The JSON file:
@@ -27,14 +28,12 @@ import sys
 import tempfile
 import tomllib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from random import Random
-
-from pyverilog.vparser import ast
 
 from .. import rtl
 from .bench.books import Books, digest, key_of_run
@@ -43,17 +42,13 @@ from .bench.measure import RUNS, clean
 from .bench.runner import Bench
 from .bench.shelf import load
 from .container import kit_version, write_whole
-from .equivalence import is_equivalent
-from .exceptions import InputError
+from .equivalence import Parameters, below, is_equivalent, parametrisations
 from .mutants import Mutant, mutants_of
-from .syntax import load as load_tree
-from .syntax import walk
 
 REASONS = Path(__file__).parent / "mutation_reasons.toml"
 VERDICTS = ("killed", "equivalent", "survived", "stillborn")
 N_MUTANTS = 600
-N_FIRST = 4  # benches before the proof, at least all small ones of the module itself
-_SLOW_S = 3.0
+N_FIRST = 4  # benches before the proof
 
 
 @dataclass(frozen=True)
@@ -72,39 +67,21 @@ class Verdict:
     cpu_s: float
 
 
-@dataclass(frozen=True)
-class Owner:
-    """A bench that passes, and what it takes."""
-
-    bench: Bench
-    key: str
-    cpu_s: float
-
-    @property
-    def name(self) -> str:
-        """Unit and parameters."""
-        values = ",".join(f"{k}={v}" for k, v in self.bench.parameters.items())
-        return f"{self.bench.unit}({values})"
-
-
 class Range:
     """Benches and the mutants that are shot at them.
 
     Args:
         folder: of verdicts that are kept.
         seed: of the benches, and of the draw.
-
-    Raises:
-        InputError: a bench fails as it is.
     """
 
     def __init__(self, benches: Sequence[Bench], folder: Path, seed: int, n_jobs: int) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.seed, self.n_jobs = folder.resolve(), seed, n_jobs
         self.books, self.runs = (Books(self.folder / name) for name in ("mutants.jsonl", RUNS))
-        self.modules = {path.stem: modules_of(path) for b in benches for path in b.sources}
-        with ThreadPoolExecutor(n_jobs) as pool:
-            self.owners = list(pool.map(self._baseline, benches))
+        self.benches = sorted(benches, key=_size)
+        self.kills: Counter[str] = Counter()
+        self.found: dict[str, Mapping[str, set[Parameters]]] = {}
 
     def shoot(self, mutants: Sequence[Mutant], n: int) -> list[Verdict]:
         """Verdicts of mutants in their order, until `n` of them elaborate; and of the stillborn."""
@@ -122,75 +99,75 @@ class Range:
         return found
 
     def judge(self, mutant: Mutant) -> Verdict:
-        """The verdict on one mutant; what stands in the books is not run again."""
-        module = Path(mutant.file).stem
-        owners = self._owners_of(module)
+        """The verdict on one mutant; what stands in the books is not run again.
+
+        Raises:
+            InputError: a bench fails as it is.
+        """
+        owners = self._owners_of(Path(mutant.file).stem)
         text = (rtl.ROOT / mutant.file).read_text(encoding="utf-8")
-        n_first = max(N_FIRST, sum(o.bench.unit == module and o.cpu_s < _SLOW_S for o in owners))
         cpu_s = 0.0
         with tempfile.TemporaryDirectory(dir=self.folder) as name:
             mutated = Path(name) / mutant.file
             mutated.write_text(mutant.apply(text), encoding="utf-8")
-            for n, owner in enumerate(owners):
-                if n == n_first and self._is_equivalent(mutated, owners):
+            for n, bench in enumerate(owners):
+                if n == N_FIRST and self._is_equivalent(mutated, owners):
                     return Verdict(mutant, "equivalent", "proven", cpu_s)
-                answer = self._ask(mutated, owner)
+                answer = self._ask(mutated, bench)
                 cpu_s += answer.cpu_s
                 if not answer.builds and n == 0:
                     return Verdict(mutant, "stillborn", "", cpu_s)
                 if not answer.passes:
-                    return Verdict(mutant, "killed", f"{owner.name} {answer.why}", cpu_s)
-            if len(owners) <= n_first and self._is_equivalent(mutated, owners):
+                    self.kills[repr(bench)] += 1
+                    return Verdict(mutant, "killed", f"{_name(bench)} {answer.why}", cpu_s)
+            if len(owners) <= N_FIRST and self._is_equivalent(mutated, owners):
                 return Verdict(mutant, "equivalent", "proven", cpu_s)
         return Verdict(mutant, "survived", reason_of(mutant, text), cpu_s)
 
-    def _ask(self, mutated: Path, owner: Owner) -> Answer:
+    def _ask(self, mutated: Path, bench: Bench) -> Answer:
         """What a bench says of the mutated file."""
-        key = digest(owner.key, mutated.name, mutated.read_bytes())
+        key = digest(key_of_run(bench, self.seed), mutated.name, mutated.read_bytes())
         if key not in self.books.rows:
-            sources = [mutated if p.name == mutated.name else p for p in owner.bench.sources]
-            bench = replace(owner.bench, sources=tuple(sources))
-            limit_s = 10 + int(4 * owner.cpu_s)
+            limit_s = 10 + int(4 * clean(bench, self.runs, self.seed).answer.cpu_s)
+            sources = [mutated if p.name == mutated.name else p for p in bench.sources]
+            bench = replace(bench, sources=tuple(sources))
             with tempfile.TemporaryDirectory(dir=mutated.parent) as name:
                 self.books.put(key, asdict(ask(bench, Path(name) / "run", self.seed, limit_s)))
         return Answer(**self.books.rows[key])
 
-    def _is_equivalent(self, mutated: Path, owners: list[Owner]) -> bool:
-        benches = [o.bench for o in owners]
-        texts = {p.name: p.read_bytes() for bench in benches for p in bench.sources}
-        tops = sorted(repr((b.unit, sorted(b.parameters.items()))) for b in benches)
-        key = digest("equivalent", *tops, *(texts[k] for k in sorted(texts)), mutated.read_bytes())
+    def _is_equivalent(self, mutated: Path, benches: list[Bench]) -> bool:
+        module = mutated.stem
+        files = {name: path for b in benches for name, path in below(module, b.sources).items()}
+        gold = list(files.values())
+        gate = [mutated if path.name == mutated.name else path for path in gold]
+        wanted = set[Parameters]().union(*(self._parametrisations(b)[module] for b in benches))
+        texts = [path.read_bytes() for path in (*gold, mutated)]
+        key = digest("equivalent", repr(sorted(wanted)), *texts)
         if key not in self.books.rows:
-            file = rtl.ROOT / mutated.name
-            self.books.put(key, is_equivalent(mutated.stem, file, mutated, benches))
+            small_first = sorted(wanted, key=lambda values: (len(repr(values)), values))
+            self.books.put(key, is_equivalent(module, gold, gate, small_first))
         return bool(self.books.rows[key])
 
-    def _owners_of(self, module: str) -> list[Owner]:
-        """Benches that instantiate a module: its own first, then the quick ones."""
-        found = [o for o in self.owners if module in self._below(o.bench.unit)]
-        return sorted(found, key=lambda o: (o.bench.unit != module, round(o.cpu_s), o.key))
+    def _parametrisations(self, bench: Bench) -> Mapping[str, set[Parameters]]:
+        if (name := repr(bench)) not in self.found:
+            self.found[name] = parametrisations(bench)
+        return self.found[name]
 
-    def _below(self, unit: str) -> set[str]:
-        below, found = [unit], set()
-        while below:
-            module = below.pop()
-            if module not in found:
-                found.add(module)
-                below += self.modules.get(module, ())
-        return found
-
-    def _baseline(self, bench: Bench) -> Owner:
-        answer = clean(bench, self.runs, self.seed).answer
-        return Owner(bench, key_of_run(bench, self.seed), answer.cpu_s)
+    def _owners_of(self, module: str) -> list[Bench]:
+        """Benches that instantiate a module, in the order in which mutants of it meet them."""
+        found = [bench for bench in self.benches if module in below(bench.unit, bench.sources)]
+        return sorted(found, key=lambda bench: (bench.unit != module, -self.kills[repr(bench)]))
 
 
-def modules_of(path: Path) -> set[str]:
-    """Modules that a file instantiates; none if pyverilog does not read it (a generated top)."""
-    try:
-        tree = load_tree(path)
-    except InputError:
-        return set()
-    return {node.module for node, _ in walk(tree.root) if isinstance(node, ast.Instance)}
+def _size(bench: Bench) -> tuple[int, int, str]:
+    """What a run of a bench takes, more or less."""
+    n_bits = sum(v.bit_length() for v in bench.parameters.values() if isinstance(v, int))
+    return len(bench.sources), n_bits, repr(bench)
+
+
+def _name(bench: Bench) -> str:
+    values = ",".join(f"{k}={v}" for k, v in bench.parameters.items())
+    return f"{bench.unit}({values})"
 
 
 def draw(seed: int, files: Sequence[str] = ()) -> list[Mutant]:

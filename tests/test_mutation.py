@@ -128,4 +128,4 @@ def test_a_bench_that_fails_as_it_is_is_refused(tmp_path: Path) -> None:
     (folder / "stoic_skid.v").write_text(text.replace("held ? spare_q : s_axis_tdata", "spare_q"))
     broken = Bench(SKID.unit, SKID.module, (folder / "stoic_skid.v",), SKID.parameters)
     with pytest.raises(InputError, match="stoic_skid .* fails"):
-        mutation.Range([broken], tmp_path, 1, 1)
+        mutation.Range([broken], tmp_path, 1, 1).judge(mutation.draw(1, ["stoic_skid.v"])[0])

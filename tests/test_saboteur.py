@@ -83,9 +83,10 @@ def test_a_saboteur_without_flips_is_proven_to_change_nothing(
     start = f"mem{MASKS}[i_mem{MASKS}] = 0;"
     assert text.count(start) == 1
     (tmp_path / RAM).write_text(text.replace(start, start.replace("= 0", f"= {mask}")))
-    sources = (rtl.ROOT / RAM, rtl.ROOT / "stoic_ram_ecp5.v")
-    top = Bench("stoic_ram", "bench_ram", sources, parameters)
-    assert is_equivalent("stoic_ram", rtl.ROOT / RAM, tmp_path / RAM, [top]) == is_same
+    others = [rtl.ROOT / f"stoic_ram_{name}.v" for name in ("ecp5", "lut")]
+    gold, gate = [rtl.ROOT / RAM, *others], [tmp_path / RAM, *others]
+    values = tuple((name, str(value)) for name, value in parameters.items())
+    assert is_equivalent("stoic_ram", gold, gate, [values]) == is_same
 
 
 def test_what_has_no_memory_cannot_be_sabotaged() -> None:
