@@ -28,19 +28,11 @@ def text(result: Values) -> str:
 
 
 def _parts(result: Values) -> Iterable[str]:
-    measure = result["measure"]
     yield f"# {result['title']}"
     yield f"Made by `make study STUDY={result['study']}` from its result file; no number is typed."
     yield f"**Claim.** {_line(result['claim'])}"
     yield f"**Protocol.** {_line(result['protocol'])}"
-    seeds = result["seeds"]
-    yield (
-        f"{len(result['networks'])} networks, training seeds "
-        f"{', '.join(map(str, seeds['training']))}; "
-        f"chips 0 to {measure['chips'] - 1} of population {seeds['chips']}. ± is half of a 95 % "
-        f"interval over training seeds (Student's t), each a mean over chips. "
-        f"Training took {_hours(result['networks'])} CPU hours."
-    )
+    yield result.get("effort") or _networks(result)
     yield "## Verdicts"
     yield _table(
         ("claim", "result", "verdict"),
@@ -52,6 +44,18 @@ def _parts(result: Values) -> Iterable[str]:
     for table in result["tables"]:
         yield f"**{table['title']}**"
         yield _table(table["head"], table["rows"])
+
+
+def _networks(result: Values) -> str:
+    measure = result["measure"]
+    seeds = result["seeds"]
+    return (
+        f"{len(result['networks'])} networks, training seeds "
+        f"{', '.join(map(str, seeds['training']))}; "
+        f"chips 0 to {measure['chips'] - 1} of population {seeds['chips']}. ± is half of a 95 % "
+        f"interval over training seeds (Student's t), each a mean over chips. "
+        f"Training took {_hours(result['networks'])} CPU hours."
+    )
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
