@@ -5,17 +5,16 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from ..sim.container import write_whole
 from ..sim.exceptions import InputError
 
-if TYPE_CHECKING:
-    from .weak_labels.gamma import Plan
-
 log = logging.getLogger(__name__)
+
+_SEEDED = ("gamma", "imbalanced")  # names of `studies.seeded.STUDIES`, which needs scikit-learn
 
 DataRoot = Annotated[
     Path | None,
@@ -162,10 +161,10 @@ def study(
 
     Networks that are there already are not made again; a run that was killed goes on.
     """
-    if name == "gamma":
-        from .weak_labels.gamma import Plan
+    if name in _SEEDED:
+        from .studies import seeded
 
-        return gamma_study(Plan(), nets, workers, pages, data_root)
+        return seeded.study(name, nets, workers, pages, data_root)
     from ..sim.report.study import write_page
     from .studies.judges import JUDGES
     from .studies.plan import load_study
@@ -188,35 +187,6 @@ def study(
         },
         **JUDGES[name](rows, measured).as_json(),
         "networks": [network_row(row) for row in rows],
-        "rows": raw,
-    }
-    if pages is not None:
-        result["page"] = write_page(result, pages)
-    return result
-
-
-def gamma_study(
-    plan: "Plan", nets: Path, workers: int, pages: Path | None, data_root: Path | None
-) -> dict[str, Any]:
-    """The study of weak labels, whose forests are not kept."""
-    from ..sim.report.study import write_page
-    from .studies.judges import gamma as judge
-    from .weak_labels.gamma import CLAIM, PROTOCOL, TITLE, run
-
-    rows = run(plan, workers, data_root)
-    raw = nets / "gamma.json"
-    raw.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(raw, json.dumps(rows).encode())
-    cpu_h = sum(row["cpu_s"] for row in rows) / 3600
-    result: dict[str, Any] = {
-        "study": "gamma",
-        "title": TITLE,
-        "claim": CLAIM,
-        "protocol": PROTOCOL,
-        "effort": f"{len(plan.seeds)} repetitions, seeds {plan.seeds[0]} to {plan.seeds[-1]}. "
-        f"± is half of a 95 % interval over them (Student's t). {cpu_h:.2f} CPU hours.",
-        "measure": vars(plan),
-        **judge.judge(rows, vars(plan)).as_json(),
         "rows": raw,
     }
     if pages is not None:
