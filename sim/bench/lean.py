@@ -66,6 +66,7 @@ def ask(bench: Bench, folder: Path, seed: int, limit_s: int) -> Answer:
         "COCOTB_RANDOM_SEED": str(seed),
         "COCOTB_RESULTS_FILE": "results.xml",
         "TOPLEVEL_LANG": "verilog",
+        "COCOTB_REWRITE_ASSERTION_FILES": "",  # or it compiles all it imports anew, 2 s a run
     }
     vpi = cocotb_tools.config.lib_entry("vpi", "icarus")
     done = _run(["vvp", "-m", vpi, "sim.vvp", "-none"], folder, environment, limit_s)
