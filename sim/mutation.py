@@ -1,17 +1,17 @@
 """Mutation testing of the RTL: do the benches notice small mistakes?
 
-Every mutant runs against the benches that instantiate its module, those of the module itself first,
-then those that killed most, then the small ones, until one fails. One that outlives the first few
-is compared with the original by `equivalence`; one that is not proven equal runs against all the
-others. What then is left has survived: either a bench is too weak, or REASONS says why no bench can
-see it.
+Every mutant runs against the benches that have its module in them, those of the module itself
+first, then those that killed most, then the small designs, until one fails. One that outlives the
+first few is compared with the original by `equivalence`; one that is not proven equal runs against
+all the others. What then is left has survived: either a bench is too weak, or REASONS says why no
+bench can see it.
 
 `python -m stoic.sim.mutation --benches FOLDER --result FILE.json`; verdicts are kept beside the
 benches, so a run that was killed goes on where it stopped. The JSON file:
 
     command, kit_version, seed
     mutants         that elaborate: killed + equivalent + survived
-    killed          some bench fails
+    killed          some bench fails; with `--most N`, of the first N
     equivalent      proven equal to the original at every parameter that the benches use
     survived        neither; each with a reason, or "unexplained"
     stillborn       drawn, but do not elaborate; not counted
@@ -28,7 +28,7 @@ import sys
 import tempfile
 import tomllib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -49,6 +49,7 @@ REASONS = Path(__file__).parent / "mutation_reasons.toml"
 VERDICTS = ("killed", "equivalent", "survived", "stillborn")
 N_MUTANTS = 600
 N_FIRST = 4  # benches before the proof
+ALL = 1000
 
 
 @dataclass(frozen=True)
@@ -73,15 +74,18 @@ class Range:
     Args:
         folder: of verdicts that are kept.
         seed: of the benches, and of the draw.
+        most: benches that a mutant meets at most; what they do not kill counts as survived.
     """
 
-    def __init__(self, benches: Sequence[Bench], folder: Path, seed: int, n_jobs: int) -> None:
+    def __init__(
+        self, benches: Sequence[Bench], folder: Path, seed: int, n_jobs: int, most: int = ALL
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.folder, self.seed, self.n_jobs = folder.resolve(), seed, n_jobs
+        self.folder, self.seed, self.n_jobs, self.most = folder.resolve(), seed, n_jobs, most
         self.books, self.runs = (Books(self.folder / name) for name in ("mutants.jsonl", RUNS))
-        self.benches = sorted(benches, key=_size)
+        self.benches = sorted(benches, key=_order)
         self.kills: Counter[str] = Counter()
-        self.found: dict[str, Mapping[str, set[Parameters]]] = {}
+        self.found: dict[str, dict[str, set[Parameters]]] = {}
 
     def shoot(self, mutants: Sequence[Mutant], n: int) -> list[Verdict]:
         """Verdicts of mutants in their order, until `n` of them elaborate; and of the stillborn."""
@@ -110,7 +114,7 @@ class Range:
         with tempfile.TemporaryDirectory(dir=self.folder) as name:
             mutated = Path(name) / mutant.file
             mutated.write_text(mutant.apply(text), encoding="utf-8")
-            for n, bench in enumerate(owners):
+            for n, bench in enumerate(owners[: self.most]):
                 if n == N_FIRST and self._is_equivalent(mutated, owners):
                     return Verdict(mutant, "equivalent", "proven", cpu_s)
                 answer = self._ask(mutated, bench)
@@ -120,7 +124,7 @@ class Range:
                 if not answer.passes:
                     self.kills[repr(bench)] += 1
                     return Verdict(mutant, "killed", f"{_name(bench)} {answer.why}", cpu_s)
-            if len(owners) <= N_FIRST and self._is_equivalent(mutated, owners):
+            if min(len(owners), self.most) <= N_FIRST and self._is_equivalent(mutated, owners):
                 return Verdict(mutant, "equivalent", "proven", cpu_s)
         return Verdict(mutant, "survived", reason_of(mutant, text), cpu_s)
 
@@ -148,21 +152,28 @@ class Range:
             self.books.put(key, is_equivalent(module, gold, gate, small_first))
         return bool(self.books.rows[key])
 
-    def _parametrisations(self, bench: Bench) -> Mapping[str, set[Parameters]]:
-        if (name := repr(bench)) not in self.found:
-            self.found[name] = parametrisations(bench)
-        return self.found[name]
+    def _parametrisations(self, bench: Bench) -> dict[str, set[Parameters]]:
+        key = digest("parametrisations", key_of_run(bench, self.seed))
+        if key not in self.found:
+            if key not in self.runs.rows:
+                rows = {k: sorted(v) for k, v in parametrisations(bench).items()}
+                self.runs.put(key, rows)
+            self.found[key] = {
+                module: {tuple((name, value) for name, value in row) for row in rows}
+                for module, rows in self.runs.rows[key].items()
+            }
+        return self.found[key]
 
     def _owners_of(self, module: str) -> list[Bench]:
         """Benches that instantiate a module, in the order in which mutants of it meet them."""
-        found = [bench for bench in self.benches if module in below(bench.unit, bench.sources)]
+        found = [bench for bench in self.benches if module in self._parametrisations(bench)]
         return sorted(found, key=lambda bench: (bench.unit != module, -self.kills[repr(bench)]))
 
 
-def _size(bench: Bench) -> tuple[int, int, str]:
-    """What a run of a bench takes, more or less."""
+def _order(bench: Bench) -> tuple[int, int, str]:
+    """Small designs first; of a unit those with large parameters, which do more of what it can."""
     n_bits = sum(v.bit_length() for v in bench.parameters.values() if isinstance(v, int))
-    return len(bench.sources), n_bits, repr(bench)
+    return len(bench.sources), -n_bits, repr(bench)
 
 
 def _name(bench: Bench) -> str:
@@ -229,9 +240,10 @@ def main() -> None:
     add("--n", type=int, default=N_MUTANTS, help="mutants that elaborate")
     add("--seed", type=int, default=1, help="of the draw and of the benches")
     add("--jobs", type=int, default=2, help="processes at a time")
+    add("--most", type=int, default=ALL, help="benches that a mutant meets at most; default: all")
     add("--files", nargs="*", default=(), help="Verilog files; default: all")
     args = parser.parse_args()
-    targets = Range(load(args.benches), args.benches, args.seed, args.jobs)
+    targets = Range(load(args.benches), args.benches, args.seed, args.jobs, args.most)
     result = summary(targets.shoot(draw(args.seed, args.files), args.n), args.seed)
     write_whole(args.result, (json.dumps(result, indent=1) + "\n").encode())
     print({k: v for k, v in result.items() if k in ("mutants", *VERDICTS, "mutation_score")})
