@@ -57,6 +57,7 @@ def ram(depth: int, width: int, **parameters: int | str) -> Bench:
     [
         ram(1, 1, LATENCY=2, FAULT_EN=1),
         ram(7, 7, LATENCY=1, FAULT_EN=0),
+        ram(5, 3, LATENCY=1, FAULT_EN=1, TARGET="ecp5"),
         ram(48, 64, LATENCY=2, FAULT_EN=1),
         ram(32, 19, LATENCY=2, FAULT_EN=0, TARGET="ecp5"),
         ram(33, 36, LATENCY=2, FAULT_EN=0, TARGET="ecp5"),
@@ -177,7 +178,7 @@ def width(n_in: int, n_out: int, n: int) -> Bench:
 
 
 @pytest.mark.parametrize(
-    "n_in, n_out, n", [(1, 1, 1), (8, 36, 100), (8, 7, 13), (64, 8, 70), (4, 32, 37), (1, 64, 65)]
+    "n_in, n_out, n", [(1, 1, 1), (8, 36, 100), (8, 7, 14), (64, 8, 70), (4, 32, 37), (1, 64, 65)]
 )
 def test_width_repacks_images(cosim: Cosim, n_in: int, n_out: int, n: int) -> None:
     cosim.passes(width(n_in, n_out, n))
@@ -209,6 +210,8 @@ def window(
         (1, 1, 4, 6, 5, 1, 2),
         (3, 1, 6, 6, 4, 3, 3),
         (64, 1, 5, 7, 3, 1, 1),
+        (2, 1, 5, 5, 3, 2, 0),
+        (3, 1, 7, 4, 2, 3, 0),
     ],
 )
 def test_windows_are_golden_s(

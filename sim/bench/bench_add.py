@@ -27,6 +27,7 @@ async def adds_beat_by_beat(dut: Any, idle: float, stall: float) -> None:
     sink = stream(dut, "m_axis", "data", "last")
     mask = (1 << width) - 1
     pairs = [(rng.randint(low, high), rng.randint(low, high)) for _ in range(N_BEATS)]
+    pairs[:3] = (low, low), (high, high), (low + 1, -low - 1)
     ends = [int(rng.random() < 0.2) for _ in pairs]
     await reset(dut, *sources)
     async with TaskManager() as tasks:
