@@ -4,6 +4,7 @@
 //   flip_o[WIDTH-1:0]      = 0 where the word is miss01, else pattern       (stored 0 reads 1)
 //   flip_o[2*WIDTH-1:WIDTH] = 0 where the word is miss10, else pattern       (stored 1 reads 0)
 //   FORM 1: pattern[i] = that of the layer, [(i + INDEX) mod WIDTH];  FORM 2: its own
+//   met_o = the element is enabled, and the word is not both
 //
 // Latency:    from draw_i: FORM 1, 1 cycle; FORM 2, 3 cycles
 // Throughput: one word a cycle
@@ -26,12 +27,14 @@ module stoic_injector_port #(
     input  wire [DRAW_W-1:0] draw_i,
     input  wire              we_i,      // of the enable
     input  wire              enable_i,
-    output wire [2*WIDTH-1:0] flip_o
+    output wire [2*WIDTH-1:0] flip_o,
+    output wire               met_o      // with flip_o
 );
     wire [WIDTH-1:0] pattern;
     wire miss01;
     wire miss10;
     reg enable_q;
+    reg met_q;
     reg [WIDTH-1:0] flip01_q;
     reg [WIDTH-1:0] flip10_q;
 
@@ -62,6 +65,7 @@ module stoic_injector_port #(
     always @(posedge clk_i) begin
         if (rst_i) enable_q <= 1'b1;
         else if (we_i) enable_q <= enable_i;
+        met_q <= enable_q && !(miss01 && miss10);
         if (miss01) flip01_q <= {WIDTH{1'b0}};
         else if (enable_q) flip01_q <= pattern;
         if (miss10) flip10_q <= {WIDTH{1'b0}};
@@ -69,6 +73,7 @@ module stoic_injector_port #(
     end
 
     assign flip_o = {flip10_q, flip01_q};
+    assign met_o = met_q;
 endmodule
 
 `resetall

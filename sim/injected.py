@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .bits import Words, pack
-from .core import core_of, planes
+from .core import core_of, n_windows, planes
 from .exceptions import InputError
 from .golden import encode, or_pool, windows
 from .injector import ReadErrors, image_words, next_word, read_index
@@ -90,6 +90,37 @@ def masks(errors: ReadErrors, layer: int, first: int, n: int) -> tuple[Words, Wo
     Returns:
         Two (n, n_folds, n_planes, n_steps, pe) uint64, the top plane first.
     """
+    pattern, hit01, hit10 = _drawn(errors, layer, first, n)
+    return np.where(hit01, pattern, np.uint64(0)), np.where(hit10, pattern, np.uint64(0))
+
+
+def disturbed_words(errors: ReadErrors, n: int, first: int = 0) -> tuple[int, ...]:
+    """What the core counts in n images: of each layer, words that element 0 reads with errors.
+
+    Args:
+        first: number of the first image since the injector was set.
+    """
+    found = []
+    for layer in range(len(errors.core.layout.shapes)):
+        n_reads, count = n_windows(errors.core, layer), 0
+        step = max(1, _AT_ONCE // image_words(errors.core, layer))
+        for at in range(0, n * n_reads, step):
+            here = min(step, n * n_reads - at)
+            _, hit01, hit10 = _drawn(errors, layer, first * n_reads + at, here, 1)
+            count += int((hit01 | hit10).sum())
+        found.append(count)
+    return tuple(found)
+
+
+def _drawn(
+    errors: ReadErrors, layer: int, first: int, n: int, n_pe: int | None = None
+) -> tuple[Words, NDArray[np.bool_], NDArray[np.bool_]]:
+    """Lanes of the errors, and whether a word meets them on stored 0s and on stored 1s.
+
+    Args:
+        layer, first, n: as in `masks`.
+        n_pe: processing elements, the first ones; all by default.
+    """
     layout = errors.core.layout
     n_planes = planes(layout.shapes[layer])
     n_words = image_words(errors.core, layer)
@@ -103,7 +134,7 @@ def masks(errors: ReadErrors, layer: int, first: int, n: int) -> tuple[Words, Wo
         return (word >> np.uint64(low)) & np.uint64((1 << count) - 1)
 
     simd, rates = layout.folds[layer].simd, errors.rates(layer)
-    pe = np.arange(layout.folds[layer].pe, dtype=np.uint64)
+    pe = np.arange(n_pe or layout.folds[layer].pe, dtype=np.uint64)
     lanes = (newest | third << np.uint64(32)) & np.uint64((1 << simd) - 1)
     salt = bits(second, 22, 10) | bits(oldest, 0, 31) << np.uint64(10)
     if errors.form == "independent":
@@ -119,14 +150,14 @@ def masks(errors: ReadErrors, layer: int, first: int, n: int) -> tuple[Words, Wo
         pattern = _rotated(pattern, pe % np.uint64(simd), simd)
     is_on = np.array(
         [b.name not in errors.off for b in layout.banks if (b.layer, b.kind) == (layer, "weights")]
-    )
+    )[: len(pe)]
 
-    def hit(t: int) -> Words:
+    def hit(t: int) -> NDArray[np.bool_]:
         carry = bits(second, 0, 11) < np.uint64(t & 0x7FF)
         is_hit = 2 * bits(own, 0, 4) < np.uint64(2 * (t >> 11)) + carry
-        return np.where(is_hit & is_on, pattern, np.uint64(0))
+        return np.asarray(is_hit & is_on)
 
-    return hit(rates.t01), hit(rates.t10)
+    return pattern, hit(rates.t01), hit(rates.t10)
 
 
 def scores(

@@ -128,13 +128,15 @@ def check_injectors(core: Core) -> None:
     """Refuse a core without injectors, or one that they cannot serve.
 
     Raises:
-        InputError: none, a layout that is not plain, images side by side, or more processing
-            elements or banks than they address.
+        InputError: none, a layout that is not plain, an engine, images side by side, or more
+            processing elements or banks than they address.
     """
     if core.injector is None:
         raise InputError("the core has no injectors of read errors; build it with them")
     if isinstance(core.layout, Physical):
         raise InputError("injectors are for cores without check bits and threshold tables")
+    if core.engine:
+        raise InputError("injectors are for cores of a unit a layer, not for the engine")
     if core.side_by_side > 1:
         raise InputError(f"injectors are for cores of one image at a time, not {core.side_by_side}")
     most = max(fold.pe for fold in core.layout.folds)
@@ -180,11 +182,8 @@ def word_errors(words: list[int], rates: Rates, form: Form, simd: int, pe: int) 
         simd: lanes.
         pe: number of the processing element.
     """
-    state = words[3] | words[2] << 32 | words[1] << 64 | words[0] << 96
-    u, pick, salt = state >> 64 & 0x7FF, state >> 75 & 0x7FF, state >> 86
-    index = pe if form == "independent" else 0
-    own = [(pick >> k & 1) ^ (salt >> (k + index) % 41 & 1) for k in range(11)]
-    v = own[0] | own[1] << 1 | own[2] << 2 | own[3] << 3
+    state, index = _state(words), pe if form == "independent" else 0
+    own = _own(state, index)
     flip, place = own[4], sum(bit << k for k, bit in enumerate(own[5:]))
     pattern = [
         ((state >> (i + index) % simd & 1) ^ flip) if (i ^ place) & rates.care == 0 else 0
@@ -193,5 +192,28 @@ def word_errors(words: list[int], rates: Rates, form: Form, simd: int, pe: int) 
     if form == "ring":
         pattern = [pattern[(i + pe) % simd] for i in range(simd)]
     mask = sum(bit << i for i, bit in enumerate(pattern))
-    hit01, hit10 = (2 * v < 2 * (t >> 11) + (u < t & 0x7FF) for t in (rates.t01, rates.t10))
+    hit01, hit10 = word_hits(words, rates, form, pe)
     return mask if hit01 else 0, mask if hit10 else 0
+
+
+def word_hits(words: list[int], rates: Rates, form: Form, pe: int) -> tuple[bool, bool]:
+    """Whether a word is read with errors on stored 0s, and on stored 1s; of no lane now and then.
+
+    Args:
+        words, pe: as in `word_errors`.
+    """
+    state = _state(words)
+    own, u = _own(state, pe if form == "independent" else 0), state >> 64 & 0x7FF
+    v = own[0] | own[1] << 1 | own[2] << 2 | own[3] << 3
+    hit01, hit10 = (2 * v < 2 * (t >> 11) + (u < t & 0x7FF) for t in (rates.t01, rates.t10))
+    return hit01, hit10
+
+
+def _state(words: list[int]) -> int:
+    return words[3] | words[2] << 32 | words[1] << 64 | words[0] << 96
+
+
+def _own(state: int, index: int) -> list[int]:
+    """The 11 bits of a word and an element: 4 of v, flip, 6 of the place."""
+    pick, salt = state >> 75 & 0x7FF, state >> 86
+    return [(pick >> k & 1) ^ (salt >> (k + index) % 41 & 1) for k in range(11)]

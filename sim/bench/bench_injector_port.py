@@ -7,7 +7,7 @@ import cocotb
 from cocotb.clock import Clock
 from cocotb.triggers import ReadOnly, RisingEdge
 
-from ..injector import Rates, word_errors
+from ..injector import Rates, word_errors, word_hits
 from .bench_injector import numbers
 from .stream import CLOCK_NS
 from .tally import expect
@@ -33,7 +33,7 @@ async def meets_what_the_model_draws(dut: Any) -> None:
             dut.we_i.value, dut.enable_i.value = 1, enable
             await RisingEdge(dut.clk_i)
             dut.we_i.value = 0
-        line = [(0, 0)] * LATENCY[form]
+        line = [(0, 0, False)] * LATENCY[form]
         for cycle in range(N_CYCLES):
             words = [rng.getrandbits(32) for _ in range(4)]
             is_word = cycle < N_CYCLES - 4 and rng.random() < 0.8
@@ -42,15 +42,17 @@ async def meets_what_the_model_draws(dut: Any) -> None:
                 dut.draw_i.value = pattern << 2 | misses
                 doubled = pattern << width | pattern
                 turned = doubled >> index % width & (1 << width) - 1
-                due = (0 if misses & 2 else turned, 0 if misses & 1 else turned)
+                due = (0 if misses & 2 else turned, 0 if misses & 1 else turned, misses != 3)
             else:
                 dut.draw_i.value = numbers(words, rates, width) ^ (0 if is_word else 1 << 18)
-                due = word_errors(words, rates, "independent", width, index) if is_word else (0, 0)
-            line.append((0, 0) if enable == 0 else due)
+                drawn = word_errors(words, rates, "independent", width, index)
+                is_hit = any(word_hits(words, rates, "independent", index))
+                due = (*drawn, is_hit) if is_word else (0, 0, False)
+            line.append((0, 0, False) if enable == 0 else due)
             await ReadOnly()
             flip = int(dut.flip_o.value)
-            got.append((flip & (1 << width) - 1, flip >> width))
+            got.append((flip & (1 << width) - 1, flip >> width, bool(dut.met_o.value)))
             wanted.append(line[cycle])
             await RisingEdge(dut.clk_i)
-    assert any(m01 and m10 for m01, m10 in wanted)
+    assert any(m01 and m10 for m01, m10, _ in wanted)
     expect(got, wanted)
