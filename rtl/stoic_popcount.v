@@ -6,9 +6,11 @@
 //   mask    = all ones, or all but the top PAD lanes while pad_i is 1
 //
 // One adder level a register. The sums are word-level and of full width, so that a solver proves the
-// tree at any width; synthesis trims them.
+// tree at any width; synthesis trims them. With FULL_ADDERS a lane has a LUT of its own, with room for
+// the faults of stoic_ram, and three of them are added at once.
 //
-// Latency:    max(1, $clog2(LANES)) cycles
+// Latency:    max(1, $clog2(LANES)) cycles; with FULL_ADDERS, of 2 lanes or more,
+//             2 + $clog2(ceil(LANES / 3))
 // Throughput: one word a cycle
 // Encoding:   bit 1 is +1, bit 0 is -1, lane 0 is the LSB
 // Handshake:  none; never stalls
@@ -21,6 +23,7 @@ module stoic_popcount #(
     parameter LANES   = 64,  // lanes of a word, 1..64
     parameter XNOR    = 1,   // 1: agreeing lanes; 0: lanes where both are 1
     parameter PAD     = 0,   // top lanes that pad_i masks, 0..LANES-1
+    parameter FULL_ADDERS = 0,  // 1: for weights that pass faults
     parameter COUNT_W = $clog2(LANES + 1)  // derived: do not override
 ) (
     input  wire               clk_i,
@@ -29,7 +32,8 @@ module stoic_popcount #(
     input  wire               pad_i,
     output wire [COUNT_W-1:0] count_o
 );
-    localparam LEVELS = (LANES > 1) ? $clog2(LANES) : 1;
+    localparam THIRDS = (LANES + 2) / 3;
+    localparam LEVELS = (LANES == 1) ? 1 : (FULL_ADDERS != 0) ? 2 + $clog2(THIRDS) : $clog2(LANES);
     localparam [LANES-1:0] REAL = {LANES{1'b1}} >> PAD;
 
     wire [LANES-1:0] match = (XNOR != 0) ? ~(x_i ^ w_i) : (x_i & w_i);
@@ -54,27 +58,46 @@ module stoic_popcount #(
     endgenerate
     assign count_o = line_q[COUNT_W*LEVELS-1:COUNT_W*(LEVELS-1)];
 `else
-    localparam LEAVES = 1 << LEVELS;
-    wire [LEAVES-1:0] leaf;
+    // the tree adds lanes, or what full adders make of three of them
+    localparam NUMBERS = (FULL_ADDERS != 0) ? THIRDS : LANES;
+    localparam LEAVES = (LANES == 1) ? 2 : 1 << $clog2(NUMBERS);
+    wire [COUNT_W*LEAVES-1:0] leaf;
+    genvar g;
     generate
-        if (LEAVES > LANES) begin : g_fill
-            assign leaf = {{(LEAVES - LANES){1'b0}}, lanes};
-        end else begin : g_exact
-            assign leaf = lanes;
+        if (FULL_ADDERS != 0 && LANES > 1) begin : g_thirds
+            reg [3*LEAVES-1:0] lanes_q;
+            always @(posedge clk_i) lanes_q <= {{(3 * LEAVES - LANES){1'b0}}, lanes};
+            for (g = 0; g < LEAVES; g = g + 1) begin : g_third
+                reg [1:0] third_q;
+                always @(posedge clk_i)
+                    third_q <= {1'b0, lanes_q[3*g]} + {1'b0, lanes_q[3*g+1]}
+                             + {1'b0, lanes_q[3*g+2]};
+                assign leaf[COUNT_W*g+COUNT_W-1:COUNT_W*g] = {{(COUNT_W - 2){1'b0}}, third_q};
+            end
+        end else begin : g_lanes
+            for (g = 0; g < LEAVES; g = g + 1) begin : g_lane
+                assign leaf[COUNT_W*g+COUNT_W-1:COUNT_W*g] = (g < LANES) ? lanes[g % LANES] : 1'b0;
+            end
         end
     endgenerate
 
-    // node i adds nodes 2i and 2i + 1; node 1 is the root
-    (* mem2reg *) reg [COUNT_W-1:0] node_q [1:LEAVES-1];
-    integer i;
-    always @(posedge clk_i) begin
-        for (i = LEAVES / 2; i < LEAVES; i = i + 1)
-            node_q[i] <= {{(COUNT_W - 1){1'b0}}, leaf[2*i-LEAVES]}
-                       + {{(COUNT_W - 1){1'b0}}, leaf[2*i+1-LEAVES]};
-        for (i = 1; i < LEAVES / 2; i = i + 1)
-            node_q[i] <= node_q[2*i] + node_q[2*i+1];
-    end
-    assign count_o = node_q[1];
+    // node i adds nodes 2i and 2i + 1, the last ones leaves; node 1 is the root
+    generate
+        if (LEAVES > 1) begin : g_tree
+            (* mem2reg *) reg [COUNT_W-1:0] node_q [1:LEAVES-1];
+            integer i;
+            always @(posedge clk_i) begin
+                for (i = LEAVES / 2; i < LEAVES; i = i + 1)
+                    node_q[i] <= leaf[COUNT_W*(2*i-LEAVES) +: COUNT_W]
+                               + leaf[COUNT_W*(2*i+1-LEAVES) +: COUNT_W];
+                for (i = 1; i < LEAVES / 2; i = i + 1)
+                    node_q[i] <= node_q[2*i] + node_q[2*i+1];
+            end
+            assign count_o = node_q[1];
+        end else begin : g_leaf
+            assign count_o = leaf;
+        end
+    endgenerate
 `endif
 endmodule
 

@@ -12,6 +12,7 @@ Parameters = dict[str, int]
 
 _XOR = Mutant("stoic_popcount", "? ~(x_i ^ w_i)", "? (x_i ^ w_i)")
 _OR = Mutant("stoic_popcount", ": (x_i & w_i)", ": (x_i | w_i)")
+_TWICE = Mutant("stoic_popcount", "{1'b0, lanes_q[3*g+2]}", "{1'b0, lanes_q[3*g+1]}")
 _UNMASKED = Mutant("stoic_popcount", "match & (REAL | {LANES{!pad_i}})", "match")
 _DIFFERENCE = Mutant("stoic_popcount", "node_q[2*i] + node_q[2*i+1]", "node_q[2*i] - node_q[2*i+1]")
 _NARROW = Mutant("stoic_popcount", "COUNT_W = $clog2(LANES + 1)", "COUNT_W = $clog2(LANES)")
@@ -56,14 +57,22 @@ _AND_ALONG = Mutant("stoic_pool", "along | g_link[k].behind", "along & g_link[k]
 _AND_DOWN = Mutant("stoic_pool", "column | g_link[k].above", "column & g_link[k].above")
 
 
-def _popcount(lanes: int, xnor: int, pads: int, is_short: bool = False) -> Proof:
+def _popcount(
+    lanes: int, xnor: int, pads: int, is_short: bool = False, full_adders: int = 0
+) -> Proof:
     mutants = [_XOR if xnor else _OR]
+    mutants += [_TWICE] if full_adders else []
     mutants += [_UNMASKED] if pads else []
     mutants += [_DIFFERENCE] if lanes > 2 else []
     gate = "XNOR" if xnor else "AND"
     return Proof(
-        f"popcount-{gate}-{lanes}" + (f"-less-{pads}" if pads else ""),
-        Design("stoic_popcount", {"LANES": lanes, "XNOR": xnor, "PAD": pads}),
+        f"popcount-{gate}-{lanes}"
+        + (f"-less-{pads}" if pads else "")
+        + ("-full-adders" if full_adders else ""),
+        Design(
+            "stoic_popcount",
+            {"LANES": lanes, "XNOR": xnor, "PAD": pads, "FULL_ADDERS": full_adders},
+        ),
         f"{gate} and count of {lanes} lanes, the last {pads} masked on request",
         units.popcount, tuple(mutants), is_short,
     )  # fmt: skip
@@ -116,6 +125,7 @@ def _layer(name: str, changes: Parameters, is_short: bool = False) -> Proof:
 PROOFS: tuple[Proof, ...] = (
     *(_popcount(lanes, xnor, 0) for lanes in (1, 7, 16, 32) for xnor in (0, 1)),
     _popcount(36, 1, 8, is_short=True),
+    _popcount(36, 1, 8, full_adders=1),
     _popcount(64, 0, 48),
     _popcount(36, 0, 8),
     _popcount(64, 1, 0),
