@@ -28,8 +28,7 @@ from qonnx.transformation.change_batchsize import ChangeBatchSize
 from qonnx.transformation.infer_shapes import InferShapes
 
 from ..sim import container
-from ..sim.device import lasting
-from ..sim.errors import Transient
+from ..sim.device import Faults, lasting
 from ..sim.exceptions import ArtefactError, InputError
 from ..sim.faults import FaultMap, check_for, restrict
 from ..sim.layers import Conv
@@ -87,7 +86,7 @@ class GraphDevice(ABC):
         self._network = network
         self.inject(None)
 
-    def inject(self, faults: FaultMap | Transient | None) -> None:
+    def inject(self, faults: Faults | None) -> None:
         """Put fault nodes on the stored bits; None takes them off.
 
         A float batch norm stores no threshold. Under a map that hits thresholds the integer graph

@@ -8,6 +8,7 @@ they overwrite, read or infer, and none adds to anything. What was written is re
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 
@@ -17,12 +18,11 @@ from numpy.typing import NDArray
 from ..sim import registers
 from ..sim.bits import Words
 from ..sim.core import Core, core_of
-from ..sim.device import lasting
-from ..sim.errors import Transient
+from ..sim.device import Faults, lasting
 from ..sim.exceptions import BoardError, InputError
-from ..sim.faults import FaultMap
 from ..sim.golden import classify
 from ..sim.hardware import table_number, take_apart, written
+from ..sim.injector import ReadErrors
 from ..sim.memory import bank_words
 from ..sim.network import Network, check_images
 from ..sim.registers import Registers
@@ -76,6 +76,7 @@ class BoardDevice:
         self._frames: deque[Frame] = deque()
         self._network: Network | None = None
         self._memory: list[Words] | None = None  # what the board holds; None: not known
+        self._is_disturbed = False  # the injectors are on
         try:
             self.identity = self._synchronise()
             self._check_identity()
@@ -92,26 +93,46 @@ class BoardDevice:
             InputError: the network is of another core.
             BoardError: the board does not answer, or a word reads back otherwise than written.
         """
-        if core_of(network, self._layout) != self._core:
+        if replace(core_of(network, self._layout), injector=self._core.injector) != self._core:
             raise InputError(f"the board's core is not for the layers of {network.name!r}")
         self._network = network
         words = bank_words(written(network, self._layout), self._layout)
         self._store(words, [(bank, 0, w) for bank, w in enumerate(words)])
+        self.disturb(None)
 
-    def inject(self, faults: FaultMap | Transient | None) -> None:
-        """Write the words that change, as the faulty memory would read them; None restores them.
+    def inject(self, faults: Faults | None) -> None:
+        """Write the words that change, as the faulty memory would read them, or set the injectors.
+
+        None undoes both.
 
         Raises:
-            InputError: the map is of other layer shapes, or the faults are transient.
+            InputError: the map is of other layer shapes, the read errors of another core, or the
+                faults transient.
             BoardError: as `load`.
         """
         network, memory = self._loaded()
-        faults = lasting(faults, self.name)
-        words = bank_words(written(network, self._layout, faults), self._layout)
+        errors = faults if isinstance(faults, ReadErrors) else None
+        map_ = None if isinstance(faults, ReadErrors) else lasting(faults, self.name)
+        words = bank_words(written(network, self._layout, map_), self._layout)
         runs = [
             (bank, *run) for bank, new in enumerate(words) for run in changed(memory[bank], new)
         ]
         self._store(words, runs)
+        self.disturb(errors)
+
+    def disturb(self, errors: ReadErrors | None) -> None:
+        """Set the injectors, whose next image is number 0, over what the memory holds; None: off.
+
+        Raises:
+            InputError: the errors are of another core.
+            BoardError: the board does not answer.
+        """
+        if errors is not None and errors.core != self._core:
+            raise InputError(f"the read errors are not of the core of {self.url}")
+        if self._core.injector is not None:
+            writes = (errors or ReadErrors(self._core, 0.0, 0.0)).registers()
+            self._ask(Command.WRITE, [link.write_payload(b, 0, w) for b, w in writes.items()])
+            self._is_disturbed = errors is not None
 
     def infer(
         self, images: NDArray[np.generic], progress: Progress | None = None
@@ -140,6 +161,11 @@ class BoardDevice:
             raise BoardError(f"{self.url}: the board's classes are not those of its scores")
         if self._n_retries != retries_before:  # a reset also looks like a lost frame
             self._verify([(bank, 0, words) for bank, words in enumerate(memory)])
+            if self._is_disturbed:
+                raise BoardError(
+                    f"{self.url}: frames were sent again while read errors were on, so which image "
+                    "met which is not known; set them and infer again"
+                )
         return scores
 
     def counters(self) -> dict[str, int]:
@@ -160,7 +186,8 @@ class BoardDevice:
             BoardError: the board was built without registers, or as `load`.
         """
         place = (self._register_bank, 0, registers.n_words(self._core))
-        return registers.unpack(self._read([place])[0])
+        words = self._read([place])[0]
+        return registers.unpack(words, has_injectors=self._core.injector is not None)
 
     @property
     def n_tables(self) -> int:

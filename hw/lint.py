@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from .. import rtl
-from ..sim.core import Core, default_core
+from ..sim.core import FORMS, Core, default_core
 from ..sim.hardware import hardware_layout
 from ..sim.layers import Pool
 from ..sim.memory import Fold, Layout, Shape
@@ -60,6 +60,13 @@ def convolutional_core() -> Core:
     return default_core(random_conv_network((14, 13, 2), convs, (20, 10), "bits", rng, (50, 150)))
 
 
+def disturbed_cores() -> list[Core]:
+    """Cores with injectors of read errors, of both forms."""
+    shapes = (Shape(784, 64, "uint8", True), Shape(64, 10, "bits", False))
+    layout = Layout(shapes, (Fold(4, 36), Fold(3, 64)))
+    return [Core(layout, injector=form) for form in FORMS]
+
+
 def lint(top: str, files: Sequence[Path]) -> str:
     """What Verilator has to say about a top, "" if nothing."""
     command, environment = find_verilator()
@@ -78,7 +85,8 @@ def main() -> int:
     found = [lint(path.stem, [path]) for path in rtl.sources()]
     with tempfile.TemporaryDirectory() as name:
         cores: list[tuple[Core, Target, int]] = [
-            (core, "generic", 100_000_000) for core in (protected_core(), convolutional_core())
+            (core, "generic", 100_000_000)
+            for core in (protected_core(), convolutional_core(), *disturbed_cores())
         ]
         for board in map(boards.load, boards.names()):
             cores.append((reference_core(board), board.family, board.core_hz))

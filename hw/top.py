@@ -18,7 +18,7 @@ from .. import rtl
 from ..sim import registers
 from ..sim.core import Core, image_bytes, score_bits
 from ..sim.exceptions import InputError
-from ..sim.hardware import take_apart
+from ..sim.injector import INJECTOR_BANK, N_REGISTERS
 from ..sim.rtl_core import core_sources, core_verilog
 from .link import IDENTITY_BYTES, PAGE_HEAD_BYTES, PROTOCOL, Identity, pack_identity
 
@@ -75,7 +75,7 @@ def identity(core: Core, *, clock_hz: int, target: Target, build: bytes) -> Iden
 
 def has_registers(core: Core, target: Target) -> bool:
     """Whether there is a bank of registers after those of the layout: not where cells are few."""
-    return target != "ice40" or take_apart(core.layout).needs_registers
+    return target != "ice40" or registers.are_needed(core)
 
 
 def top_verilog(core: Core, *, clock_hz: int, target: Target) -> str:
@@ -230,4 +230,9 @@ def bank_depths(core: Core, target: Target) -> str:
     for n_words, group in groupby(depths):
         end += len(list(group))
         lines.append(f"            (cfg_bank < 16'd{end}) ? 16'd{n_words} :")
+    if core.injector:
+        n_weights = sum(bank.kind == "weights" for bank in core.layout.banks)
+        below = INJECTOR_BANK + n_weights
+        lines.append(f"            (cfg_bank < 16'd{INJECTOR_BANK}) ? 16'd0 :")
+        lines.append(f"            (cfg_bank < 16'd{below}) ? 16'd{N_REGISTERS} :")
     return "\n".join([*lines, "            16'd0"])

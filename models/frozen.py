@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..sim.bits import lane_mask, unpack
-from ..sim.device import lasting
-from ..sim.errors import Transient
+from ..sim.device import Faults, lasting
 from ..sim.exceptions import InputError
 from ..sim.faults import FaultMap, check_for
 from ..sim.layers import Conv, Dense, Layer, Window
@@ -202,7 +201,7 @@ class TorchDevice:
             )
         self._model = FrozenNet(self._own or network)
 
-    def inject(self, faults: FaultMap | Transient | None) -> None:
+    def inject(self, faults: Faults | None) -> None:
         """Read through the map; None reads the truth."""
         self._loaded().inject(lasting(faults, self.name))
 

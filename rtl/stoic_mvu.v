@@ -20,8 +20,8 @@
 //
 // Latency:    from the last word of an image to its last output word, on an idle unit:
 //             N_FOLDS * FOLD + 2 LAST + max(1, $clog2(SIMD)) + 13 cycles, less the last stretch;
-//             9 instead of 13 without thresholds, with CHECKS 2 more; LAST = stages that have
-//             neurons in the last fold
+//             9 instead of 13 without thresholds, with CHECKS 2 more, with FORM that of the
+//             FULL_ADDERS of stoic_popcount more; LAST = stages that have neurons in the last fold
 // Throughput: B images in N_FOLDS * FOLD cycles, FOLD = max(N_STEPS * PLANES, 2 STAGES - 1),
 //             N_STEPS = ceil(N / SIMD), N_FOLDS = ceil(M / PE); the next ones load meanwhile
 // Encoding:   bit 1 is +1, bit 0 is -1, lane 0 is the LSB; lanes past N never count
@@ -39,6 +39,10 @@
 //   W_BANK + p, p < PE        f * N_STEPS + w        lanes of word w of neuron f * PE + p, and
 //                                                    above them the check bits
 //   T_BANK + p, p < PE        t * N_FOLDS + f        theta of neuron f * PE + p in table t
+//
+//   2 ** 15 + W_BANK + p      0                      bit 0 enables the read errors of its element
+//                             1 ..                   of the layer, as in stoic_injector; only with
+//                                                    FORM, and a read gives word 0 .. of W_BANK + p
 //
 //   A read passes the port and injection point of the datapath. A weight word answers after
 //   STAGES + 8 cycles, a threshold after 8; other banks do not answer. One request a cycle.
@@ -64,6 +68,8 @@ module stoic_mvu #(
     parameter TARGET      = "generic",  // as in stoic_ram
     parameter CHECKS      = 0,          // check bits of a weight word; 0: no protection
     parameter [CHECKS*SIMD:0] COLUMNS = 0,  // with CHECKS: as in stoic_secded
+    parameter FORM        = 0,          // 1, 2: with stoic_injector of that form; 0: without. Not
+                                        // with CHECKS or B above 1
     parameter TOTAL_W     = $clog2(((PLANES == 8) ? 255 : 1) * N + 1),  // derived: do not override
     parameter SUM_W       = (PLANES == 8) ? TOTAL_W : 1,                // derived: do not override
     parameter VALUE_W     = (PLANES == 8) ? TOTAL_W + 1 : TOTAL_W,      // derived: do not override
@@ -133,6 +139,9 @@ module stoic_mvu #(
         if (B < 1 || B > 64) begin : g_illegal_images
             stoic_illegal_parameter ERROR_mvu_needs_B_1_64 ();
         end
+        if (FORM < 0 || FORM > 2 || (FORM != 0 && (B > 1 || CHECKS > 0))) begin : g_illegal_form
+            stoic_illegal_parameter ERROR_mvu_needs_FORM_0_1_2_and_0_with_B_above_1_or_CHECKS ();
+        end
         if (BUSY > 16384 || DEPTH > 65536 || TABLES * N_FOLDS * STAGES > 32768)
         begin : g_illegal_size
             stoic_illegal_parameter ERROR_mvu_page_or_memory_is_too_large ();
@@ -183,6 +192,7 @@ module stoic_mvu #(
 
     wire w_we;
     wire w_re;
+    wire i_we;
     wire [15:0] w_sel;
     wire [WORD_W-1:0] w_read;
     wire w_read_valid;
@@ -197,7 +207,8 @@ module stoic_mvu #(
         .PE(PE),
         .W_BANK(W_BANK),
         .T_BANK(T_BANK),
-        .THRESHOLD_EN(THRESHOLD_W > 0)
+        .THRESHOLD_EN(THRESHOLD_W > 0),
+        .INJECTOR_EN(FORM != 0)
     ) host (
         .clk_i(clk_i),
         .rst_i(rst_i),
@@ -213,6 +224,7 @@ module stoic_mvu #(
         .cfg_data_o(cfg_data_o),
         .w_we_o(w_we),
         .w_re_o(w_re),
+        .i_we_o(i_we),
         .w_sel_o(w_sel),
         .t_we_o(t_we),
         .t_re_o(t_re),
@@ -229,6 +241,27 @@ module stoic_mvu #(
         .cfg_rdata_o(cfg_rdata_o)
     );
 
+    localparam DRAW_W = (FORM == 2) ? WORD_W + 71 : (FORM == 1) ? WORD_W + 2 : 1;
+    wire [DRAW_W-1:0] draw;
+    generate
+        if (FORM != 0) begin : g_injector
+            stoic_injector #(
+                .WIDTH(WORD_W),
+                .FORM(FORM)
+            ) injector (
+                .clk_i(clk_i),
+                .rst_i(rst_i),
+                .step_i(is_word),
+                .we_i(i_we),
+                .addr_i(host_addr[2:0]),
+                .data_i(host_data),
+                .draw_o(draw)
+            );
+        end else begin : g_no_injector
+            assign draw = 1'b0;
+        end
+    endgenerate
+
     wire [B*GROUP*TOTAL_W-1:0] total;
     wire total_valid;
     stoic_mvu_chain #(
@@ -242,7 +275,8 @@ module stoic_mvu #(
         .B(B),
         .TARGET(TARGET),
         .CHECKS(CHECKS),
-        .COLUMNS(COLUMNS)
+        .COLUMNS(COLUMNS),
+        .FORM(FORM)
     ) chain (
         .clk_i(clk_i),
         .rst_i(rst_i),
@@ -253,8 +287,10 @@ module stoic_mvu #(
         .double_i(twice),
         .last_i(last),
         .x_i(x),
+        .draw_i(draw),
         .we_i(w_we),
         .re_i(w_re),
+        .ie_i(i_we && host_addr[2:0] == 3'd0),
         .sel_i(w_sel[SEL_W-1:0]),
         .host_addr_i(host_addr[ADDR_W-1:0]),
         .data_i(host_data[WORD_W-1:0]),

@@ -31,11 +31,13 @@ module stoic_mvu_chain #(
     parameter TARGET  = "generic",
     parameter CHECKS  = 0,
     parameter [CHECKS*SIMD:0] COLUMNS = 0,
+    parameter FORM    = 0,          // as in stoic_mvu
     parameter ADDR_W  = (DEPTH > 1) ? $clog2(DEPTH) : 1,  // derived: do not override
     parameter SEL_W   = (PE > 1) ? $clog2(PE) : 1,        // derived: do not override
     parameter WORD_W  = SIMD + CHECKS,                    // derived: do not override
     parameter COUNT_W = $clog2(PE + 1),                   // derived: do not override
-    parameter TOTALS_W = B * GROUP * TOTAL_W              // derived: do not override
+    parameter TOTALS_W = B * GROUP * TOTAL_W,             // derived: do not override
+    parameter DRAW_W   = (FORM == 2) ? WORD_W + 71 : (FORM == 1) ? WORD_W + 2 : 1  // as TOTALS_W
 ) (
     input  wire                     clk_i,
     input  wire                     rst_i,
@@ -47,9 +49,11 @@ module stoic_mvu_chain #(
     input  wire                     double_i,
     input  wire                     last_i,
     input  wire [B*SIMD-1:0]        x_i,           // 3 cycles later
+    input  wire [DRAW_W-1:0]        draw_i,        // of stoic_injector
     /* host access to the weights, while no image is inside */
     input  wire                     we_i,
     input  wire                     re_i,
+    input  wire                     ie_i,          // bit 0 of data_i enables its read errors
     input  wire [SEL_W-1:0]         sel_i,         // processing element
     input  wire [ADDR_W-1:0]        host_addr_i,
     input  wire [WORD_W-1:0]        data_i,
@@ -66,7 +70,8 @@ module stoic_mvu_chain #(
     localparam X_W = B * SIMD + CHECKS;                   // lanes of the images, check bits above
     localparam DECODING = (CHECKS > 0) ? 2 : 0;           // latency of the decoder
     localparam PADDING = 3 + DECODING;                    // of the lanes at the first stage
-    localparam COUNTING = PADDING + ((SIMD > 1) ? $clog2(SIMD) : 1);  // of their count
+    localparam COUNTING = PADDING + ((SIMD == 1) ? 1 : (FORM == 0) ? $clog2(SIMD)
+                                     : 2 + $clog2((SIMD + 2) / 3));  // latency of their count
 
     /* flags, delayed to where the processing elements need them */
     reg [PADDING-1:0] pad_q;
@@ -107,12 +112,14 @@ module stoic_mvu_chain #(
     reg [SEL_W-1:0] sel_q;
     reg we_q;
     reg re_q;
+    reg ie_q;
     always @(posedge clk_i) begin
         addr_q <= (we_i || re_i) ? host_addr_i : addr_i;
         data_q <= data_i;
         sel_q <= sel_i;
         we_q <= we_i && !rst_i;
         re_q <= re_i && !rst_i;
+        ie_q <= ie_i && !rst_i;
     end
 
     genvar s;
@@ -129,6 +136,8 @@ module stoic_mvu_chain #(
             wire [SEL_W-1:0] sel;
             wire we;
             wire re;
+            wire ie;
+            wire [DRAW_W-1:0] draw;
             wire [WORD_W-1:0] read;
             wire read_valid;
             wire [COUNT_W-1:0] corrected;
@@ -140,7 +149,7 @@ module stoic_mvu_chain #(
     endgenerate
 
     assign g_link[0].addr = addr_q;
-    assign g_link[0].x[SIMD-1:0] = we_q ? data_q[SIMD-1:0] : x_late[SIMD-1:0];
+    assign g_link[0].x[SIMD-1:0] = (we_q || ie_q) ? data_q[SIMD-1:0] : x_late[SIMD-1:0];
     generate
         if (B > 1) begin : g_images
             assign g_link[0].x[B*SIMD-1:SIMD] = x_late[B*SIMD-1:SIMD];
@@ -157,6 +166,8 @@ module stoic_mvu_chain #(
     assign g_link[0].sel = sel_q;
     assign g_link[0].we = we_q;
     assign g_link[0].re = re_q;
+    assign g_link[0].ie = ie_q;
+    assign g_link[0].draw = draw_i;
     assign g_link[0].read = {WORD_W{1'b0}};
     assign g_link[0].read_valid = 1'b0;
     assign g_link[0].corrected = {COUNT_W{1'b0}};
@@ -186,7 +197,8 @@ module stoic_mvu_chain #(
                 .TARGET(TARGET),
                 .CHECKS(CHECKS),
                 .COLUMNS(COLUMNS),
-                .COUNT_W(COUNT_W)
+                .COUNT_W(COUNT_W),
+                .FORM(FORM)
             ) stage (
                 .clk_i(clk_i),
                 .rst_i(rst_i),
@@ -197,9 +209,11 @@ module stoic_mvu_chain #(
                 .keep_i(g_link[s].keep),
                 .double_i(g_link[s].twice),
                 .last_i(g_link[s].last),
+                .draw_i(g_link[s].draw),
                 .sel_i(g_link[s].sel),
                 .we_i(g_link[s].we),
                 .re_i(g_link[s].re),
+                .ie_i(g_link[s].ie),
                 .read_i(g_link[s].read),
                 .read_valid_i(g_link[s].read_valid),
                 .corrected_i(g_link[s].corrected),
@@ -211,9 +225,11 @@ module stoic_mvu_chain #(
                 .keep_o(g_link[s+1].keep),
                 .double_o(g_link[s+1].twice),
                 .last_o(g_link[s+1].last),
+                .draw_o(g_link[s+1].draw),
                 .sel_o(g_link[s+1].sel),
                 .we_o(g_link[s+1].we),
                 .re_o(g_link[s+1].re),
+                .ie_o(g_link[s+1].ie),
                 .read_o(g_link[s+1].read),
                 .read_valid_o(g_link[s+1].read_valid),
                 .corrected_o(g_link[s+1].corrected),

@@ -3,6 +3,7 @@
 //
 //   W_BANK <= bank < W_BANK + PE: weights,     w_sel_o = bank - W_BANK
 //   T_BANK <= bank < T_BANK + PE: thresholds,  t_sel_o = bank - T_BANK, if the layer has any
+//   2 ** 15 + a weight bank: its injector,     w_sel_o as there; written only, a read gives the weights
 //
 // Latency:    1 cycle to the next layer, 3 to the memories, 1 from an answer to cfg_rvalid_o
 // Throughput: one request and one answer a cycle
@@ -17,7 +18,8 @@ module stoic_mvu_host #(
     parameter PE           = 32,  // banks of each kind
     parameter W_BANK       = 0,   // number of the first weight bank
     parameter T_BANK       = 32,  // number of the first threshold bank
-    parameter THRESHOLD_EN = 1    // 1: there are thresholds
+    parameter THRESHOLD_EN = 1,   // 1: there are thresholds
+    parameter INJECTOR_EN  = 0    // 1: there are injectors
 ) (
     input  wire        clk_i,
     input  wire        rst_i,
@@ -36,6 +38,7 @@ module stoic_mvu_host #(
     /* to the memories of this layer */
     output wire        w_we_o,
     output wire        w_re_o,
+    output wire        i_we_o,
     output wire [15:0] w_sel_o,
     output wire        t_we_o,
     output wire        t_re_o,
@@ -56,6 +59,7 @@ module stoic_mvu_host #(
     localparam [31:0] FIRST_THRESHOLDS = T_BANK;
     localparam [31:0] N_PE = PE;
     localparam SEL_W = (PE > 1) ? $clog2(PE) : 1;
+    localparam [15:0] BANK_MASK = (INJECTOR_EN != 0) ? 16'h7FFF : 16'hFFFF;
 
     reg cfg_valid_q;
     reg cfg_write_q;
@@ -65,6 +69,7 @@ module stoic_mvu_host #(
     /* which bank of this layer, then whether it is one */
     reg valid_q2;
     reg write_q2;
+    reg inject_q2;
     reg [15:0] w_sel_q;
     reg [15:0] t_sel_q;
     reg [15:0] addr_q2;
@@ -77,6 +82,7 @@ module stoic_mvu_host #(
     /* to the memories */
     reg w_we_q;
     reg w_re_q;
+    reg i_we_q;
     reg t_we_q;
     reg t_re_q;
     reg [15:0] w_sel_q2;
@@ -93,11 +99,13 @@ module stoic_mvu_host #(
         cfg_data_q <= cfg_data_i;
         valid_q2 <= cfg_valid_q && !rst_i;
         write_q2 <= cfg_write_q;
-        w_sel_q <= cfg_bank_q - FIRST_WEIGHTS[15:0];
+        inject_q2 <= cfg_bank_q[15] && INJECTOR_EN;
+        w_sel_q <= (cfg_bank_q & BANK_MASK) - FIRST_WEIGHTS[15:0];
         t_sel_q <= cfg_bank_q - FIRST_THRESHOLDS[15:0];
         addr_q2 <= cfg_addr_q;
         data_q2 <= cfg_data_q;
-        w_we_q <= w_mine && write_q2 && !rst_i;
+        w_we_q <= w_mine && write_q2 && !inject_q2 && !rst_i;
+        i_we_q <= w_mine && write_q2 && inject_q2 && !rst_i;
         w_re_q <= w_mine && !write_q2 && !rst_i;
         t_we_q <= t_mine && write_q2 && !rst_i;
         t_re_q <= t_mine && !write_q2 && !rst_i;
@@ -116,6 +124,7 @@ module stoic_mvu_host #(
     assign cfg_data_o = cfg_data_q;
     assign w_we_o = w_we_q;
     assign w_re_o = w_re_q;
+    assign i_we_o = i_we_q;
     assign w_sel_o = w_sel_q2;
     assign t_we_o = t_we_q;
     assign t_re_o = t_re_q;

@@ -5,7 +5,8 @@
 //   down:  total_o = the totals of this stage two cycles after it got last_i, else total_i
 //
 // With CHECKS the words that its decoders corrected, and those whose errors they only detected, are
-// added to the numbers that come up; word_i belongs to the code words that are decoded then.
+// added to the numbers that come up; word_i belongs to the code words that are decoded then. With an
+// injector corrected_o counts the words that processing element 0 reads with errors.
 //
 // Latency:    1 cycle up, 1 cycle down; 3 cycles from last_i to total_o; 4 from re_i to read_o
 // Throughput: one word up and one result of each processing element down a cycle
@@ -30,10 +31,12 @@ module stoic_mvu_stage #(
     parameter CHECKS  = 0,
     parameter [CHECKS*SIMD:0] COLUMNS = 0,
     parameter COUNT_W = 6,          // bits of a number of processing elements
+    parameter FORM    = 0,          // as in stoic_mvu
     parameter ADDR_W  = (DEPTH > 1) ? $clog2(DEPTH) : 1,  // derived: do not override
     parameter WORD_W  = SIMD + CHECKS,                    // derived: do not override
     parameter X_W     = B * SIMD + CHECKS,                // derived: do not override
-    parameter TOTALS_W = B * GROUP * TOTAL_W              // derived: do not override
+    parameter TOTALS_W = B * GROUP * TOTAL_W,             // derived: do not override
+    parameter DRAW_W   = (FORM == 2) ? WORD_W + 71 : (FORM == 1) ? WORD_W + 2 : 1  // as TOTALS_W
 ) (
     input  wire                     clk_i,
     input  wire                     rst_i,
@@ -45,9 +48,11 @@ module stoic_mvu_stage #(
     input  wire                     keep_i,
     input  wire                     double_i,
     input  wire                     last_i,        // after these flags the sums are whole
+    input  wire [DRAW_W-1:0]        draw_i,        // to stoic_injector_port
     input  wire [SEL_W-1:0]         sel_i,         // processing element that the host means
     input  wire                     we_i,          // write x_i there
     input  wire                     re_i,          // read there
+    input  wire                     ie_i,          // bit 0 of x_i enables its read errors
     input  wire [WORD_W-1:0]        read_i,        // an answer from further below
     input  wire                     read_valid_i,
     input  wire [COUNT_W-1:0]       corrected_i,   // words further below
@@ -60,9 +65,11 @@ module stoic_mvu_stage #(
     output wire                     keep_o,
     output wire                     double_o,
     output wire                     last_o,
+    output wire [DRAW_W-1:0]        draw_o,
     output wire [SEL_W-1:0]         sel_o,
     output wire                     we_o,
     output wire                     re_o,
+    output wire                     ie_o,
     output wire [WORD_W-1:0]        read_o,
     output wire                     read_valid_o,
     output wire [COUNT_W-1:0]       corrected_o,
@@ -74,6 +81,8 @@ module stoic_mvu_stage #(
     output wire                     total_valid_o
 );
     localparam [COUNT_W-1:0] ONE = 1;
+    localparam FAULT_EN = (FORM != 0) ? 2 : 0;
+    localparam FLIP_W = (FORM != 0) ? 2 * WORD_W : WORD_W;
 
     reg [ADDR_W-1:0] addr_q;
     reg [X_W-1:0] x_q;
@@ -85,6 +94,8 @@ module stoic_mvu_stage #(
     reg [SEL_W-1:0] sel_q;
     reg we_q;
     reg re_q;
+    reg ie_q;
+    reg [DRAW_W-1:0] draw_q;
     reg [WORD_W-1:0] read_q;
     reg read_valid_q;
     reg [TOTALS_W-1:0] total_q;
@@ -102,6 +113,8 @@ module stoic_mvu_stage #(
         double_q <= double_i;
         sel_q <= sel_i;
         we_q <= we_i;
+        ie_q <= ie_i;
+        draw_q <= draw_i;
         re_q <= re_i && !rst_i;
         last_q <= last_i && !rst_i;
         last_q2 <= last_q && !rst_i;
@@ -120,6 +133,8 @@ module stoic_mvu_stage #(
     assign sel_o = sel_q;
     assign we_o = we_q;
     assign re_o = re_q;
+    assign ie_o = ie_q;
+    assign draw_o = draw_q;
     assign read_o = read_q;
     assign read_valid_o = read_valid_q;
     assign total_o = total_q;
@@ -138,6 +153,12 @@ module stoic_mvu_stage #(
             assign word_q = word_in_q;
             assign corrected_o = corrected_q;
             assign detected_o = detected_q;
+        end else if (FORM != 0) begin : g_count_errors
+            reg [COUNT_W-1:0] met_q;
+            always @(posedge clk_i) met_q <= g_found[GROUP].corrected;
+            assign word_q = 1'b1;
+            assign corrected_o = met_q;
+            assign detected_o = {COUNT_W{1'b0}};
         end else begin : g_no_count
             assign word_q = 1'b0;
             assign corrected_o = {COUNT_W{1'b0}};
@@ -183,6 +204,28 @@ module stoic_mvu_stage #(
                                           + (ONE & {COUNT_W{corrected && word_q}});
             assign g_found[g+1].detected = g_found[g].detected
                                          + (ONE & {COUNT_W{detected && word_q}});
+            wire decoded;  // corrected by the decoder
+            wire met;      // read with errors
+            wire [FLIP_W-1:0] flip;
+            assign corrected = (FORM == 0) ? decoded : met && INDEX == 32'd0;
+            if (FORM != 0) begin : g_injector
+                stoic_injector_port #(
+                    .WIDTH(WORD_W),
+                    .FORM(FORM),
+                    .INDEX(INDEX)
+                ) port (
+                    .clk_i(clk_i),
+                    .rst_i(rst_i),
+                    .draw_i(draw_q),
+                    .we_i(ie_q && hit),
+                    .enable_i(x_q[0]),
+                    .flip_o(flip),
+                    .met_o(met)
+                );
+            end else begin : g_no_injector
+                assign met = 1'b0;
+                assign flip = {FLIP_W{1'b0}};
+            end
             stoic_pe #(
                 .SIMD(SIMD),
                 .DEPTH(DEPTH),
@@ -191,15 +234,16 @@ module stoic_mvu_stage #(
                 .TOTAL_W(TOTAL_W),
                 .B(B),
                 .TARGET(TARGET),
+                .FAULT_EN(FAULT_EN),
                 .CHECKS(CHECKS),
                 .COLUMNS(COLUMNS)
             ) pe (
                 .clk_i(clk_i),
                 .addr_i(addr_q),
                 .we_i(we_q && hit),
-                .flip_i({WORD_W{1'b0}}),
+                .flip_i(flip),
                 .weight_o(weight),
-                .corrected_o(corrected),
+                .corrected_o(decoded),
                 .detected_o(detected),
                 .x_i(x_q),
                 .pad_i(pad_q),

@@ -5,10 +5,10 @@
 //   total_o = sum_p 2^p popcount(w & x_p), planes fed from the top one down         PLANES = 8
 //
 // B images share the weight word of a cycle; each has its own popcount and sum.
-// With CHECKS the memory holds code words, and w is what stoic_secded makes of them.
+// With CHECKS, which FAULT_EN 2 excludes, the memory holds code words, and w is what stoic_secded makes of them.
 //
 // Latency:    x_i, pad_i belong to the address of 2 cycles ago, with CHECKS of 4, as do corrected_o
-//             and detected_o; keep_i, double_i to the x_i of max(1, $clog2(SIMD)) cycles ago;
+//             and detected_o; keep_i, double_i to the x_i of a popcount ago;
 //             total_o holds a word 1 cycle after its flags
 // Throughput: one word of SIMD lanes of B images a cycle
 // Encoding:   bit 1 is +1, bit 0 is -1; total_o is unsigned; image 0 is lowest
@@ -29,19 +29,20 @@ module stoic_pe #(
     parameter TOTAL_W  = 10,         // bits of the sum
     parameter B        = 1,          // images side by side
     parameter TARGET   = "generic",  // as in stoic_ram
-    parameter FAULT_EN = 0,          // as in stoic_ram
+    parameter FAULT_EN = 0,          // as in stoic_ram; at 2 the popcount is of FULL_ADDERS
     parameter CHECKS   = 0,          // check bits of a weight word; 0: no protection
     parameter [CHECKS*SIMD:0] COLUMNS = 0,  // with CHECKS: as in stoic_secded
     parameter ADDR_W   = (DEPTH > 1) ? $clog2(DEPTH) : 1,  // derived: do not override
     parameter WORD_W   = SIMD + CHECKS,                    // derived: do not override
-    parameter X_W      = B * SIMD + CHECKS                 // derived: do not override
+    parameter X_W      = B * SIMD + CHECKS,                // derived: do not override
+    parameter FLIP_W   = (FAULT_EN == 2) ? 2 * WORD_W : WORD_W  // derived: do not override
 ) (
     input  wire                 clk_i,
     /* weight memory */
     input  wire [ADDR_W-1:0]    addr_i,    // to read and to write
     input  wire                 we_i,      // write to this cycle's address
-    input  wire [WORD_W-1:0]    flip_i,    // as in stoic_ram
-    output wire [WORD_W-1:0]    weight_o,  // what was read, 2 cycles after the address
+    input  wire [FLIP_W-1:0]    flip_i,    // as in stoic_ram
+    output wire [WORD_W-1:0]    weight_o,  // what is stored, 2 cycles after the address
     output wire                 corrected_o,
     output wire                 detected_o,
     /* data and flags */
@@ -54,6 +55,7 @@ module stoic_pe #(
     localparam COUNT_W = $clog2(SIMD + 1);
 
     wire [WORD_W-1:0] word;
+    wire [WORD_W-1:0] read;  // by the datapath
     generate
         if (CHECKS > 0) begin : g_code_word
             assign word = {x_i[X_W-1:B*SIMD], x_i[SIMD-1:0]};
@@ -74,7 +76,8 @@ module stoic_pe #(
         .wdata_i(word),
         .raddr_i(addr_i),
         .flip_i(flip_i),
-        .rdata_o(weight_o)
+        .rdata_o(read),
+        .clean_o(weight_o)
     );
 
     wire [SIMD-1:0] weight;
@@ -86,13 +89,13 @@ module stoic_pe #(
                 .COLUMNS(COLUMNS[CHECKS*SIMD-1:0])
             ) secded (
                 .clk_i(clk_i),
-                .word_i(weight_o),
+                .word_i(read),
                 .data_o(weight),
                 .corrected_o(corrected_o),
                 .detected_o(detected_o)
             );
         end else begin : g_plain
-            assign weight = weight_o;
+            assign weight = read;
             assign corrected_o = 1'b0;
             assign detected_o = 1'b0;
         end
@@ -105,7 +108,8 @@ module stoic_pe #(
             stoic_popcount #(
                 .LANES(SIMD),
                 .XNOR(PLANES == 1),
-                .PAD(PAD)
+                .PAD(PAD),
+                .FULL_ADDERS(FAULT_EN == 2)
             ) popcount (
                 .clk_i(clk_i),
                 .x_i(x_i[SIMD*(b+1)-1:SIMD*b]),

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // stoic_ram : every memory of the kit: one write port, one read port, one injection point
 //
-//   rdata_o(t + LATENCY) = mem[raddr_i(t)] ^ flip_i(t + LATENCY)      (flip_i counts only if FAULT_EN)
+//   read = mem[raddr_i(t)]
+//   rdata_o(t + LATENCY) = read                                                     FAULT_EN 0
+//                          flip_i(t + LATENCY) ^ read                               FAULT_EN 1
+//                          read & ~flip_i[high half] | ~read & flip_i[low half]     FAULT_EN 2
 //
 // Latency:    LATENCY cycles, 2 = memory and output register, 1 = memory alone (FIFOs)
 // Throughput: one write and one read a cycle; a read of a word in the cycle of its write, at LATENCY 2
@@ -25,8 +28,10 @@ module stoic_ram #(
     parameter WIDTH    = 36,         // bits of a word, 1..64
     parameter LATENCY  = 2,          // cycles from address to data, 1 or 2
     parameter TARGET   = "generic",  // "generic", "ecp5" or "ice40"
-    parameter FAULT_EN = 0,          // 1: flip_i is XORed into what is read; 0: no logic at all
-    parameter ADDR_W   = (DEPTH > 1) ? $clog2(DEPTH) : 1  // derived: do not override
+    parameter FAULT_EN = 0,          // 1: what reads wrong; 2: stored 0s that read 1, above them
+                                     // stored 1s that read 0; 0: no logic at all
+    parameter ADDR_W   = (DEPTH > 1) ? $clog2(DEPTH) : 1,        // derived: do not override
+    parameter FLIP_W   = (FAULT_EN == 2) ? 2 * WIDTH : WIDTH     // derived: do not override
 ) (
     input  wire              clk_i,
     /* write port */
@@ -35,8 +40,9 @@ module stoic_ram #(
     input  wire [WIDTH-1:0]  wdata_i,
     /* read port */
     input  wire [ADDR_W-1:0] raddr_i,
-    input  wire [WIDTH-1:0]  flip_i,
-    output wire [WIDTH-1:0]  rdata_o
+    input  wire [FLIP_W-1:0] flip_i,
+    output wire [WIDTH-1:0]  rdata_o,
+    output wire [WIDTH-1:0]  clean_o   // the same without faults
 );
     // 64 cells of distributed RAM take as much of a 25K's logic as a block is of its block RAM; a UP5K
     // has a block RAM for every 176 logic cells: registers serve the small FIFOs alone
@@ -96,8 +102,11 @@ module stoic_ram #(
         end
     endgenerate
 
+    assign clean_o = read;
     generate
-        if (FAULT_EN) begin : g_fault
+        if (FAULT_EN == 2) begin : g_faults
+            assign rdata_o = (read & ~flip_i[FLIP_W-1:FLIP_W-WIDTH]) | (~read & flip_i[WIDTH-1:0]);
+        end else if (FAULT_EN == 1) begin : g_fault
             assign rdata_o = read ^ flip_i;
         end else begin : g_no_fault
             assign rdata_o = read;

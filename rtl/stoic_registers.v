@@ -11,7 +11,8 @@
 //   6      read, write threshold table; reads the one in use, see below                         8
 //   7      read        number of threshold tables                                               8
 //   8 + 2l read        weight words that SECDED corrected in layer l, each time they were read  32
-//   9 + 2l read        ... and words whose errors it only detected                              32
+//                      with injectors: those that its first processing element read with errors
+//   9 + 2l read        ... and words whose errors SECDED only detected                          32
 //
 // A write to word 0 sets all counters to their beginning; counters wrap. Words that are not there read
 // 0. Another table is used once no image is inside: hold_o keeps images from entering until then. A

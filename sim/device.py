@@ -6,11 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import faults as fault_maps
-from . import golden
+from . import golden, injected
 from .errors.transient import Transient
 from .exceptions import InputError
 from .faults import FaultMap
+from .injector import ReadErrors
 from .network import Network
+
+Faults = FaultMap | Transient | ReadErrors
 
 
 class Device(Protocol):
@@ -21,11 +24,11 @@ class Device(Protocol):
     def load(self, network: Network) -> None:
         """Write the network's weights and thresholds; clears faults."""
 
-    def inject(self, faults: FaultMap | Transient | None) -> None:
-        """Make the memory lie as the map says; None makes it tell the truth again.
+    def inject(self, faults: Faults | None) -> None:
+        """Make the memory lie as the faults say; None makes it tell the truth again.
 
         Raises:
-            InputError: transient faults, and the device has none.
+            InputError: transient faults or read errors, and the device has none.
         """
 
     def infer(self, images: NDArray[np.generic]) -> NDArray[np.int32]:
@@ -80,9 +83,11 @@ class SoftwareDevice:
         self._clean = self._faulty = network
         self._transient = None
 
-    def inject(self, faults: FaultMap | Transient | None) -> None:
+    def inject(self, faults: Faults | None) -> None:
         """Replace the network by what its memory would read, now or for each image."""
         clean = self._loaded(self._clean)
+        if isinstance(faults, ReadErrors):
+            raise InputError(f"the {self.name} device has no injector of read errors")
         self._transient = faults if isinstance(faults, Transient) else None
         lasting = None if isinstance(faults, Transient) else faults
         self._faulty = clean if lasting is None else fault_maps.apply(clean, lasting)
@@ -105,10 +110,29 @@ class GoldenDevice(SoftwareDevice):
 
     name = "golden"
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._errors: ReadErrors | None = None
+        self._n_disturbed = 0  # images since the read errors were set
+
+    def load(self, network: Network) -> None:
+        """Keep the network; clears faults."""
+        super().load(network)
+        self._errors = None
+
+    def inject(self, faults: Faults | None) -> None:
+        """As other devices do; read errors too, whose next image is number 0."""
+        self._errors = faults if isinstance(faults, ReadErrors) else None
+        self._n_disturbed = 0
+        super().inject(None if isinstance(faults, ReadErrors) else faults)
+
     def infer(self, images: NDArray[np.generic]) -> NDArray[np.int32]:
         """Scores by `golden.scores`."""
         network = self._loaded(self._faulty)
         self._n_images += len(images)
+        if self._errors is not None:
+            self._n_disturbed += len(images)
+            return injected.scores(network, images, self._errors, self._n_disturbed - len(images))
         if self._transient is None:
             return golden.scores(network, images)
         scores = np.empty((len(images), network.n_classes), np.int32)
@@ -118,15 +142,17 @@ class GoldenDevice(SoftwareDevice):
         return scores
 
 
-def lasting(faults: FaultMap | Transient | None, who: str) -> FaultMap | None:
+def lasting(faults: Faults | None, who: str) -> FaultMap | None:
     """The faults, for a device whose memory reads the same for all images.
 
     Args:
         who: the device, for the message.
 
     Raises:
-        InputError: they are transient.
+        InputError: they are transient, or errors of an injector.
     """
+    if isinstance(faults, ReadErrors):
+        raise InputError(f"the {who} device has no injector of read errors")
     if isinstance(faults, Transient):
         raise InputError(
             f"the {who} device has no transient faults; use the golden or the engine device"

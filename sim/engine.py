@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from . import faults as fault_maps
 from .bits import n_words
-from .device import SoftwareDevice
+from .device import Faults, SoftwareDevice, lasting
 from .engine_layers import CChain, CLayer, CReads, CStored, contiguous, lines, prepare, stored
 from .engine_prefix import Prefix, Seen
 from .engine_rooms import Room, Rooms
@@ -330,14 +330,14 @@ class EngineDevice(SoftwareDevice):
             network, self._threads, self._path, self._prefix_bytes
         )
 
-    def inject(self, faults: FaultMap | Transient | None) -> None:
+    def inject(self, faults: Faults | None) -> None:
         """Write what the memory reads; transient faults are drawn when images come."""
         self._loaded(self._clean)
         assert self._clean_engine is not None
         self._transient = faults if isinstance(faults, Transient) else None
-        lasting = None if isinstance(faults, Transient) else faults
+        map_ = None if isinstance(faults, Transient) else lasting(faults, self.name)
         self._engine = self._clean_engine  # frees the room of the last map, which the caches hold
-        self._engine = self._clean_engine.with_faults(lasting)
+        self._engine = self._clean_engine.with_faults(map_)
 
     def infer(self, images: NDArray[np.generic]) -> NDArray[np.int32]:
         """Scores by the engine."""

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 from .bits import Words
 from .core import Core
+from .hardware import take_apart
 
-WORDS = 8  # before those of SECDED, two a layer
+WORDS = 8  # before those of SECDED or read errors, two a layer
 CLEAR, BOUND, TABLE = 0, 5, 6  # addresses that the host writes
 
 
@@ -24,6 +25,8 @@ class Registers:
         corrected_words: in each layer, weight words that SECDED corrected, as often as they were
             read.
         detected_words: ... whose errors it only detected.
+        disturbed_words: in each layer, weight words that its first processing element read while
+            the injector put errors on them, as often as it did (`injected.disturbed_words`).
     """
 
     images: int
@@ -36,6 +39,7 @@ class Registers:
     tables: int
     corrected_words: tuple[int, ...]
     detected_words: tuple[int, ...]
+    disturbed_words: tuple[int, ...]
 
 
 def bank(core: Core) -> int:
@@ -48,9 +52,16 @@ def n_words(core: Core) -> int:
     return WORDS + 2 * len(core.layout.shapes)
 
 
-def unpack(words: Words) -> Registers:
-    """The registers of all words of the bank."""
+def are_needed(core: Core) -> bool:
+    """Whether the core has what only its registers tell or set."""
+    return take_apart(core.layout).needs_registers or core.injector is not None
+
+
+def unpack(words: Words, *, has_injectors: bool = False) -> Registers:
+    """The registers of all words of the bank, of a core with or without injectors."""
     values = [int(word) for word in words]
+    found = tuple(values[WORDS::2])
+    none = (0,) * len(found)
     images, margin_sum, least, most, low, bound, table, tables = values[:WORDS]
     return Registers(
         images=images,
@@ -61,6 +72,7 @@ def unpack(words: Words) -> Registers:
         margin_bound=bound,
         table=table,
         tables=tables,
-        corrected_words=tuple(values[WORDS::2]),
+        corrected_words=none if has_injectors else found,
         detected_words=tuple(values[WORDS + 1 :: 2]),
+        disturbed_words=found if has_injectors else none,
     )

@@ -9,12 +9,11 @@ from numpy.typing import NDArray
 
 from . import registers
 from .bits import Words
-from .core import Core, beat_bits, core_of, default_core, layer_cycles
-from .device import lasting
-from .errors import Transient
+from .core import Core, Form, beat_bits, core_of, default_core, layer_cycles
+from .device import Faults, lasting
 from .exceptions import InputError, ToolError
-from .faults import FaultMap
 from .hardware import table_number, take_apart, written
+from .injector import ReadErrors
 from .memory import Layout, bank_words
 from .network import Network, check_images
 from .registers import Registers
@@ -65,15 +64,17 @@ class RtlDevice:
         *,
         words: bool = False,
         engine: bool = False,
+        injector: Form | None = None,
     ) -> None:
         """Take the core under a layout; None: the `default_core` of the network that is loaded.
 
         Args:
             words: the core takes images in words, not bytes (`Core.words`).
             engine: the core is one engine (`Core.engine`).
+            injector: form of the injectors of read errors (`Core.injector`); None: none.
         """
         self._fixed = layout
-        self._words, self._engine = words, engine
+        self._words, self._engine, self._injector = words, engine, injector
         self._build_dir = build_dir
         self._built: Core | None = None
         self._network: Network | None = None
@@ -85,16 +86,33 @@ class RtlDevice:
     def load(self, network: Network) -> None:
         """Build the core if need be, write the network and read it back; clears faults."""
         core = core_of(network, self._fixed) if self._fixed else default_core(network)
-        core = replace(core, words=self._words, engine=self._engine)
+        core = replace(core, words=self._words, engine=self._engine, injector=self._injector)
         if core != self._built:
             self._open(core)
         self._network = network
         self._write(written(network, core.layout))
+        self.disturb(None)
 
-    def inject(self, faults: FaultMap | Transient | None) -> None:
-        """Write what the faulty memory reads; None writes the network itself again."""
+    def inject(self, faults: Faults | None) -> None:
+        """Write what the faulty memory reads, or set the injectors; None undoes both."""
         network, layout = self._loaded()[0], self._loaded()[1].layout
-        self._write(written(network, layout, lasting(faults, self.name)))
+        errors = faults if isinstance(faults, ReadErrors) else None
+        map_ = None if isinstance(faults, ReadErrors) else lasting(faults, self.name)
+        self._write(written(network, layout, map_))
+        self.disturb(errors)
+
+    def disturb(self, errors: ReadErrors | None) -> None:
+        """Set the injectors, whose next image is number 0, over what the memory holds; None: off.
+
+        Raises:
+            InputError: the errors are of another core.
+        """
+        core = self._loaded()[1]
+        if errors is not None and errors.core != core:
+            raise InputError(f"the read errors are not of the core of the {self.name} device")
+        if core.injector is not None:
+            for bank, words in (errors or ReadErrors(core, 0.0, 0.0)).registers().items():
+                self._write_bank(bank, words)
 
     def infer(self, images: NDArray[np.generic]) -> NDArray[np.int32]:
         """Scores of images streamed back to back."""
@@ -127,7 +145,7 @@ class RtlDevice:
         words = self._read(registers.bank(core), n)
         if len(words) != n:
             raise ToolError("the RTL core does not tell its registers")
-        return registers.unpack(words)
+        return registers.unpack(words, has_injectors=core.injector is not None)
 
     @property
     def n_tables(self) -> int:
@@ -212,9 +230,7 @@ class RtlDevice:
     def _write_words(self, cells: NDArray[np.uint8]) -> None:
         assert self._built is not None
         for bank, new in enumerate(bank_words(cells, self._built.layout)):
-            if self._call("stoic_write", bank, 0, new, len(new)) != len(new):
-                self._close()
-                raise ToolError("the RTL core is busy and takes no words")
+            self._write_bank(bank, new)
 
     def _check_words(self, cells: NDArray[np.uint8]) -> None:
         assert self._built is not None
@@ -226,6 +242,11 @@ class RtlDevice:
                 self._close()
                 raise ToolError(f"bank {where} reads back other words than written")
 
+    def _write_bank(self, bank: int, words: Words, address: int = 0) -> None:
+        if self._call("stoic_write", bank, address, words, len(words)) != len(words):
+            self._close()
+            raise ToolError("the RTL core is busy and takes no words")
+
     def _read(self, bank: int, n: int) -> Words:
         """Words 0..n-1 of a bank; fewer if the core stops answering."""
         words = np.zeros(n, np.uint64)
@@ -233,6 +254,4 @@ class RtlDevice:
 
     def _set(self, register: int, value: int) -> None:
         core = self._loaded()[1]
-        word = np.array([value], np.uint64)
-        if self._call("stoic_write", registers.bank(core), register, word, 1) != 1:
-            raise ToolError("the RTL core is busy and takes no words")
+        self._write_bank(registers.bank(core), np.array([value], np.uint64), register)

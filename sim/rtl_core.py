@@ -6,9 +6,11 @@ The members of an ensemble are rows side by side: every one gets every byte, the
 from pathlib import Path
 
 from .. import rtl
-from .core import Core, beat_bits, group, image_cycles, out_bits, planes, room
+from . import registers
+from .core import FORMS, Core, beat_bits, group, image_cycles, out_bits, planes, room
 from .exceptions import InputError
 from .hardware import take_apart
+from .injector import check_injectors
 from .rtl_feed import first_feed, map_feed, out_stream, stream
 from .rtl_scores import busy, registers_of, scores
 
@@ -18,10 +20,11 @@ MAX_ADDRESSES = (1 << 16) - 1  # depths, too, are told in 16 bits
 def core_sources() -> list[Path]:
     """Verilog files below `stoic_core`."""
     names = (
-        "add", "fifo", "fork", "gate", "mvu", "mvu_chain", "mvu_control", "mvu_drain", "mvu_feed",
-        "mvu_host", "mvu_stage", "mvu_sums", "mvu_words", "pe", "planes", "pool", "popcount", "ram",
-        "ram_ecp5", "ram_lut", "registers", "scores", "secded", "secded_checks", "skid",
-        "sum", "thermometer", "threshold", "unbatch", "width", "window",
+        "add", "fifo", "fork", "gate", "injector", "injector_mask", "injector_port", "mvu",
+        "mvu_chain", "mvu_control", "mvu_drain", "mvu_feed", "mvu_host", "mvu_stage", "mvu_sums",
+        "mvu_words", "pe", "planes", "pool", "popcount", "ram", "ram_ecp5", "ram_lut", "registers",
+        "scores", "secded", "secded_checks", "skid", "sum", "thermometer", "threshold", "unbatch",
+        "width", "window",
     )  # fmt: skip
     return [rtl.ROOT / f"stoic_{name}.v" for name in names]
 
@@ -61,14 +64,15 @@ def core_verilog(core: Core, *, has_registers: bool = True) -> str:
     """Verilog of the module `stoic_core`: the units of every layer, in a row.
 
     Args:
-        has_registers: there is a bank of registers after the others; with check bits or threshold
-            tables there always is.
+        has_registers: there is a bank of registers after the others; with check bits, threshold
+            tables or injectors there always is.
 
     Raises:
-        InputError: more banks, or more words in a bank, than the host's 16 bits address.
+        InputError: more banks, or more words in a bank, than the host's 16 bits address, or a
+            core that injectors do not serve.
     """
     if core.injector:
-        raise InputError("cores with injectors of read errors are not generated")
+        check_injectors(core)
     layout = core.layout
     for what, most in (
         ("banks", len(layout.banks) + 1),
@@ -115,7 +119,7 @@ module stoic_core #(
     overflow = " || ".join(lost)
     parts.append(scores(core))
     parts.append(busy(16, overflow))
-    if has_registers or take_apart(layout).needs_registers:
+    if has_registers or registers.are_needed(core):
         parts.append(registers_of(core))
     else:
         parts.append(f"""\
@@ -225,6 +229,7 @@ def _layer(core: Core, i: int) -> str:
         checks = code.n_checks
         columns = f"{checks * code.n_data + 1}'h{code.packed_columns:x}"
     count = fold.pe.bit_length()
+    form = f",\n        .FORM({FORMS.index(core.injector) + 1})" if core.injector else ""
     request = "\n".join(
         f"    wire {size}c{i + 1}_{name};"
         for size, name in (
@@ -259,7 +264,7 @@ def _layer(core: Core, i: int) -> str:
         .TABLES({take_apart(layout).tables if shape.has_thresholds else 1}),
         .TARGET(TARGET),
         .CHECKS({checks}),
-        .COLUMNS({columns})
+        .COLUMNS({columns}){form}
     ) layer{i} (
         .clk_i(clk_i),
         .rst_i(rst_i),

@@ -9,6 +9,7 @@ from pathlib import Path
 from .. import rtl
 from .core import Core, engine_cycles
 from .exceptions import InputError
+from .injector import check_injectors
 from .memory import MAX_WIDTH, Fold
 from .rtl_scores import busy
 
@@ -32,6 +33,8 @@ def check_engine(core: Core) -> None:
     Raises:
         InputError: the message names the first thing.
     """
+    if core.injector:
+        check_injectors(core)
     layout = core.layout
     for i, (shape, fold) in enumerate(zip(layout.shapes, layout.folds, strict=True)):
         if len(core.chains) > 1 or core.windows[i] or shape.input != "bits":

@@ -170,7 +170,7 @@ def registers_of(core: Core) -> str:
         .TABLES({has.tables}),
         .LAYERS({n}),
         .COUNT_W({_COUNT_W}),
-        .SECDED_EN({int(has.has_checks)})
+        .SECDED_EN({int(has.has_checks or core.injector is not None)})
     ) registers (
         .clk_i(clk_i),
         .rst_i(rst_i),

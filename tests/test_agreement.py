@@ -22,8 +22,8 @@ from stoic.models.checkpoint import load_checkpoint
 from stoic.models.data import load
 from stoic.sim import agreement, memory
 from stoic.sim import network as networks
-from stoic.sim.device import Device, GoldenDevice
-from stoic.sim.errors import Iid, Transient
+from stoic.sim.device import Device, Faults, GoldenDevice
+from stoic.sim.errors import Iid
 from stoic.sim.exceptions import InputError
 from stoic.sim.faults import FaultMap
 from stoic.sim.network import Network
@@ -105,7 +105,7 @@ def test_the_trained_network_agrees_on_every_test_image(tmp_path: Path) -> None:
 class ForgetsFaults(GoldenDevice):
     """A world that is right until memory lies."""
 
-    def inject(self, faults: FaultMap | Transient | None) -> None:
+    def inject(self, faults: Faults | None) -> None:
         super().inject(None)
 
 

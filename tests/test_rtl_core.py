@@ -9,17 +9,29 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from stoic.sim import golden
-from stoic.sim.bits import pack, unpack
-from stoic.sim.core import Core, engine_cycles, fold_cycles, group, image_cycles
+from stoic import rtl
+from stoic.sim import golden, injected
+from stoic.sim.bits import Words, pack, unpack
+from stoic.sim.core import (
+    FORMS,
+    Core,
+    Form,
+    core_of,
+    engine_cycles,
+    fold_cycles,
+    group,
+    image_cycles,
+)
 from stoic.sim.errors import Iid
 from stoic.sim.exceptions import InputError, ToolError
 from stoic.sim.faults import FaultMap, apply
+from stoic.sim.hardware import hardware_layout
+from stoic.sim.injector import ReadErrors
 from stoic.sim.layers import Input
 from stoic.sim.memory import Fold, Layout, Shape, bank_words, layout_of, stored_bits
 from stoic.sim.network import Network
 from stoic.sim.random_network import random_network
-from stoic.sim.rtl import RtlDevice
+from stoic.sim.rtl import RtlDevice, core_files
 from stoic.sim.rtl_core import core_sources, core_verilog
 from stoic.sim.rtl_engine import engine_verilog
 from stoic.sim.verilate import find_iverilog
@@ -279,12 +291,12 @@ module bench;
         for (i = 0; i < {n_writes}; i = i + 1) begin
             @(negedge clk) cfg = 1; cfg_write = 1; request = writes[i];
         end
-        for (i = 0; i < {n_writes}; i = i + 1) begin
+        for (i = 0; i < {n_reads}; i = i + 1) begin
             @(negedge clk) cfg = 1; cfg_write = 0; request = writes[i];
             @(negedge clk) cfg = 0;
             for (k = 0; k < 200 && read == i; k = k + 1) @(negedge clk);
         end
-        if (read != {n_writes}) $display("READS %0d", read);
+        if (read != {n_reads}) $display("READS %0d", read);
         cfg = 0;
         for (k = 0; k < 200000 && out < {n_scores}; k = k + 1) begin
             @(negedge clk);
@@ -317,20 +329,123 @@ def test_the_popcount_tree_of_the_hardware_agrees_on_icarus(kind: str, tmp_path:
     images = images_for(network, 6, 7)
     faults = Iid(0.05, 0.05).sample(layout, 0, where=("weights", "thresholds"))
     words = bank_words(faults.read(stored_bits(network, layout)), layout)
-    writes = [(b, a, int(w)) for b, bank in enumerate(words) for a, w in enumerate(bank)]
-    (tmp_path / "writes.hex").write_text("\n".join(f"{b:04x}{a:04x}{w:016x}" for b, a, w in writes))
-    data = images if kind == "uint8" else np.packbits(images, axis=1, bitorder="little")
-    beats = [(int(i == data.shape[1] - 1) << 8) | int(v) for row in data for i, v in enumerate(row)]
-    (tmp_path / "bytes.hex").write_text("\n".join(f"{b:03x}" for b in beats))
-    sizes = {"n_writes": len(writes), "n_bytes": len(beats), "n_scores": images.shape[0] * 3}
-    (tmp_path / "bench.v").write_text(TESTBENCH.format(**sizes))
-    (tmp_path / "stoic_core.v").write_text(core_verilog(Core(layout)))
-    files = ["bench.v", "stoic_core.v", *map(str, core_sources())]
+    got = on_icarus(tmp_path, Core(layout), dict(enumerate(words)), images)
+    assert got == lines(golden.scores(apply(network, faults), images))
+
+
+# Pads in every layer; elements in groups; results that wait longer than words; one lane.
+DISTURBED: tuple[tuple[Input, tuple[int, ...], tuple[Fold, ...]], ...] = (
+    ("bits", (70, 33, 9, 4), (Fold(4, 36), Fold(2, 1), Fold(4, 5))),
+    ("uint8", (37, 15, 9, 3), (Fold(6, 12), Fold(3, 3), Fold(1, 7))),
+)
+
+
+MISTAKES: dict[tuple[Form, Input], tuple[str, str, str]] = {
+    ("ring", "uint8"): ("stoic_mvu_stage.v", ".INDEX(INDEX)", ".INDEX(0)"),
+    ("independent", "uint8"): ("stoic_mvu.v", ".step_i(is_word)", ".step_i(1'b1)"),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("first, sizes, folds", DISTURBED, ids=["bits", "uint8"])
+def test_every_score_under_read_errors_is_the_model_s(
+    form: Form, first: Input, sizes: tuple[int, ...], folds: tuple[Fold, ...], tmp_path: Path
+) -> None:
+    """Memories and injectors are written, memories read back, then images stream through."""
+    network = random_network(sizes, first, np.random.default_rng(3))
+    layout = layout_of(network, folds)
+    core = replace(core_of(network, layout), injector=form)
+    errors = ReadErrors(core, 0.02, 0.1, seed=5)
+    rng = np.random.default_rng(1)
+    images = rng.integers(0, network.image_max + 1, (8, sizes[0]), dtype=np.uint8)
+    banks = dict(enumerate(bank_words(stored_bits(network, layout), layout)))
+    wanted = injected.scores(network, images, errors)
+    assert on_icarus(tmp_path, core, banks, images, errors.registers()) == lines(wanted)
+    assert (wanted != golden.scores(network, images)).any()
+    for other in (replace(errors, seed=6), replace(errors, p10=0.05)):
+        assert (injected.scores(network, images, other) != wanted).any()
+    if mistake := MISTAKES.get((form, first)):
+        wrong = on_icarus(tmp_path, core, banks, images, errors.registers(), mistake)
+        assert wrong != lines(wanted)
+
+
+def test_a_core_without_injectors_is_the_same_text_as_ever() -> None:
+    network = random_network((20, 9, 3), "bits", np.random.default_rng(0))
+    core = core_of(network)
+    text = core_verilog(core)
+    assert "FORM" not in text and "inject" not in text
+    for form in FORMS:
+        disturbed = replace(core, injector=form)
+        changed = core_verilog(disturbed).replace(f",\n        .FORM({FORMS.index(form) + 1})", "")
+        changed = changed.replace(".SECDED_EN(1)", ".SECDED_EN(0)")
+        assert changed.replace(disturbed.sha256, core.sha256) == text
+
+
+def test_cores_that_injectors_do_not_serve_are_refused() -> None:
+    network = random_network((64, 64, 3), "bits", np.random.default_rng(0))
+    by_two = core_of(network, layout_of(network, (Fold(1, 64, 2), Fold(1, 64, 2))))
+    engine = core_of(network, layout_of(network, (Fold(1, 64), Fold(1, 64))))
+    coded = core_of(
+        network, hardware_layout(layout_of(network, (Fold(1, 7), Fold(1, 7))), secded=True)
+    )
+    for core, why in (
+        (by_two, "of one image at a time, not 2"),
+        (coded, "without check bits and threshold tables"),
+        (replace(engine, engine=True), "not for the engine"),
+    ):
+        with pytest.raises(InputError, match=why):
+            core_files(replace(core, injector="ring"))
+
+
+def lines(scores: NDArray[np.int32]) -> list[str]:
+    """Scores as the bench below prints them, each with tlast."""
+    return [f"{s} {int(c == scores.shape[1] - 1)}" for row in scores for c, s in enumerate(row)]
+
+
+def on_icarus(
+    tmp_path: Path,
+    core: Core,
+    banks: dict[int, Words],
+    images: NDArray[np.uint8],
+    settings: dict[int, Words] | None = None,
+    mistake: tuple[str, str, str] | None = None,
+) -> list[str]:
+    """What TESTBENCH prints of a core: scores, and whatever is wrong.
+
+    Args:
+        banks: words to write and to read back, by bank.
+        settings: words to write only.
+        mistake: a source file, and what to replace in it by what.
+    """
+    writes = [
+        f"{bank:04x}{address:04x}{int(word):016x}"
+        for bank, words in (banks | (settings or {})).items()
+        for address, word in enumerate(words)
+    ]
+    (tmp_path / "writes.hex").write_text("\n".join(writes))
+    is_uint8 = core.layout.shapes[0].input == "uint8"
+    data = images if is_uint8 else np.packbits(images, axis=1, bitorder="little")
+    end = data.shape[1] - 1
+    beats = [f"{(i == end) << 8 | int(v):03x}" for row in data for i, v in enumerate(row)]
+    (tmp_path / "bytes.hex").write_text("\n".join(beats))
+    bench = TESTBENCH.format(
+        n_writes=len(writes),
+        n_reads=sum(len(words) for words in banks.values()),
+        n_bytes=len(beats),
+        n_scores=len(images) * core.layout.shapes[-1].n_outputs,
+    )
+    (tmp_path / "bench.v").write_text(bench)
+    (tmp_path / "stoic_core.v").write_text(core_verilog(core))
+    sources = core_sources()
+    if mistake:
+        name, old, new = mistake
+        text = (rtl.ROOT / name).read_text()
+        assert text.count(old) == 1
+        (tmp_path / name).write_text(text.replace(old, new))
+        sources = [tmp_path / name if path.name == name else path for path in sources]
+    files = ["bench.v", "stoic_core.v", *map(str, sources)]
     subprocess.run(
-        [find_iverilog(), "-g2005", "-o", "bench", "-s", "bench", *files],
-        cwd=tmp_path, check=True,
-    )  # fmt: skip
+        [find_iverilog(), "-g2005", "-o", "bench", "-s", "bench", *files], cwd=tmp_path, check=True
+    )
     run = subprocess.run(["./bench"], cwd=tmp_path, check=True, capture_output=True, text=True)
-    expected = golden.scores(apply(network, faults), images)
-    rows = [f"{s} {int(c == 2)}" for row in expected for c, s in enumerate(row)]
-    assert run.stdout.split("\n")[:-1] == rows
+    return run.stdout.split("\n")[:-1]

@@ -27,8 +27,8 @@ def unit(name: str, *below: str, bench: str | None = None, **parameters: int) ->
     return Bench(f"stoic_{name}", f"bench_{bench or name}", sources, parameters)
 
 
-def popcount(lanes: int, xnor: int, pad: int) -> Bench:
-    return unit("popcount", LANES=lanes, XNOR=xnor, PAD=pad)
+def popcount(lanes: int, xnor: int, pad: int, full_adders: int = 0) -> Bench:
+    return unit("popcount", LANES=lanes, XNOR=xnor, PAD=pad, FULL_ADDERS=full_adders)
 
 
 @pytest.mark.parametrize(
@@ -36,6 +36,20 @@ def popcount(lanes: int, xnor: int, pad: int) -> Bench:
 )
 def test_popcount_counts(cosim: Cosim, lanes: int, xnor: int, pad: int) -> None:
     cosim.passes(popcount(lanes, xnor, pad))
+
+
+@pytest.mark.parametrize("lanes, xnor, pad", [(1, 1, 0), (3, 1, 0), (36, 0, 8), (64, 1, 0)])
+def test_popcount_of_full_adders_counts(cosim: Cosim, lanes: int, xnor: int, pad: int) -> None:
+    cosim.passes(popcount(lanes, xnor, pad, 1))
+
+
+def test_popcount_of_full_adders_mutant_is_caught(cosim: Cosim) -> None:
+    cosim.catches(
+        popcount(36, 0, 8, 1),
+        "stoic_popcount.v",
+        "{1'b0, lanes_q[3*g+2]}",
+        "{1'b0, lanes_q[3*g+1]}",
+    )
 
 
 @pytest.mark.parametrize(
@@ -59,6 +73,7 @@ def ram(depth: int, width: int, **parameters: int | str) -> Bench:
         ram(7, 7, LATENCY=1, FAULT_EN=0),
         ram(5, 3, LATENCY=1, FAULT_EN=1, TARGET="ecp5"),
         ram(48, 64, LATENCY=2, FAULT_EN=1),
+        ram(7, 36, LATENCY=2, FAULT_EN=2),
         ram(32, 19, LATENCY=2, FAULT_EN=0, TARGET="ecp5"),
         ram(33, 36, LATENCY=2, FAULT_EN=0, TARGET="ecp5"),
         ram(150, 36, LATENCY=2, FAULT_EN=0, TARGET="ecp5"),
@@ -366,7 +381,7 @@ NEVER_AT_EQUALITY = (
 MVU_BELOW = (
     "mvu_feed", "mvu_control", "mvu_host", "mvu_chain", "mvu_stage", "pe", "sum", "popcount",
     "mvu_drain", "mvu_sums", "mvu_words", "threshold", "fifo", "ram", "ram_ecp5", "ram_lut",
-    "secded", "secded_checks",
+    "secded", "secded_checks", "injector", "injector_mask", "injector_port",
 )  # fmt: skip
 
 
@@ -427,6 +442,10 @@ def test_mvu_equals_golden_on_ecp5(cosim: Cosim) -> None:
 
 def test_mvu_mutant_on_ecp5_is_caught(cosim: Cosim) -> None:
     cosim.catches(mvu_ecp5(), "stoic_sum.v", ".INIT1(16'h6c6c)", ".INIT1(16'h66cc)")
+
+
+def test_mvu_with_an_injector_that_is_off_equals_golden(cosim: Cosim) -> None:
+    cosim.passes(mvu(13, 9, 4, 5, 2, 1, 6, FORM=2))
 
 
 @pytest.mark.parametrize("serial", [0, 1])
@@ -551,6 +570,7 @@ def test_injector_port_turns_what_the_model_draws(
         ("stoic_injector_mask.v", "lanes[(i+INDEX)%WIDTH]", "lanes[i]"),
         ("stoic_injector_mask.v", "(i+INDEX)%SALT_W", "i"),
         ("stoic_injector_port.v", "else if (enable_q) flip10_q", "else flip10_q"),
+        ("stoic_injector_port.v", "!(miss01 && miss10)", "!miss01"),
     ],
 )
 def test_injector_port_mutant_is_caught(cosim: Cosim, file: str, old: str, new: str) -> None:

@@ -59,7 +59,7 @@ def sizes(dut: Any) -> dict[str, int]:
     names = ("N", "M", "PE", "SIMD", "GROUP", "PLANES", "THRESHOLD_W", "OUT_W", "W_BANK", "T_BANK")
     return {
         name: int(getattr(dut, name).value)
-        for name in (*names, "CHECKS", "TABLES", "VALUE_W", "B", "SERIAL", "ROOM")
+        for name in (*names, "CHECKS", "TABLES", "VALUE_W", "B", "SERIAL", "ROOM", "FORM")
     }
 
 
@@ -355,7 +355,12 @@ def promised_cycles(p: dict[str, int]) -> int:
     n_out = -(-p["M"] // p["OUT_W"]) if p["THRESHOLD_W"] else p["M"]
     image = max(-(-p["M"] // p["PE"]) * max(busy, 2 * stages - 1), n_out, load)
     latency = (
-        image + 2 * stages + max(1, (p["SIMD"] - 1).bit_length()) + 14 + (2 if p["CHECKS"] else 0)
+        image
+        + 2 * stages
+        + max(1, (p["SIMD"] - 1).bit_length())
+        + 14
+        + (2 if p["CHECKS"] else 0)
+        + (1 if p["FORM"] else 0)
     )
     each = max(image, -(-(latency + 6) // p["ROOM"]), (load + image + 4) // 2, 3)
     return load + (n_images(p) - 1) * each + latency

@@ -34,7 +34,7 @@ async def reads_what_was_written(dut: Any) -> None:
     """
     rng = random.Random(cocotb.RANDOM_SEED)
     depth, width, latency = (int(getattr(dut, n).value) for n in ("DEPTH", "WIDTH", "LATENCY"))
-    is_lying = bool(int(dut.FAULT_EN.value))
+    fault_en, full = int(dut.FAULT_EN.value), (1 << width) - 1
     Clock(dut.clk_i, CLOCK_NS, unit="ns").start()
     dut.raddr_i.value = dut.flip_i.value = 0
     await RisingEdge(dut.clk_i)
@@ -55,12 +55,14 @@ async def reads_what_was_written(dut: Any) -> None:
     before: int | None = None  # what was written a cycle ago
     for cycle in range(N_CYCLES + depth):
         is_write = cycle < N_CYCLES and rng.random() < 0.3
-        written, word, flip = rng.randrange(depth), rng.getrandbits(width), rng.getrandbits(width)
+        written, word = rng.randrange(depth), rng.getrandbits(width)
+        flip, flip10 = rng.getrandbits(width), rng.getrandbits(width)
         read = (
             cycle - N_CYCLES if cycle >= N_CYCLES else rng.choice([written, rng.randrange(depth)])
         )
         dut.we_i.value, dut.waddr_i.value, dut.wdata_i.value = is_write, written, word
-        dut.raddr_i.value, dut.flip_i.value = read, flip
+        dut.raddr_i.value = read
+        dut.flip_i.value = flip10 << width | flip if fault_en == 2 else flip
         is_open = (is_write and read == written) or (latency > 1 and read == before)
         asked.append(None if is_open else memory[read])
         before = written if is_write else None
@@ -68,8 +70,9 @@ async def reads_what_was_written(dut: Any) -> None:
         READ.sample(written=is_write and read == written, flips=flips)
         await ReadOnly()
         if cycle >= latency and (answer := asked[cycle - latency]) is not None:
-            got.append(int(dut.rdata_o.value))
-            wanted.append(answer ^ flip if is_lying else answer)
+            got += [int(dut.rdata_o.value), int(dut.clean_o.value)]
+            lies = (answer, answer ^ flip, answer & (full ^ flip10) | (full ^ answer) & flip)
+            wanted += [lies[fault_en], answer]
         if is_write:
             memory[written] = word
         await RisingEdge(dut.clk_i)

@@ -46,6 +46,7 @@ class Events:
             tables=tables,
             corrected_words=tuple(w[0] for w in self.words),
             detected_words=tuple(w[1] for w in self.words),
+            disturbed_words=(0,) * len(self.words),
         )
 
 
