@@ -1,6 +1,7 @@
 """`stoic export`, `import` and `encode`: checkpoint -> QONNX -> integer network."""
 
 import io
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -55,11 +56,13 @@ def export_(
     runtime has), popcounts (XnorPopcountMatMul, MultiThreshold), products (for FINN's builder).
     """
     if form is not None:
+        if images is not None or folds is not None:
+            raise InputError("--images and --folds are of a checkpoint; leave --form out")
         return _write_form(checkpoint, form, output, faults)
     from ..models.checkpoint import load_checkpoint
 
     chosen = _parse_folds(folds)
-    path = output or checkpoint.with_suffix(".onnx")
+    path = _beside(output or checkpoint.with_suffix(".onnx"), checkpoint)
     fault_map = None if faults is None else fault_maps.load(faults)
     trained = load_checkpoint(checkpoint)  # refused before the heavy imports
 
@@ -91,14 +94,16 @@ def import_(
     """Lower a QONNX file to the exact integer network and say what was found in it.
 
     n_ties counts neurons that are exactly 0 at a reachable sum: they fire there, as exact
-    mathematics says. executor_disagreements are the sums at which the qonnx executor's float
-    arithmetic decides otherwise. operations are 2 for each stored bit that meets a lane, an image.
+    mathematics says. executor_disagreements are the sums at which the float arithmetic of
+    onnxruntime, or of torch, decides otherwise; n_ties_otherwise counts the ties among them.
+    operations are 2 for each stored bit that meets a lane, an image.
     """
     from .lower import lower
     from .ties import disagreements
 
+    path = _beside(output or model.with_suffix(".stoic"), model)
     network = lower(model, pixels=pixels)
-    path = output or model.with_suffix(".stoic")
+    otherwise = disagreements(model)
     networks.save(network, path)
     notes = network.notes["layers"]
     rows = zip(network.layers, networks.summary(network), notes, strict=True)
@@ -110,6 +115,7 @@ def import_(
         "n_weight_bits": network.n_weight_bits,
         "n_operations": sum(_operations(layer) for layer in network.layers),
         "n_ties": network.notes["n_ties"],
+        "n_ties_otherwise": dict(Counter(d.executor for d in otherwise if d.is_tie)),
         "input": {**entry, "thermometer": list(network.thermometer)},
         "layers": [
             {
@@ -126,7 +132,7 @@ def import_(
             for note in notes
             for neuron, at in note["ties"]
         ],
-        "executor_disagreements": disagreements(model),
+        "executor_disagreements": otherwise,
         "metadata": network.notes["metadata"],
         "files": {"qonnx": model, "network": path},
     }
@@ -138,6 +144,7 @@ def _write_form(file: Path, form: str, output: Path | None, faults: Path | None)
         raise InputError(f"form must be one of {', '.join(FORMS)}, not {form!r}")
     if form == "products" and faults is not None:
         raise InputError("a graph for FINN's builder has no fault nodes; use form popcounts")
+    path = _beside(output or file.with_suffix(".onnx"), file)
     network = networks.load(file)
     fault_map = None if faults is None else fault_maps.load(faults)
     from .finn_form import popcount_model, product_model
@@ -152,17 +159,16 @@ def _write_form(file: Path, form: str, output: Path | None, faults: Path | None)
     else:
         model = integer_model(network, fault_map, standard=form == "onnx")
     stamp(model, network.name, {"network_sha256": network.sha256})
-    path = output or file.with_suffix(".onnx")
     container.write_whole(path, to_bytes(model))
     wanted = network if fault_map is None else fault_maps.apply(network, fault_map)
-    found = ""
+    found = None
     if len(network.thermometer) < 2:  # several levels of a pixel are a branch to lowering
         found = lower_model(model, network.name).network.sha256
     return {
         "name": network.name,
         "form": form,
         "sha256": wanted.sha256,
-        "is_read_back": found == wanted.sha256,
+        "is_read_back": found and found == wanted.sha256,
         "operations": sorted({node.op_type for node in model.graph.node}),
         "files": {"onnx": path},
     }
@@ -187,10 +193,18 @@ def encode(
     """
     from .encoding import lanes_of_file
 
+    _beside(_beside(output, network), images)
     found = networks.load(network)
     lanes = lanes_of_file(found, images)
     container.write_whole(output, _npy(lanes))
     return {"n_images": len(lanes), "n_elements": found.n_inputs, "files": {"lanes": output}}
+
+
+def _beside(output: Path, source: Path) -> Path:
+    """The output, which must not be the file that is read."""
+    if output.resolve() == source.resolve():
+        raise InputError(f"{output}: is what is read; name another output with -o")
+    return output
 
 
 def _npy(values: NDArray[np.uint8]) -> bytes:

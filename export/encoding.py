@@ -5,6 +5,7 @@ up to eight bits, thresholds), a lane is the number of levels that the input rea
 the exact float32 values at which the graph's own mathematics changes its mind.
 """
 
+import math
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -74,18 +75,21 @@ def lanes_of_file(network: Network, path: Path) -> NDArray[np.uint8]:
     if levels is None or network.thermometer:
         raise InputError(f"network {network.name!r} takes integers as they are; nothing to encode")
     try:
-        values = np.load(path, allow_pickle=False)
-        images = np.asarray(values, np.float32)
+        values = np.asarray(np.load(path, allow_pickle=False))
     except (OSError, ValueError, EOFError) as error:
         raise ArtefactError(f"{path}: not a readable .npy file of numbers ({error})") from error
-    if images.ndim < 2 or images[:1].size != network.n_inputs * min(1, len(images)):
+    if values.dtype.kind not in "fiub":
+        raise ArtefactError(f"{path}: holds {values.dtype}, not numbers")
+    with np.errstate(over="ignore"):
+        images = values.astype(np.float32)  # as the graph is given them
+    if images.ndim < 2 or math.prod(images.shape[1:]) != network.n_inputs:
         raise ArtefactError(f"{path}: images {images.shape}, not (n, {network.n_inputs}) elements")
     if not np.isfinite(images).all():
         raise ArtefactError(f"{path}: holds numbers that are not finite")
     if images.ndim == 4:
         images = images.transpose(0, 2, 3, 1)
     found = Encoding("FLOAT32", np.array(levels, np.float32), np.zeros(len(levels) + 1, np.float32))
-    return found.lanes(images.reshape(len(images), -1))
+    return found.lanes(images.reshape(len(images), network.n_inputs))
 
 
 def of_values(found: Encoding, before: Encoding) -> Encoding:

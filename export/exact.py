@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 Array = NDArray[Any]  # floats and integers as stored, or objects that are all Fractions
 
 MAX_RATIONALS = 1 << 16  # elements; parameters of channels are few, weights stay floats
-_MAX_BITS = 4096  # of a numerator or denominator: a forged graph must not square without end
+MAX_BITS = 4096  # of a numerator or denominator: a forged graph must not square without end
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,7 +158,17 @@ def _checked(function: Callable[[Array, Array], Array], a: Array, b: Array) -> A
     if math.prod(np.broadcast_shapes(x.shape, y.shape)) > MAX_RATIONALS:
         raise ValueError(f"exact arithmetic takes at most {MAX_RATIONALS} numbers")
     value = np.asarray(function(x, y), object)
-    for number in value.reshape(-1):
-        if max(number.numerator.bit_length(), number.denominator.bit_length()) > _MAX_BITS:
-            raise ValueError(f"an exact number would need more than {_MAX_BITS} bits")
+    check_bits(value)
     return value
+
+
+def check_bits(*columns: Array) -> None:
+    """Refuse Fractions that need too many bits.
+
+    Raises:
+        ValueError: one does.
+    """
+    for column in columns:
+        for number in column.reshape(-1):
+            if max(number.numerator.bit_length(), number.denominator.bit_length()) > MAX_BITS:
+                raise ValueError(f"an exact number would need more than {MAX_BITS} bits")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import NodeProto, TensorProto, numpy_helper
+from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from ..sim.exceptions import ArtefactError
 from . import exact
@@ -16,6 +16,7 @@ from .exact import Array, Root
 
 Constant = Array | Root
 
+_LONGEST, _LONGEST_NAME = 1000, 100  # characters of a refusal, of a name
 EXACT_FLOAT32 = 2**24  # float32 holds every integer up to here
 _FLOATS: dict[int, type[np.floating]] = {
     TensorProto.FLOAT: np.float32,
@@ -32,9 +33,23 @@ _INTEGERS: dict[int, type[np.integer | np.bool_]] = {
 def refuse(node: NodeProto, why: str, supported: str) -> ArtefactError:
     """The one line with which a node is refused: its name, its type, the reason, what would do."""
     label = node.name or f"that makes {', '.join(node.output) or 'nothing'}"
-    op_type = repr(node.op_type)[1:-1]  # a damaged name stays on one line
-    line = f"node {label!r} ({op_type}): {why}; supported: {supported}"
-    return ArtefactError(" ".join(line.split()))
+    op_type = printable(node.op_type)
+    line = f"node {printable(label)!r} ({op_type}): {why}; supported: {supported}"
+    return ArtefactError(short(line))
+
+
+def short(line: str) -> str:
+    """A line without breaks that a forged name cannot make longer than a screen."""
+    line = " ".join(line.split())
+    if len(line) > _LONGEST:
+        line = f"{line[: _LONGEST // 2]} ... {line[-_LONGEST // 2 :]}"
+    return line
+
+
+def printable(name: str) -> str:
+    """A name of a file that was forged or damaged, as a terminal may show it."""
+    shown = name if isinstance(name, str) and name.isprintable() else ascii(name)[1:-1]
+    return shown if len(shown) <= _LONGEST_NAME else f"{shown[:_LONGEST_NAME]}..."
 
 
 def attributes(node: NodeProto) -> dict[str, Any]:
@@ -43,8 +58,11 @@ def attributes(node: NodeProto) -> dict[str, Any]:
     return {k: v.decode(errors="replace") if isinstance(v, bytes) else v for k, v in values.items()}
 
 
-def array(tensor: TensorProto) -> NDArray[Any]:
+def array(tensor: TensorProto, raw: bytes | None = None) -> NDArray[Any]:
     """A stored tensor.
+
+    Args:
+        raw: its data, where it is not in the tensor.
 
     Raises:
         ArtefactError: it cannot be read, or holds neither floats nor integers.
@@ -52,7 +70,15 @@ def array(tensor: TensorProto) -> NDArray[Any]:
     try:
         if tensor.data_location == TensorProto.EXTERNAL:
             raise ValueError("its data is in another file")
-        value = numpy_helper.to_array(tensor)
+        if tensor.HasField("segment"):
+            raise ValueError("it is in segments")
+        if min(tensor.dims, default=0) < 0:
+            raise ValueError(f"its dimensions are {list(tensor.dims)}")
+        if raw is None:
+            value = numpy_helper.to_array(tensor)
+        else:
+            dtype = helper.tensor_dtype_to_np_dtype(tensor.data_type)
+            value = np.frombuffer(raw, dtype).reshape(tensor.dims)
     except (ValueError, TypeError, KeyError, OverflowError, MemoryError) as error:
         raise ArtefactError(f"initializer {tensor.name!r} cannot be read: {error}") from error
     if value.dtype.kind not in "fiub":
@@ -101,6 +127,8 @@ def signs(x: Array, scale: Array) -> Array:
         raise ValueError("values must be finite and the scale not 0")
     if np.broadcast_shapes(x.shape, scale.shape) != x.shape:
         raise ValueError(f"a scale of shape {scale.shape} for {x.shape}")
+    if (scale == 1).all():
+        return np.where(x >= 0, np.int8(1), np.int8(-1))  # a quarter of the memory
     return np.where(x >= 0, scale, -scale)
 
 

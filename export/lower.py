@@ -37,7 +37,7 @@ from . import (
 )
 from .encoding import Encoding
 from .folding import refuse
-from .graph import Graph, metadata, parse, read_model
+from .graph import Graph, parse, read_graph
 from .lower_state import Lanes, Site, State, Step, Sums, image_order
 
 
@@ -64,12 +64,12 @@ def lower(path: Path, *, pixels: bool = False) -> Network:
 
 def lower_file(path: Path, *, pixels: bool = False) -> Lowered:
     """The integer network of an ONNX file, and where in the file its layers stand."""
-    model = read_model(path)
+    graph = read_graph(path)
     try:
-        name = metadata(model).get("stoic.model", path.stem)
-        lowered = lower_model(model, name, pixels=pixels)
+        name = folding.printable(graph.metadata.get("stoic.model", path.stem))
+        lowered = _lower(graph, name, pixels=pixels)
     except ArtefactError as error:
-        raise ArtefactError(f"{path}: {error}") from error
+        raise ArtefactError(f"{path}: {folding.short(str(error))}") from error
     network = replace(lowered.network, source_sha256=container.file_sha256(path))
     return replace(lowered, network=network)
 
@@ -80,10 +80,13 @@ def lower_model(model: onnx.ModelProto, name: str, *, pixels: bool = False) -> L
     Raises:
         ArtefactError: something in it cannot be lowered exactly.
     """
-    graph = parse(model)
+    return _lower(parse(model), name, pixels=pixels)
+
+
+def _lower(graph: Graph, name: str, *, pixels: bool) -> Lowered:
     state = _start(graph)
     chain, shapes = graph.chain()
-    tensor = graph.input
+    tensor, n_exact = graph.input, 0
     for node in chain:
         _measure(graph, shapes, tensor, state)
         step = _STEPS.get(node.op_type)
@@ -103,6 +106,10 @@ def lower_model(model: onnx.ModelProto, name: str, *, pixels: bool = False) -> L
             AttributeError,
         ) as error:
             raise refuse(node, f"malformed: {error}", "a node as ONNX defines it") from error
+        n_exact += len(state.value.signs) if isinstance(state.value, Sums) else 1
+        if n_exact > _MAX_EXACT:
+            raise refuse(node, "exact arithmetic would take too long", f"{_MAX_EXACT} steps")
+        graph.release(node)
         tensor = node.output[0]
     layers = (*state.layers, lower_scores.scores(graph, state))
     found = state.encoding
@@ -114,7 +121,7 @@ def lower_model(model: onnx.ModelProto, name: str, *, pixels: bool = False) -> L
         ),
         "input": _input_note(found),
         "layers": [layer.note for layer in layers],
-        "metadata": metadata(model),
+        "metadata": graph.metadata,
     }
     network = Network(
         name,
@@ -182,8 +189,10 @@ def _input_note(found: Encoding) -> dict[str, object]:
 
 def _thermometer(found: Encoding, *, pixels: bool) -> tuple[int, ...]:
     """The pixel from which on the bit of a pixel is 1, where the input is pixels and one bit."""
+    if pixels and found.type != "FLOAT32":
+        raise InputError(f"the graph's input is {found.type} already, not a pixel / 255")
     if len(found.levels) > 1:
-        if pixels and found.type == "FLOAT32":
+        if pixels:
             raise InputError(
                 f"the graph makes {len(found.levels) + 1} values of a pixel, which are not the "
                 "pixels themselves; encode images with `stoic encode`"
@@ -201,6 +210,7 @@ def _thermometer(found: Encoding, *, pixels: bool) -> tuple[int, ...]:
     return (int(np.flatnonzero(bits)[0]),)
 
 
+_MAX_EXACT = 1 << 20  # neurons, each counted at every node behind it: some seconds
 _LAST = ("ArgMax", "Cast", "Dropout", "Identity", "LogSoftmax", "Softmax", "TopK")
 _STEPS: dict[str, Step] = {
     "Add": lower_affine.add,

@@ -9,7 +9,7 @@ from fractions import Fraction
 import numpy as np
 from onnx import NodeProto
 
-from .exact import Array, Root, reciprocal
+from .exact import Array, Root, check_bits, reciprocal
 from .folding import attributes, refuse
 from .graph import Graph
 from .lower_state import Affine, Lanes, State, Sums, lanes_of, sums_of
@@ -122,8 +122,8 @@ def _times(node: NodeProto, state: State, factor: Array) -> State:
     lanes, number = lanes_of(node, state, padded=True), _one(node, value, factor)
     if not number:
         raise refuse(node, "it makes all lanes 0", "a factor that is not 0")
-    return replace(
-        state, value=replace(lanes, unit=lanes.unit * number, offset=lanes.offset * number)
+    return _onward(
+        node, state, replace(lanes, unit=lanes.unit * number, offset=lanes.offset * number)
     )
 
 
@@ -132,14 +132,27 @@ def _shifted(node: NodeProto, state: State, addend: Array) -> State:
     if isinstance(value, Sums):
         return _behind(node, state, value.affine.plus(per_neuron(node, value, addend)))
     lanes = lanes_of(node, state, padded=True)
-    return replace(state, value=replace(lanes, offset=lanes.offset + _one(node, value, addend)))
+    return _onward(node, state, replace(lanes, offset=lanes.offset + _one(node, value, addend)))
+
+
+def _onward(node: NodeProto, state: State, lanes: Lanes) -> State:
+    _check(node, np.array([lanes.unit, lanes.offset], object))
+    return replace(state, value=lanes)
 
 
 def _behind(node: NodeProto, state: State, affine: Affine) -> State:
+    _check(node, affine.scale, affine.shift, affine.radicand, affine.rest)
     sums = sums_of(node, state)
     axes = (*sums.axes, sums.axis)
     behind = replace(sums, affine=affine, tail=(*sums.tail, node), axes=axes)
     return replace(state, value=behind)
+
+
+def _check(node: NodeProto, *columns: Array) -> None:
+    try:
+        check_bits(*columns)
+    except ValueError as error:
+        raise refuse(node, str(error), "fewer scales and shifts") from error
 
 
 def _one(node: NodeProto, lanes: Lanes, value: Array) -> Fraction:

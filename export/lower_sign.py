@@ -13,7 +13,7 @@ from ..sim.layers import UINT8_MAX, Conv, Dense, Layer
 from ..sim.thresholds import from_affine
 from . import encoding
 from .exact import Array
-from .folding import attributes, refuse
+from .folding import attributes, printable, refuse
 from .graph import Graph
 from .lower_affine import per_neuron
 from .lower_state import (
@@ -230,10 +230,11 @@ def _compared(
     at = np.where(found.negated, -1, 1) * (at if sums.input == "uint8" else 2 * at - n_inputs)
     # a comparison with a stored integer is no tie that a float kernel could decide otherwise
     is_tie = found.is_tie & (node.op_type != "MultiThreshold" or bool(sums.tail))
-    pools = [sums.pooled_by.name] if sums.pooled_by is not None else []
+    pools = [sums.pooled_by] if sums.pooled_by is not None else []
+    names = [n.name for n in (*sums.tail, *pools, node)]
     note = {
         "name": layer.name,
-        "nodes": [sums.site.matmul, *(n.name for n in sums.tail), *pools, node.name],
+        "nodes": [sums.site.matmul, *map(printable, names)],
         "ties": [[int(j), int(at[j])] for j in np.flatnonzero(is_tie)],
         "negated": np.flatnonzero(found.negated).tolist(),
         "constant": np.flatnonzero(np.isin(found.values, layer.threshold_range)).tolist(),

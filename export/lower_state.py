@@ -22,7 +22,7 @@ from onnx import NodeProto
 from ..sim.layers import Input, Layer, Pool, Window
 from .encoding import Encoding
 from .exact import Array, rational_root
-from .folding import refuse
+from .folding import printable, refuse
 from .graph import Graph
 
 ZERO, ONE = Fraction(0), Fraction(1)
@@ -283,7 +283,7 @@ def multiplied(
         affine = affine_of(n_outputs, scale * lanes.unit, scale * lanes.offset * total)
         high = units[:, 0].astype(np.float64)
         stored = np.array([-high, high])
-    name = node.name or node.output[0]
+    name = printable(node.name or node.output[0])
     site = Site(name, node.output[0], node.input[1], stored, affine, **where)
     return replace(state, value=Sums(site, lanes.input, signs, affine, axis=axis))
 
