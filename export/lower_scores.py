@@ -2,8 +2,12 @@
 
 The integer network gives the sums of the last layer. A tail of one affine function for all classes
 (a scale, a TensorNorm, a batch norm of equal channels) leaves their order, or turns it, which the
-negated rows of the layer undo. Softmax, TopK and ArgMax only read the order. A tail that differs
-between the classes has no integers in this network, and is refused.
+negated rows of the layer undo. Softmax, TopK and ArgMax only read the order.
+
+Offsets of the classes' own are taken where they change no argmax: the sums of two classes differ by
+an even number, since all of them have the parity of the sum of the lanes, so an offset that is less
+than 2 decides nothing but equal sums, and those as argmax does if no later class has more. Whatever
+else differs between the classes has no integers in this network, and is refused.
 """
 
 import math
@@ -15,9 +19,11 @@ from onnx import NodeProto
 from ..sim.bits import pack
 from ..sim.exceptions import ArtefactError
 from ..sim.layers import Dense
-from .folding import attributes, refuse
+from .folding import attributes, printable, refuse
 from .graph import Graph
 from .lower_state import Affine, Lanes, LoweredLayer, State, Sums, sums_of
+
+_STEP = 2  # by which the sums of two classes differ at least, if they differ
 
 
 def softmax(graph: Graph, node: NodeProto, state: State) -> State:
@@ -79,7 +85,7 @@ def scores(graph: Graph, state: State) -> LoweredLayer:
     dense = Dense("scores", n_inputs, pack(signs > 0), None, negated, sums.input)
     note = {
         "name": "scores",
-        "nodes": [sums.site.matmul, *(node.name for node in sums.tail)],
+        "nodes": [sums.site.matmul, *(printable(node.name) for node in sums.tail)],
         "ties": [],
         "negated": np.flatnonzero(negated).tolist(),
         "constant": [],
@@ -91,12 +97,13 @@ def scores(graph: Graph, state: State) -> LoweredLayer:
 def _common_slope(sums: Sums) -> int:
     """Sign of the scale that all classes share."""
     affine, last = sums.affine, sums.tail[-1] if sums.tail else None
-    where = f"node {last.name!r} ({last.op_type})" if last is not None else sums.site.matmul
+    where = f"node {sums.site.matmul!r}"
+    if last is not None:
+        where = f"node {printable(last.name)!r} ({last.op_type})"
     for name, column in (
         ("scale", affine.scale),
         ("root", affine.radicand),
-        ("offset", affine.shift),
-        ("offset", affine.rest),
+        ("offset behind a root", affine.rest),
     ):
         other = np.flatnonzero(column != column[0])
         if len(other):
@@ -110,18 +117,33 @@ def _common_slope(sums: Sums) -> int:
         raise ArtefactError(
             f"{where}: the scores are multiplied by 0; supported: a scale that is not 0"
         )
+    offsets = affine.shift / abs(affine.scale[0])  # in sums
+    for j in range(1, len(offsets)):
+        low, high = min(offsets[:j]), max(offsets[:j])
+        if not (offsets[j] <= low and high - offsets[j] < _STEP):
+            raise ArtefactError(
+                f"{where}: the offset of class {j} is worth {float(offsets[j] - offsets[0]):+g} "
+                "sums beside that of class 0, which changes an argmax; supported: one offset for "
+                f"all classes, or offsets that fall from class to class, by less than {_STEP} sums "
+                "in all"
+            )
     return 1 if affine.scale[0] > 0 else -1
 
 
 def _tail(affine: Affine, tail: tuple[NodeProto, ...]) -> dict[str, object]:
-    """How the graph's scores follow from the sums of its rows; as text where it is exact."""
+    """How the graph's scores follow from the sums of its rows; as text where it is exact.
+
+    The offset is that of class 0; where the classes have their own, all stand in `offsets`.
+    """
     a, b, v, c = (
         column[0] for column in (affine.scale, affine.shift, affine.radicand, affine.rest)
     )
     root = math.sqrt(v)
+    offsets = [str(shift) for shift in affine.shift] if (affine.shift != b).any() else []
     return {
         "scale": float(a) / root,
         "offset": float(b) / root + float(c),
         "exact": f"({a} * s + {b}) / sqrt({v}) + {c}",
+        "offsets": offsets,
         "nodes": [node.op_type for node in tail],
     }
