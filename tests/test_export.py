@@ -164,7 +164,8 @@ def test_where_a_float_batch_norm_decides_a_tie_otherwise_is_named(tmp_path: Pat
     )
     path = tmp_path / "net.onnx"
     export_qonnx(Checkpoint("ties", "bits", layers), path)
-    network, found = lower(path), disagreements(path)
+    network = lower(path)
+    found = [d for d in disagreements(path) if d.executor == "onnxruntime"]
     ties = {tuple(tie) for tie in network.notes["layers"][0]["ties"]}
     assert ties and {(d.neuron, d.sum) for d in found} <= ties
     assert all(d.fires and d.is_tie for d in found)

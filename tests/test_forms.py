@@ -75,7 +75,7 @@ def networks(draw: st.DrawFn) -> Network:
     return replace(network, layers=tuple(layers))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(network=networks(), seed=st.integers(0, 99))
 def test_every_form_is_read_back_as_the_network(network: Network, seed: int) -> None:
     faults = Iid(0.1, 0.05).sample(layout_of(network), seed)
@@ -130,7 +130,7 @@ def scores_equal_golden(device: Device, network: Network, n: int) -> None:
 @pytest.mark.parametrize("device", [OnnxDevice, OnnxRuntimeDevice, FinnDevice])
 def test_executors_give_the_scores_of_golden_under_faults_of_every_memory(device: Any) -> None:
     for network in device_networks():
-        scores_equal_golden(device(), network, 7)
+        scores_equal_golden(device(), network, 2 if device is FinnDevice else 7)
 
 
 @pytest.mark.parametrize("levels", [(100,), (30, 99, 200)])
@@ -187,9 +187,9 @@ def test_a_command_writes_every_form(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 
 def test_damaged_graphs_are_networks_or_one_line() -> None:
-    found = fuzz.fuzz(60, seed=0, n_cases=600)
-    assert found.failures == [] and found.n_cases == 600
-    assert found.n_networks > 50 and found.n_refused > 300 and found.n_messages > 40
+    found = fuzz.fuzz(100, seed=0, n_cases=400)
+    assert found.failures == [] and found.n_cases == 400
+    assert found.n_networks > 40 and found.n_refused > 200 and found.n_messages > 40
     assert found.memory_growth_mib < 300
 
 
@@ -208,7 +208,7 @@ def test_the_fuzz_sees_a_traceback_and_a_second_line(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(lower_affine, "add", broken)
     for step, line in ((broken, "a step that breaks"), (chatty, "not one line")):
         monkeypatch.setitem(lower._STEPS, "Neg", step)
-        found = fuzz.fuzz(60, seed=0, n_cases=300)
+        found = fuzz.fuzz(60, seed=0, n_cases=120)
         assert found.failures and any(line in what for _, what in found.failures)
 
 
