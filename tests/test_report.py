@@ -22,6 +22,7 @@ from stoic.sim.exceptions import ArtefactError
 from stoic.sim.network import Network
 from stoic.sim.points import confusions, point_rows
 from stoic.sim.random_network import random_network
+from stoic.sim.report import onnx_tables
 from stoic.sim.report.figures import memory_figure
 from stoic.sim.report.page import page, summary, write_report
 from stoic.sim.report.readme import END, check, difference
@@ -287,3 +288,48 @@ def test_blocks_of_pages_are_those_of_their_results(tmp_path: Path) -> None:
     page.write_text(text.replace(mark, ""))
     with pytest.raises(ArtefactError, match="mark"):
         check(page, tmp_path, write=False)
+
+
+def test_the_numbers_of_onnx_are_those_of_their_results(tmp_path: Path) -> None:
+    row = {
+        "network": "cnv_1w1a", "n_images": 10, "n_scores": 100, "n_wrong_exact": 0, "n_ties": 0,
+        "n_wrong_torch": 0, "n_torch_scores": 100, "import_s": 1.5, "import_cpu_s": 0.25,
+        "n_mutants": 9, "n_mutants_caught": 9,
+    }  # fmt: skip
+    tied = row | {"n_ties": 7, "n_wrong_torch": 3}
+    compared = {"device": "onnxruntime", "n_images": 10, "n_scores": 100, "n_mismatches": 0}
+    agree = {
+        "network": "n", "comparisons": [compared], "n_mutants": 2, "n_mutants_caught": 2,
+    }  # fmt: skip
+    speed = {
+        "network": "n", "bit_error_rate": 0.01, "engine_images_per_s": 5e4,
+        "onnxruntime_images_per_s": 2e3, "engine_vs_onnxruntime": 25.0,
+    }  # fmt: skip
+    files: dict[str, Any] = {
+        "hostile_import": {
+            "n_cases": 60, "n_failures": 0, "limit_s": 5.0, "limit_memory_per_byte": 2.0,
+            "slowest_s": 0.5, "greatest_memory_per_byte": 1.9,
+        },
+        "fuzz_import": {
+            "n_cases": 940, "failures": [], "seconds": 600, "slowest_s": 2.0,
+            "memory_growth_mib": 9.0,
+        },
+        "agree_onnx-n": agree,
+        "bench_onnx": {"rows": [speed]},
+    }  # fmt: skip
+    for name in onnx_tables.IMPORTED:
+        own = [r | {"network": name} for r in (row, tied)]
+        files[f"import_zoo-{name}"] = {"rows": own}
+    for name, values in files.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(values))
+    text = "\n".join((*onnx_tables.onnx(tmp_path), *onnx_tables.in_short(tmp_path)))
+    for line in ("**0** of 600", "**0** of 200", "**0** of 800", "**0** of 400", "12 of 400"):
+        assert line in text
+    assert "72 of 72" in text and "2 of 2 |" in text and "**0** of 1,000 |" in text
+    assert "n, 1 % faults | ~50,000 and ~2,000 images/s, ~25 x" in text
+    files["import_zoo-cnv_1w1a"]["rows"][0]["n_wrong_exact"] = 1
+    (tmp_path / "import_zoo-cnv_1w1a.json").write_text(json.dumps(files["import_zoo-cnv_1w1a"]))
+    assert "**1** of 800" in "\n".join(onnx_tables.in_short(tmp_path))
+    (tmp_path / "agree_onnx-n.json").unlink()
+    with pytest.raises(ArtefactError, match="make agree-onnx makes it"):
+        list(onnx_tables.onnx(tmp_path))

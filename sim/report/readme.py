@@ -14,11 +14,13 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from ..exceptions import ArtefactError, StoicError
-from . import memory_tables, readme_tables, study, tolerance_tables
+from . import memory_tables, onnx_tables, readme_tables, study, tolerance_tables
 
 NOISE = 1.5
 BLOCKS: dict[str, Callable[[Path], Iterable[str]]] = {
     "kit": readme_tables.kit,
+    "onnx": onnx_tables.onnx,
+    "onnx-in-short": onnx_tables.in_short,
     "protections": memory_tables.protections,
     "threshold-tables": memory_tables.threshold_tables,
     "prediction": tolerance_tables.prediction,
