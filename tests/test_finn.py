@@ -49,6 +49,7 @@ def test_weights_are_packed_as_finn_packed_them() -> None:
             rows = [unit["rows"][i] for i in np.argsort(np.arange(layer.n_outputs) % folding.pe)]
             other, _ = recorded({**unit, "rows": rows})
             assert memblock(other, folding) != unit["memblock"]
+            assert runtime_text(other, folding) != unit["runtime"]
     assert {1, 8, 64, 256, 1024} <= widths
 
 

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stoic.export import fuzz, lower_affine
+from stoic.export import bench, fuzz, lower_affine
 from stoic.export.commands import FORMS as FORMS_BY_NAME
 from stoic.export.executors import FinnDevice, OnnxDevice, OnnxRuntimeDevice
 from stoic.export.finn_form import popcount_model, product_model
@@ -30,7 +30,7 @@ from stoic.sim import network as networks_file
 from stoic.sim.bits import pack, unpack
 from stoic.sim.device import Device
 from stoic.sim.errors import Iid
-from stoic.sim.exceptions import InputError, ToolError
+from stoic.sim.exceptions import InputError, StoicError, ToolError
 from stoic.sim.layers import Pool
 from stoic.sim.memory import layout_of
 from stoic.sim.network import Network
@@ -97,9 +97,28 @@ def test_a_form_of_another_network_is_read_back_as_another() -> None:
     first = network.layers[0]
     bits = unpack(first.weights, 9)
     bits[4, 8] ^= 1
-    other = replace(network, layers=(replace(first, weights=pack(bits)), *network.layers[1:]))
-    for form in FORMS.values():
-        assert lower_model(form(other), "n").network.sha256 == other.sha256 != network.sha256
+    assert first.thresholds is not None
+    up = first.thresholds + np.eye(1, first.n_outputs, 2, np.int32)[0]
+    for wrong in (replace(first, weights=pack(bits)), replace(first, thresholds=up)):
+        other = replace(network, layers=(wrong, *network.layers[1:]))
+        for form in FORMS.values():
+            assert lower_model(form(other), "n").network.sha256 == other.sha256 != network.sha256
+
+
+def test_the_benchmark_has_no_result_where_a_score_differs(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = random_network((9, 5, 3), "bits", np.random.default_rng(0))
+    rows = bench.measure("small", network, 200, 1)
+    assert [row["n_scores"] for row in rows] == [600, 600]
+    infer = OnnxRuntimeDevice.infer
+
+    def wrong(self: OnnxRuntimeDevice, images: Any) -> Any:
+        found = infer(self, images)
+        found[-1, -1] += 2
+        return found
+
+    monkeypatch.setattr(OnnxRuntimeDevice, "infer", wrong)
+    with pytest.raises(StoicError, match="1 scores of onnxruntime differ"):
+        bench.measure("small", network, 200, 1)
 
 
 def device_networks() -> list[Network]:

@@ -298,11 +298,11 @@ REFUSED: dict[str, tuple[onnx.ModelProto, str]] = {
     ),
     "scores with an offset each": (
         model_of([node("MatMul", "x w", "s"), node("Add", "s b", "y")], {"w": ONES, "b": TWO}),
-        "the_Add.*offset of the scores of class 1 is 2, that of class 0 is 1",
+        r"the_Add.*offset of class 1 is worth \+1 sums beside that of class 0",
     ),
     "scores with a scale each": (
         model_of([node("MatMul", "x w", "y")], {"w": ONES * TWO}),
-        "the_MatMul: the scale of the scores of class 1 is 2",
+        "the_MatMul': the scale of the scores of class 1 is 2",
     ),
     "scores times zero": (
         model_of(
