@@ -58,6 +58,7 @@ COMMANDS: Commands = {
     "import": Command("export.commands:import_", "Lower a QONNX file to the integer network."),
     "encode": Command("export.commands:encode", "Turn a graph's images into the network's."),
     "show": Command("sim.commands:show", "Show an integer network."),
+    "join": Command("sim.commands:join", "Join integer networks into an ensemble."),
     "tables": Command("hw.table_commands:tables_", "Add thresholds for operating conditions."),
     "faults": (
         "Draw and show fault maps.",

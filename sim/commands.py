@@ -52,6 +52,19 @@ def show(network: NetworkFile) -> dict[str, Any]:
     }
 
 
+def join(
+    members: Annotated[
+        list[Path],
+        typer.Argument(metavar="NET.stoic...", help="Members, which see the same images."),
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="ENSEMBLE.stoic")],
+) -> dict[str, Any]:
+    """Join integer networks into an ensemble: one network, whose scores are the sums of theirs."""
+    found = networks.ensemble(output.stem, [networks.load(path) for path in members])
+    networks.save(found, output)
+    return {**show(output), "file": output}
+
+
 def faults_show(map_file: MapFile) -> dict[str, Any]:
     """Show a fault map: where it came from, and how many cells of each memory are faulty."""
     found = fault_maps.load(map_file)

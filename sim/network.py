@@ -155,6 +155,29 @@ def _check_levels(network: Network) -> None:
         )
 
 
+def ensemble(name: str, members: Sequence[Network]) -> Network:
+    """One network whose scores are the sums of those of networks that take the same images.
+
+    It names no QONNX file, as it was made of several; its notes name those of the members.
+
+    Raises:
+        InputError: there are none, they do not fit each other, or one carries threshold tables.
+    """
+    if not members or any(member.tables for member in members):
+        raise InputError("an ensemble needs members, and of members without threshold tables")
+    if len({member.thermometer for member in members}) > 1:
+        raise InputError("members must take the same images, not codes of other thermometers")
+    layers = [
+        replace(layer, name=f"M{m}.{layer.name}")
+        for m, member in enumerate(c for n in members for c in n.chains)
+        for layer in member
+    ]
+    of = [{"sha256": m.sha256, "source_sha256": m.source_sha256} for m in members]
+    counts = tuple(n for member in members for n in member.members)
+    levels = members[0].thermometer
+    return Network(name, tuple(layers), notes={"of": of}, members=counts, thermometer=levels)
+
+
 def require_one_chain(network: Network, who: str) -> None:
     """Refuse thermometer input and ensembles.
 

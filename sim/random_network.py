@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from .bits import pack
 from .layers import Conv, Dense, Input, Layer, Pool, Window
-from .network import Network
+from .network import Network, ensemble
 from .tables import Table
 
 
@@ -52,14 +52,8 @@ def random_conv_network(
 
 
 def random_ensemble(members: tuple[Network, ...]) -> Network:
-    """The ensemble of networks that take the same images."""
-    layers = [
-        replace(layer, name=f"M{m}.{layer.name}")
-        for m, member in enumerate(members)
-        for layer in member.layers
-    ]
-    counts = tuple(len(member.layers) for member in members)
-    return Network("random", tuple(layers), members=counts, thermometer=members[0].thermometer)
+    """The ensemble of networks that take the same images, under the name of all networks here."""
+    return ensemble("random", members)
 
 
 def with_random_tables(network: Network, n: int, rng: np.random.Generator) -> Network:
