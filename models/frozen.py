@@ -21,7 +21,7 @@ from ..sim.exceptions import InputError
 from ..sim.faults import FaultMap, check_for
 from ..sim.layers import Conv, Dense, Layer, Window
 from ..sim.memory import shapes_of
-from ..sim.network import Network, check_images, require_one_chain
+from ..sim.network import Network, check_images
 from ..sim.thresholds import from_batch_norm
 from .binary import signs
 from .checkpoint import Checkpoint, load_checkpoint
@@ -66,12 +66,14 @@ class FrozenNet(nn.Module):
         network: whose bits and thresholds it holds as +-1 and integers.
 
     Raises:
-        InputError: a sum could leave the range in which float32 is exact.
+        InputError: it takes a thermometer code, or a sum could leave the range in which float32 is
+            exact.
     """
 
     def __init__(self, network: Network) -> None:
         super().__init__()
-        require_one_chain(network, "torch")
+        if network.thermometer:
+            raise InputError(f"torch takes bits or uint8; {network.name!r} has a thermometer input")
         for layer in network.layers:
             if max(abs(v) for v in layer.threshold_range) >= _EXACT_IN_FLOAT32:
                 raise InputError(
@@ -90,7 +92,7 @@ class FrozenNet(nn.Module):
         if faults is not None:
             check_for(self.network, faults)
         self.weights: list[Tensor] = []
-        self.limits: list[Tensor] = []
+        self.limits: dict[int, Tensor] = {}  # by number of the layer
         for i, layer in enumerate(self.network.layers):
             stored = torch.from_numpy(unpack(layer.weights, layer.n_inputs)).view(torch.bool)
             read = stored if faults is None else weight_cells(faults, i).read(stored)
@@ -101,21 +103,23 @@ class FrozenNet(nn.Module):
             if faults is not None:
                 values = _read_thresholds(values, layer, i, faults)
             sums = values if layer.input == "uint8" else 2 * values - layer.n_inputs
-            self.limits.append(sums.to(torch.float32))  # (n_outputs,) least sum that fires
+            self.limits[i] = sums.to(torch.float32)  # (n_outputs,) least sum that fires
 
     def hidden(self, x: Tensor) -> list[Tensor]:
-        """Sums of every layer, first to last, float32 of integer value.
+        """Sums of every layer, member after member, float32 of integer value.
 
         Returns:
             each (batch, n_outputs), or (batch, rows, columns, n_outputs) of a convolution.
         """
-        sums = []
+        sums, given = [], x
         for i, (layer, weights) in enumerate(zip(self.network.layers, self.weights, strict=True)):
             if isinstance(layer, Conv):
                 x = _windows(x, layer.window, -1.0 if layer.input == "bits" else 0.0)
             sums.append(x @ weights.T)
-            if i < len(self.limits):
-                x = torch.where(sums[-1] >= self.limits[i], 1.0, -1.0)
+            if i not in self.limits:
+                x = given  # of the next member
+                continue
+            x = torch.where(sums[-1] >= self.limits[i], 1.0, -1.0)
             if isinstance(layer, Conv):
                 if layer.pool is not None:
                     maps = x.permute(0, 3, 1, 2)
@@ -126,8 +130,10 @@ class FrozenNet(nn.Module):
 
     @torch.no_grad()
     def forward(self, x: Tensor) -> Tensor:
-        """(batch, n_classes) int32 scores of (batch, n_inputs) lanes."""
-        return self.hidden(x)[-1].to(torch.int32)
+        """(batch, n_classes) int32 scores of (batch, n_inputs) lanes; those of members add."""
+        sums = self.hidden(x)
+        scores = [s.to(torch.int32) for i, s in enumerate(sums) if i not in self.limits]
+        return torch.stack(scores).sum(0, dtype=torch.int32)
 
     @property
     def chunk(self) -> int:
