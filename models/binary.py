@@ -120,7 +120,7 @@ class BinaryLinear(QuantLinear):
         low, x = self.matmul_dtype, cast(Tensor, input)
         stored = self.weight.detach() >= 0
         read = stored if self.memory is None else self.memory.read(stored)
-        weights = _as_read(self.weight, stored, read, self.gradient, low)
+        weights = as_read(self.weight, stored, read, self.gradient, low)
         return F.linear(x.to(low), weights)
 
     def inner_forward_impl(
@@ -133,9 +133,15 @@ class BinaryLinear(QuantLinear):
         return F.linear(x, weights)
 
 
-def _as_read(
+def as_read(
     latent: Tensor, stored: Tensor, read: Tensor, gradient: Gradient, dtype: torch.dtype
 ) -> Tensor:
+    """+-1 in `dtype` where `read` is True and False, with a gradient to the latent weights.
+
+    Args:
+        latent, stored, read: of one shape; floats, their signs as written, and as memory returns
+            them.
+    """
     return cast(
         Tensor,
         _AsRead.apply(latent, stored, read, gradient, dtype),  # type: ignore[no-untyped-call]
@@ -194,7 +200,7 @@ class BinaryConv2d(QuantConv2d):
         low, x = self.matmul_dtype, cast(Tensor, input)
         stored = self.weight.detach() >= 0
         read = stored if self.memory is None else self._read(self.memory, stored)
-        weights = _as_read(self.weight, stored, read, self.gradient, low)
+        weights = as_read(self.weight, stored, read, self.gradient, low)
         return F.conv2d(self._padded(x.to(low)), weights, stride=self.window.stride)
 
     def inner_forward_impl(

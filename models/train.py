@@ -85,7 +85,7 @@ def fit(
     _check(recipe, training.images)
     state, log_path = out / f"{recipe.name}.state", out / "log.jsonl"
     key = {"recipe": to_values(recipe), "seed": seed, "n_images": len(training.images)}
-    with _one_thread():
+    with one_thread():
         run = start(recipe, seed, training, device)
         resume(run, state, key)
         for row in run.rows:
@@ -151,7 +151,7 @@ def _calibrate(model: BinaryNet, recipe: Recipe, errors: TrainingErrors, trainin
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """One torch thread: sums in a fixed order, and no spinning against the twin on another core."""
     n = torch.get_num_threads()
     torch.set_num_threads(1)

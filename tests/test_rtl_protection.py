@@ -5,8 +5,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
+from stoic.models.ensembles import CROSS_ENTROPY, Ensemble, Gncl, Schedule, fit, network_of
+from stoic.models.nets import BinaryNet
+from stoic.models.topology import LayerShape
 from stoic.sim import golden
 from stoic.sim.bits import pack
 from stoic.sim.core import core_of, planes
@@ -207,3 +211,29 @@ def test_what_no_core_has_is_refused() -> None:
     faults = Iid(0.1, 0.1).sample(other, 0)
     with pytest.raises(InputError, match="physical layout has no rows"):
         written(network, hardware_layout(plain, secded=True), faults)
+
+
+def test_a_trained_ensemble_scores_as_golden_under_faults(
+    case: tuple[RtlDevice, Network, Layout],
+) -> None:
+    device, like, layout = case
+    images = images_for(like, 7)
+    rng = torch.Generator().manual_seed(1)
+    members = []
+    for chain in like.chains:
+        net = BinaryNet(tuple(LayerShape(la.n_inputs, la.n_outputs) for la in chain))
+        for layer in net.binary_layers:
+            layer.set_rows(torch.rand(layer.weight.shape, generator=rng) - 0.5)
+        members.append(net)
+    classes = torch.from_numpy(images[:, :6].argmax(1))
+    method, schedule = Gncl(CROSS_ENTROPY, 0.5), Schedule(2, 20)
+    fit(Ensemble(members, 0.05), method, torch.from_numpy(images), classes, schedule, rng)
+    trained = with_random_tables(network_of(members), N_TABLES - 1, np.random.default_rng(1))
+    device.load(trained)
+    faults = Iid(0.05, 0.1, seed=2).sample(layout, 1)
+    for read, injected in ((trained, None), (seen(trained, layout, faults), faults)):
+        device.inject(injected)
+        wanted = golden.scores(read, images)
+        np.testing.assert_array_equal(device.infer(images), wanted)
+        first = golden.scores(Network("first", read.chains[0]), images)
+        assert (wanted != first).any()  # the members do add up
