@@ -165,6 +165,11 @@ def study(
         from .studies import seeded
 
         return seeded.study(name, nets, workers, pages, data_root)
+    if name == "gncl":
+        from .ensembles.study import Plan
+        from .studies import gncl
+
+        return gncl.study(Plan(), nets / name, workers, pages, data_root)
     from ..sim.report.study import write_page
     from .studies.judges import JUDGES
     from .studies.plan import load_study

@@ -4,7 +4,7 @@ import json
 import logging
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from hashlib import sha256
 from multiprocessing import get_context
@@ -50,27 +50,39 @@ def run(study: Study, folder: Path, workers: int, root: Path | None) -> list[Row
         if not (folder / net.key / name).is_file()
     ]
     log.info("%s: %d networks, %d things to do", study.name, len(study.nets), len(waiting))
-    if waiting:
-        context = get_context("spawn")
-        ours, theirs = context.Pipe()
-        with ProcessPoolExecutor(workers, context, _stay_with, (theirs,)) as pool:
-            jobs = {
-                pool.submit(_make, make, net, study.measure, folder / net.key, name, root): net
-                for net, name, make in waiting
-            }
-            try:
-                for n, job in enumerate(as_completed(jobs), 1):
-                    net, found = jobs[job], job.result()
-                    log.info("%d of %d: %s, seed %d%s", n, len(jobs), net.label, net.seed, found)
-            except BaseException:  # Ctrl-C too: do not wait for all that is left, which takes hours
-                ours.close()
-                raise
-        ours.close()
+    jobs = [
+        (_make, (make, net, study.measure, folder / net.key, name, root))
+        for net, name, make in waiting
+    ]
+    in_processes(study.name, jobs, workers)
     return [
         {k: v for name, _ in parts for k, v in _read(folder / net.key / name).items()}
         | {"label": net.label, "varied": net.varied, "key": net.key}
         for net in study.nets
     ]
+
+
+def in_processes(
+    name: str, jobs: Sequence[tuple[Callable[..., str], tuple[Any, ...]]], workers: int
+) -> None:
+    """Do all jobs in processes of one thread that end with this one; each says what it found.
+
+    Raises:
+        StoicError: a job failed; the others stop.
+    """
+    if not jobs:
+        return
+    context = get_context("spawn")
+    ours, theirs = context.Pipe()
+    with ProcessPoolExecutor(workers, context, _stay_with, (theirs,)) as pool:
+        waiting = [pool.submit(make, *arguments) for make, arguments in jobs]
+        try:
+            for n, job in enumerate(as_completed(waiting), 1):
+                log.info("%s: %d of %d: %s", name, n, len(waiting), job.result())
+        except BaseException:  # Ctrl-C too: do not wait for all that is left, which takes hours
+            ours.close()
+            raise
+    ours.close()
 
 
 def network_row(row: Row) -> Row:
@@ -110,10 +122,11 @@ def _make(
         train(net.recipe, net.seed, folder, root)
     row = make(net, load_checkpoint(path), plan, folder, root)
     write_whole(folder / name, json.dumps(row).encode())
+    what = f"{net.label}, seed {net.seed}"
     if "fixed" not in row:
-        return ", metrics"
+        return f"{what}, metrics"
     means = {rate: 100 * sum(found) / len(found) for rate, found in row["fixed"].items()}
-    return ": " + ", ".join(f"{mean:.2f} % at {rate}" for rate, mean in means.items())
+    return f"{what}: " + ", ".join(f"{mean:.2f} % at {rate}" for rate, mean in means.items())
 
 
 def _measured(
