@@ -49,7 +49,6 @@ async def reads_what_was_written(dut: Any) -> None:
         depth="1" if depth == 1 else "a block or less" if depth <= 512 else "more",
         width={1: "1", 64: "64"}.get(width, "some"),
     )
-    full = (1 << width) - 1
     asked: list[int | None] = []  # words that reads will give, None where it is open
     got, wanted = [], []
     before: int | None = None  # what was written a cycle ago
@@ -66,7 +65,8 @@ async def reads_what_was_written(dut: Any) -> None:
         is_open = (is_write and read == written) or (latency > 1 and read == before)
         asked.append(None if is_open else memory[read])
         before = written if is_write else None
-        flips = "none" if not flip or not is_lying else "all" if flip == full else "some"
+        asked_flips = (0, flip, flip | flip10)[fault_en]
+        flips = {0: "none", full: "all"}.get(asked_flips, "some")
         READ.sample(written=is_write and read == written, flips=flips)
         await ReadOnly()
         if cycle >= latency and (answer := asked[cycle - latency]) is not None:

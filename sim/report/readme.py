@@ -1,10 +1,10 @@
 """The numbers of README.md and of docs: made from the result files, never typed.
 
 `python -m stoic.sim.report.readme README.md [--results DIR] [--write]` compares each block between
-marks, in the README and in the pages of docs beside it, with what the result files give, and ends
-with status 1 when they differ. A number after `~` was timed on a noisy machine; it may differ by a
-factor of 1.5. Only `--write` changes files. Blocks of docs and the pages of studies (docs/studies)
-are compared where there is a result; the README needs all of its own.
+marks, in the README, in the pages of docs beside it and in the README of each part, with what the
+result files give, and ends with status 1 when they differ. A number after `~` was timed on a noisy
+machine; it may differ by a factor of 1.5. Only `--write` changes files. Blocks of other pages than
+the README, and the pages of studies (docs/studies), are compared where there is a result.
 """
 
 import argparse
@@ -21,6 +21,7 @@ BLOCKS: dict[str, Callable[[Path], Iterable[str]]] = {
     "kit": readme_tables.kit,
     "onnx": onnx_tables.onnx,
     "onnx-in-short": onnx_tables.in_short,
+    "builds": readme_tables.builds,
     "protections": memory_tables.protections,
     "threshold-tables": memory_tables.threshold_tables,
     "prediction": tolerance_tables.prediction,
@@ -106,7 +107,7 @@ def main() -> int:
         differs = {
             given.readme: check(given.readme, given.results, write=given.write, needs_all=True)
         }
-        for page in sorted(docs.rglob("*.md")):
+        for page in sorted([*docs.rglob("*.md"), *docs.parent.glob("*/README.md")]):
             differs[page] = check(page, given.results, write=given.write)
         found = next((f"{page} {what}" for page, what in differs.items() if what), "")
         found = found or pages(given.results, docs / "studies", write=given.write)

@@ -1,7 +1,7 @@
 """Blocks of the README: each reads the result files of one command and gives Markdown lines."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -170,4 +170,53 @@ def _hardware(results: Path) -> Iterable[str]:
     yield (
         "`make synth BOARD=...`; estimates of nextpnr, not silicon. The bound: all block memories "
         "read in every cycle; weights of the uint8 layer are read once for each of 8 bit planes."
+    )
+
+
+def builds(results: Path) -> Iterable[str]:
+    """The bitstreams of the boards, as hw/README.md shows them."""
+    found = [read(results / f"synth-{b}.json", f"make synth BOARD={b}") for b in BOARDS]
+
+    def line(title: str, text: Callable[[dict[str, Any]], str]) -> str:
+        return f"| {title} | {' | '.join(text(build) for build in found)} |"
+
+    def used(build: dict[str, Any], key: str) -> str:
+        return f"{build['utilisation'][key]:,}"
+
+    yield line("", lambda f: f"`{f['network']}` on {f['board']}")
+    yield "|---" * (1 + len(found)) + "|"
+    yield line(
+        "folding, SIMD x PE",
+        lambda f: ", ".join(f"{x['simd']}x{x['pe']}" for x in f["core"]["layout"]["folds"]),
+    )
+    yield line(
+        "LUT4 / logic cells",
+        lambda f: (
+            f"{used(f, 'lut4')} / {used(f, 'logic_cells')} of {used(f, 'logic_cells_available')}"
+        ),
+    )
+    yield line("flip-flops", lambda f: used(f, "flops"))
+    yield line(
+        "block memories",
+        lambda f: f"{used(f, 'block_rams')} of {used(f, 'block_rams_available')}",
+    )
+    yield line(
+        "cells, memories predicted",
+        lambda f: f"{f['cells_predicted']:,}, {f['block_rams_predicted']}",
+    )
+    yield line(
+        "clock asked",
+        lambda f: (
+            f"{f['clock_mhz_asked']:g} MHz, met on {f['seeds_that_met_timing']} of "
+            f"{len(f['seeds'])} seeds"
+        ),
+    )
+    yield line(
+        "Fmax, each seed", lambda f: ", ".join(f"{r['fmax_mhz']:.1f}" for r in f["routes"]) + " MHz"
+    )
+    yield line("Fmax, median", lambda f: f"{f['fmax_mhz_median']:.1f} MHz")
+    yield line("cycles per image", lambda f: f"{f['cycles_per_image']:,}")
+    yield line("images/s at the clock asked", lambda f: f"{f['images_per_s_at_clock']:,}")
+    yield line(
+        "share of the weight-bandwidth bound", lambda f: f"{100 * f['bandwidth_share']:.1f} %"
     )
