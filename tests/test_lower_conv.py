@@ -574,7 +574,7 @@ def vgg3(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a VGG3 of full size, trained for a moment."""
     folder = tmp_path_factory.mktemp("vgg3")
     training = load("fashion-mnist", "train", ROOT)
-    part = Images(training.images[:512], training.labels[:512])
+    part = Images(training.images[:256], training.labels[:256])
     recipe = replace(load_recipe("fashion-vgg3"), name="net", epochs=1, n_calibrations=4)
     fit(recipe, 1, part, Images(part.images[:100], part.labels[:100]), folder)
     return folder
@@ -602,7 +602,7 @@ def check_every_world(
 
 
 def test_a_vgg3_gives_the_same_scores_in_every_world(vgg3: Path) -> None:
-    images = load("fashion-mnist", "test", ROOT).images[:40]
+    images = load("fashion-mnist", "test", ROOT).images[:16]
     folds = Fold(8, 9), Fold(16, 36), Fold(4, 64), Fold(1, 64)
     check_every_world(vgg3, images, folds, [TorchDevice(vgg3 / "net.ckpt"), EngineDevice()])
     network = lower(vgg3 / "net.onnx")
@@ -611,7 +611,7 @@ def test_a_vgg3_gives_the_same_scores_in_every_world(vgg3: Path) -> None:
     (row,) = agree(reference_scores(network, [faults], images), device, network, [faults], images)
     assert not row.n_mismatches
     found = float_disagreements(load_checkpoint(vgg3 / "net.ckpt"), images)
-    decisions = [40 * 784 * 64, 40 * 196 * 64, 40 * 2048]
+    decisions = [16 * 784 * 64, 16 * 196 * 64, 16 * 2048]
     assert [layer.n_decisions for layer in found.layers] == decisions
 
 
@@ -621,7 +621,7 @@ def test_an_odd_network_gives_the_same_scores_in_every_world(kind: Input, tmp_pa
     checkpoint = random_checkpoint(4, (11, 8, 3), convs, (13, 4), kind)
     save_checkpoint(checkpoint, tmp_path / "net.ckpt")
     high = 256 if kind == "uint8" else 2
-    images = np.random.default_rng(0).integers(0, high, (60, 264), dtype=np.uint8)
+    images = np.random.default_rng(0).integers(0, high, (24, 264), dtype=np.uint8)
     folds = (Fold(3, 5), Fold(2, 7), Fold(5, 9), Fold(4, 8), Fold(3, 13))
     file, ckpt = tmp_path / "net.onnx", tmp_path / "net.ckpt"
     devices: list[Device] = [
