@@ -38,7 +38,8 @@ module stoic_injector_mask #(
     wire [4:0] most01 = draw_i[15:11];
     wire [WIDTH-1:0] lanes = draw_i[WIDTH+18:19];
     wire [10:0] own;
-    wire [5:0] place = own[10:5];
+    wire [5:0] fits0 = ~care | ~own[10:5];  // bits of the numbers of lanes: what is 0 fits the place
+    wire [5:0] fits1 = ~care | own[10:5];   // ... what is 1
 
     reg [WIDTH-1:0] lanes_q;
     reg flip_q;
@@ -58,9 +59,22 @@ module stoic_injector_mask #(
         valid_q <= draw_i[18];
         carry01_q <= draw_i[17];
         carry10_q <= draw_i[16];
-        miss01_q <= !valid_q || {1'b0, v_q, 1'b0} >= {most01, carry01_q};
-        miss10_q <= !valid_q || {1'b0, v_q, 1'b0} >= {most10, carry10_q};
+        miss01_q <= !valid_q || !hits(v_q, most01, carry01_q);
+        miss10_q <= !valid_q || !hits(v_q, most10, carry10_q);
     end
+
+    // {v, 0} < {most, carry}, in LUTs: a carry chain of so few bits takes more cells
+    function hits;
+        input [3:0] v;
+        input [4:0] most;
+        input carry;
+        integer k;
+        begin
+            hits = carry;
+            for (k = 0; k < 4; k = k + 1) hits = (v[k] == most[k]) ? hits : most[k];
+            hits = hits || most[4];
+        end
+    endfunction
 
     genvar i;
     generate
@@ -72,12 +86,13 @@ module stoic_injector_mask #(
         end
         for (i = 0; i < ROWS; i = i + 1) begin : g_row
             localparam [31:0] ROW = i;
-            always @(posedge clk_i) row_q[i] <= ((place[2:0] ^ ROW[2:0]) & care[2:0]) == 3'd0;
+            always @(posedge clk_i)
+                row_q[i] <= &((ROW[2:0] & fits1[2:0]) | (~ROW[2:0] & fits0[2:0]));
         end
         for (i = 0; i < COLUMNS; i = i + 1) begin : g_column
             localparam [31:0] COLUMN = i;
             always @(posedge clk_i)
-                column_q[i] <= ((place[5:3] ^ COLUMN[2:0]) & care[5:3]) == 3'd0;
+                column_q[i] <= &((COLUMN[2:0] & fits1[5:3]) | (~COLUMN[2:0] & fits0[5:3]));
         end
         for (i = 0; i < WIDTH; i = i + 1) begin : g_lane
             always @(posedge clk_i) begin

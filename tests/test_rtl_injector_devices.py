@@ -1,5 +1,9 @@
 """Cores with injectors of read errors: every score equals that of the model, in every world."""
 
+import json
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from stoic import rtl
 from stoic.hw.device import BoardDevice
 from stoic.hw.virtual import VirtualBoard
 from stoic.sim import faults, golden, injected
@@ -154,6 +159,57 @@ def test_the_virtual_board_gives_the_same_scores(form: Form, tmp_path: Path) -> 
         device.disturb(None)
         np.testing.assert_array_equal(device.infer(images), golden.scores(faulty, images))
         device.close()
+
+
+LAYER = """
+module top (
+    input clk_i, rst_i, cfg_valid_i, cfg_write_i, input [15:0] cfg_bank_i, cfg_addr_i,
+    input [63:0] cfg_data_i, input [4:0] x_i, input x_valid_i, x_last_i, output [5:0] y_o,
+    output y_valid_o, output [63:0] read_o
+);
+    stoic_mvu #(.N(13), .M(9), .PE(4), .SIMD(5), .PLANES(1), .THRESHOLD_W(4), .OUT_W(6), .T_BANK(4),
+                .FORM({form})) layer (
+        .clk_i(clk_i), .rst_i(rst_i), .s_axis_tdata(x_i), .s_axis_tvalid(x_valid_i),
+        .s_axis_tlast(x_last_i), .s_axis_tuser(1'b0), .m_axis_tdata(y_o), .m_axis_tvalid(y_valid_o),
+        .m_axis_tready(1'b1), .table_i(1'b0), .cfg_valid_i(cfg_valid_i), .cfg_write_i(cfg_write_i),
+        .cfg_bank_i(cfg_bank_i), .cfg_addr_i(cfg_addr_i), .cfg_data_i(cfg_data_i),
+        .cfg_rvalid_i(1'b0), .cfg_rdata_i(64'd0), .cfg_rdata_o(read_o));
+endmodule
+"""
+OF_INJECTORS = r"\b(draw|flip|met|ie|i_we|inject|enable)\w*_q\d?$|g_injector|g_thirds"
+
+
+def driven(form: int, tmp_path: Path) -> list[str]:
+    """Nets of injectors that a cell of the netlist of a layer drives."""
+    (tmp_path / "top.v").write_text(LAYER.replace("{form}", str(form)))
+    job = {
+        "sources": ["top.v", *map(str, rtl.sources())],
+        "top": "top", "synth": "synth -flatten -noabc", "stat": "stat.json", "netlist": "net.json",
+    }  # fmt: skip
+    (tmp_path / "job.json").write_text(json.dumps(job))
+    subprocess.run(
+        [sys.executable, "-m", "stoic.hw.flows.yosys", "job.json"],
+        cwd=tmp_path, check=True, capture_output=True,
+    )  # fmt: skip
+    top = json.loads((tmp_path / "net.json").read_text())["modules"]["top"]
+    outputs = {
+        bit
+        for cell in top["cells"].values()
+        for port, bits in cell["connections"].items()
+        if cell["port_directions"][port] == "output"
+        for bit in bits
+    }
+    return sorted(
+        name
+        for name, net in top["netnames"].items()
+        if re.search(OF_INJECTORS, name) and outputs.intersection(net["bits"])
+    )
+
+
+def test_a_layer_without_an_injector_has_no_gate_of_one(tmp_path: Path) -> None:
+    """Nor where the text has one: what is off drives nothing."""
+    assert driven(0, tmp_path) == []
+    assert len(driven(1, tmp_path)) > 20
 
 
 @pytest.mark.slow
