@@ -27,7 +27,7 @@ from .syntax import load, walk
 from .verilate import find_iverilog
 
 N_STEPS = 4
-CPU_S = 60  # processor seconds of a job; what takes longer is not proven
+CPU_S = 15  # processor seconds of a job; what takes longer is not proven
 _PREPARE = ("proc", "flatten", "opt_expr -keepdc", "opt_clean", "memory -nomap", "memory_map")
 _PROVE = (
     "equiv_make gold gate equiv", "hierarchy -top equiv", "opt_clean", "equiv_struct",

@@ -142,7 +142,7 @@ class Range:
     def _is_equivalent(self, mutated: Path, benches: list[Bench]) -> bool:
         module = mutated.stem
         files = {name: path for b in benches for name, path in below(module, b.sources).items()}
-        gold = list(files.values())
+        gold = [files[name] for name in sorted(files)]
         gate = [mutated if path.name == mutated.name else path for path in gold]
         wanted = set[Parameters]().union(*(self._parametrisations(b)[module] for b in benches))
         texts = [path.read_bytes() for path in (*gold, mutated)]

@@ -87,6 +87,10 @@ async def start(dut: Any, bound: int) -> Events:
     host.release(dut)
     await reset(dut)
     await write(dut, BOUND, bound)
+    for _ in range(SETTLED):  # nothing answers a write
+        await ReadOnly()
+        assert not int(dut.cfg_rvalid_o.value) and not int(dut.cfg_rdata_o.value)
+        await RisingEdge(dut.clk_i)
     return Events(bound, words=[[0, 0] for _ in range(int(dut.LAYERS.value))])
 
 
