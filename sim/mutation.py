@@ -43,6 +43,7 @@ from .bench.runner import Bench
 from .bench.shelf import load
 from .container import kit_version, write_whole
 from .equivalence import Parameters, below, is_equivalent, parametrisations
+from .exceptions import InputError
 from .mutants import Mutant, mutants_of
 
 REASONS = Path(__file__).parent / "mutation_reasons.toml"
@@ -231,8 +232,8 @@ def _listed(verdicts: Sequence[Verdict]) -> Iterator[dict[str, object]]:
             yield {**place, "verdict": v.verdict, "why": v.why}
 
 
-def main() -> None:
-    """Shoot mutants, write what became of them."""
+def main() -> int:
+    """Shoot mutants, write what became of them; 2 when a bench fails as it is."""
     parser = argparse.ArgumentParser(description="mutation testing of the RTL")
     add = partial(parser.add_argument)
     add("--benches", type=Path, required=True, help="folder of pytest --bench-list")
@@ -244,10 +245,15 @@ def main() -> None:
     add("--files", nargs="*", default=(), help="Verilog files; default: all")
     args = parser.parse_args()
     targets = Range(load(args.benches), args.benches, args.seed, args.jobs, args.most)
-    result = summary(targets.shoot(draw(args.seed, args.files), args.n), args.seed)
+    try:
+        result = summary(targets.shoot(draw(args.seed, args.files), args.n), args.seed)
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return 2
     write_whole(args.result, (json.dumps(result, indent=1) + "\n").encode())
     print({k: v for k, v in result.items() if k in ("mutants", *VERDICTS, "mutation_score")})
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -107,7 +107,7 @@ def collect(results: Path, agreements: Sequence[Path]) -> dict[str, Any]:
             missing += [
                 f"{results / file}: no {source!r}; make {target} again"
                 for source in names.values()
-                if source not in values
+                if values.get(source) is None
             ]
         found |= {name: values.get(source) for name, source in names.items()}
     found["missed"] = [

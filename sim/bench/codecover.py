@@ -99,11 +99,11 @@ def from_json(values: dict[str, Any]) -> Code:
     return {name: FileCover(**cover) for name, cover in values.items()}
 
 
-def totals(code: Mapping[str, FileCover]) -> dict[str, float]:
-    """Shares of lines and toggles hit, over all files."""
+def totals(code: Mapping[str, FileCover]) -> dict[str, float | None]:
+    """Shares of lines and toggles hit, over all files; None if there are none."""
     lines = [hit for c in code.values() for hit in c.lines.values()]
     toggles = [hit for c in code.values() for hit in c.toggles.values()]
     return {
-        "line_coverage": sum(lines) / len(lines) if lines else 0.0,
-        "toggle_coverage": sum(toggles) / len(toggles) if toggles else 0.0,
+        "line_coverage": sum(lines) / len(lines) if lines else None,
+        "toggle_coverage": sum(toggles) / len(toggles) if toggles else None,
     }

@@ -20,7 +20,7 @@ if anything is wrong. What was run is kept beside the benches and not run again.
     command, kit_version
     features, cover_points, bins       numbers
     functional_coverage                bins hit / (bins - gaps explained)
-    line_coverage, toggle_coverage     of rtl/*.v, over all benches (`codecover`)
+    line_coverage, toggle_coverage     of rtl/*.v, over all benches; null: not measured
     gaps                               bins not met, with the reason
     files                              by file: lines, lines_hit, lines_missed, toggles, toggles_hit
     wrong                              what the plan and the run do not agree on
@@ -160,7 +160,7 @@ def summary(plan: Plan, got: Measured, wrong: Sequence[str]) -> dict[str, Any]:
 
 
 def main() -> int:
-    """Check a plan, write the coverage; 1 when they disagree."""
+    """Check a plan, write the coverage; 1 when they disagree, 2 when a bench fails."""
     parser = argparse.ArgumentParser(description="test plan and coverage of the RTL")
     add = parser.add_argument
     add("plan", type=Path)
@@ -170,10 +170,13 @@ def main() -> int:
     add("--jobs", type=int, default=2, help="processes at a time")
     add("--no-code", action="store_true", help="cover points only: no builds by Verilator")
     args = parser.parse_args()
-    plan = read(args.plan)
     books = Books(args.benches.resolve() / RUNS)
-    benches = load(args.benches)
-    got = measure(benches, books, args.seed, args.jobs, has_code=not args.no_code)
+    try:
+        plan = read(args.plan)
+        got = measure(load(args.benches), books, args.seed, args.jobs, has_code=not args.no_code)
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return 2
     wrong = missing_tests(plan, args.plan.parent.parent) + disagreements(plan, got.hits)
     result = summary(plan, got, wrong)
     write_whole(args.result, (json.dumps(result, indent=1) + "\n").encode())
