@@ -517,7 +517,11 @@ def test_coded_mvu_mutant_is_caught(cosim: Cosim, file: str, old: str, new: str)
         ("stoic_mvu_control.v", "FULL_ROOM = ROOM;", "FULL_ROOM = ROOM + 1;"),
         ("stoic_mvu_words.v", "|| past_q) ? PLACE_0", ") ? PLACE_0"),
         ("stoic_mvu_chain.v", "pad_q <= {pad_q[PADDING-2:0], pad_i};", "pad_q <= {PADDING{1'b0}};"),
-        ("stoic_mvu_host.v", "cfg_bank_q - FIRST_WEIGHTS[15:0]", "cfg_bank_q - FIRST_WEIGHTS + 1"),
+        (
+            "stoic_mvu_host.v",
+            "BANK_MASK) - FIRST_WEIGHTS[15:0]",
+            "BANK_MASK) - FIRST_WEIGHTS[15:0] + 1",
+        ),
         ("stoic_pe.v", ".PAD(PAD)", ".PAD(0)"),
         ("stoic_sum.v", "(total & {SUM_W{keep_i}})", "total"),
     ],
