@@ -323,13 +323,21 @@ def test_the_numbers_of_onnx_are_those_of_their_results(tmp_path: Path) -> None:
     for name, values in files.items():
         (tmp_path / f"{name}.json").write_text(json.dumps(values))
     text = "\n".join((*onnx_tables.onnx(tmp_path), *onnx_tables.in_short(tmp_path)))
-    for line in ("**0** of 600", "**0** of 200", "**0** of 800", "**0** of 400", "12 of 400"):
+    for line in (
+        "LFC (2.9 Mbit) 1W1A that",
+        "**0** of 200",
+        "**0** of 800",
+        "**0** of 400",
+        "12 of 400",
+    ):
         assert line in text
     assert "72 of 72" in text and "2 of 2 |" in text and "**0** of 1,000 |" in text
     assert "n, 1 % faults | ~50,000 and ~2,000 images/s, ~25 x" in text
     files["import_zoo-cnv_1w1a"]["rows"][0]["n_wrong_exact"] = 1
     (tmp_path / "import_zoo-cnv_1w1a.json").write_text(json.dumps(files["import_zoo-cnv_1w1a"]))
     assert "**1** of 800" in "\n".join(onnx_tables.in_short(tmp_path))
+    (tmp_path / "import_zoo-tfc_1w1a.json").unlink()
+    assert "SFC, LFC, CNV 1W1A, imported" in "\n".join(onnx_tables.in_short(tmp_path))
     (tmp_path / "agree_onnx-n.json").unlink()
     with pytest.raises(ArtefactError, match="make agree-onnx makes it"):
         list(onnx_tables.onnx(tmp_path))
