@@ -74,8 +74,8 @@ def _imports(results: Path) -> Iterable[str]:
         title, chosen = IMPORTED[name], [row for row in rows if row["network"] == name]
         yield (
             f"| scores of Brevitas' {title} 1W1A that differ from exact mathematics; {kinds}; "
-            f"both exporters; {n_images:,} images each | {wrong_of(chosen, 'n_wrong_exact', 'n_scores')} "
-            "| `make import-zoo` |"
+            f"both exporters; {n_images:,} images each "
+            f"| {wrong_of(chosen, 'n_wrong_exact', 'n_scores')} | `make import-zoo` |"
         )
     untied = [row for row in rows if not row["n_ties"]]
     tied = [row for row in rows if row["n_ties"]]
