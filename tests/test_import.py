@@ -213,7 +213,8 @@ def test_offsets_of_classes_are_taken_exactly_where_no_argmax_changes() -> None:
     rng, n_taken = np.random.default_rng(0), 0
     for scale in (0.5, -0.25):
         for _ in range(60):
-            b = np.float32(rng.integers(-4, 5, 3) * abs(scale) * rng.choice([0.125, 0.5, 1]))
+            b: Any = rng.integers(-4, 5, 3) * abs(scale) * rng.choice([0.125, 0.5, 1])
+            b = b.astype(np.float32)
             b = np.sort(b)[::-1].copy() if rng.random() < 0.6 else b
             sums = np.sign(scale) * reach
             changes = ((scale * reach + b).argmax(axis=1) != sums.argmax(axis=1)).any()
