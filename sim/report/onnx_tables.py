@@ -32,6 +32,7 @@ def in_short(results: Path) -> Iterable[str]:
     speed = [row["engine_vs_onnxruntime"] for row in _speeds(results)]
     compared = [row for file in files for row in file["comparisons"]]
     devices = ", ".join(dict.fromkeys(row["device"] for row in compared))
+    nets = ", ".join(f"`{file['network']}`" for file in files)
     names = ", ".join(IMPORTED[name][:3] for name in dict.fromkeys(row["network"] for row in rows))
     n_bad = hostile["n_failures"] + len(fuzzed["failures"])
     yield "| ONNX | | command |"
@@ -45,7 +46,7 @@ def in_short(results: Path) -> Iterable[str]:
         f"| **{n_bad}** of {hostile['n_cases'] + fuzzed['n_cases']:,} | `make fuzz-import` |"
     )
     yield (
-        f"| scores that differ from golden: {devices}; {len(files)} networks, two fault maps "
+        f"| scores that differ from golden: {devices}; {nets}, two fault maps "
         f"| {wrong_of(compared, 'n_mismatches', 'n_scores')} | `make agree-onnx` |"
     )
     yield (
