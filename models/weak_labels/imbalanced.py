@@ -35,7 +35,7 @@ or more, 2.5 or more others to each, and 2,000 events at most. Their six noises,
 depth of 6, scores out of bag; 50 trees where they had more, 10 in the forest of Li and Ma trees;
 three folds, two repetitions where they had ten and 20. F1 is of the classes, S of the weak labels,
 both of events left out. ± is half of a 95 % interval over sets (Student's t), each a mean over
-noises and repetitions."""
+noises and repetitions; a verdict is "partly" where 0 is within it."""
 
 NOISES = ((0.5, 0.1), (0.5, 0.25), (0.2, 0.2), (0.4, 0.4), (0.1, 0.3), (0.3, 0.1))
 """(p_minus, p_plus). Source: code of Bunse et al. 2023."""

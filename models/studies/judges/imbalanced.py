@@ -64,10 +64,10 @@ def _by_set(rows: Sequence[Row], method: str, key: str, names: Sequence[str]) ->
 
 
 def _finding(claim: str, gain: Mean) -> Finding:
-    verdict = REFUTED
-    if gain.value > 0:
-        verdict = CONFIRMED if gain.value > (gain.half or 0.0) else PARTLY
-    return Finding(claim, f"{_text(gain, 3)} more", verdict)
+    verdict = CONFIRMED if gain.value > 0 else REFUTED
+    if abs(gain.value) <= (gain.half or 0.0):
+        verdict = PARTLY  # 0 is within the interval
+    return Finding(claim, f"{_text(gain, 3)}", verdict)
 
 
 def _text(mean: Mean, digits: int) -> str:
