@@ -14,7 +14,11 @@ from ..sim.exceptions import InputError
 
 log = logging.getLogger(__name__)
 
-_SEEDED = ("gamma", "imbalanced")  # names of `studies.seeded.STUDIES`, which needs scikit-learn
+_SEEDED = (
+    "gamma",
+    "imbalanced",
+    "trigger",
+)  # names of `studies.seeded.STUDIES`, which needs scikit-learn
 
 DataRoot = Annotated[
     Path | None,

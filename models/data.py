@@ -27,6 +27,8 @@ from .records import Records, path_of, read_records
 log = logging.getLogger(__name__)
 
 Split = Literal["train", "validation", "test"]
+ON_OFF = "magic-on-off"
+"""Coded events of MAGIC as an on/off observation, see `weak_labels.trigger.images`."""
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 N_VALIDATION = 10_000
 CACHE = Path(".data")
@@ -136,6 +138,9 @@ SOURCES = {
 Krizhevsky 2009, "Learning Multiple Layers of Features from Tiny Images"."""
 
 
+NAMES = (*SOURCES, ON_OFF)
+
+
 @dataclass(frozen=True, eq=False)
 class Images:
     """Images (n, height, width[, channels]) uint8, and their classes (n,) uint8."""
@@ -148,7 +153,7 @@ def load(name: str, split: str, root: Path | None = None, cache: Path = CACHE) -
     """One split of a data set; the last 10,000 training images are the validation split.
 
     Args:
-        name: a key of SOURCES.
+        name: a key of SOURCES, or ON_OFF.
         split: one of SPLITS; train and validation share no image, test is never selected on.
         root: folder of data sets, searched first; holds <name>/<files>.
         cache: folder that is searched next, and into which a missing set is fetched.
@@ -159,6 +164,10 @@ def load(name: str, split: str, root: Path | None = None, cache: Path = CACHE) -
     """
     if split not in SPLITS:
         raise InputError(f"split must be one of {', '.join(SPLITS)}, not {split!r}")
+    if name == ON_OFF:
+        from .weak_labels import trigger  # torch and scikit-learn, for this set alone
+
+        return trigger.images(split, root)
     source = _source(name)
     folder = find(name, root, cache) or fetch(name, cache)
     images, labels = read_part(folder, source.test if split == "test" else source.train)

@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 from ..sim import operating_points
 from ..sim.exceptions import InputError
 from ..sim.layers import INPUTS, Input
-from .data import SOURCES
+from .data import NAMES
 from .topology import ConvSize
 
 RECIPES = Path(__file__).parent / "recipes"
@@ -109,7 +109,7 @@ class Recipe:
 
     def __post_init__(self) -> None:
         for name, legal in (
-            ("data", tuple(SOURCES)),
+            ("data", NAMES),
             ("loss", get_args(Loss)),
             ("input", INPUTS),
             ("matmul", get_args(Matmul)),

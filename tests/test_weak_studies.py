@@ -35,10 +35,10 @@ def test_scores_of_events_left_out_are_those_of_a_fit_without_them() -> None:
     (basis,) = bases(table.features, (0.3,), 15, 1)
     made = fit([basis], table.is_positive, (0.5,))
     y = table.is_positive.astype(float)
+    rows = np.c_[np.ones(60), basis.events]
+    penalties = np.diag([0.0] + [0.5] * basis.events.shape[1])
     for i in rng.choice(60, 5, replace=False):
         rest = np.arange(60) != i
-        rows = np.c_[np.ones(60), basis.events]
-        penalties = np.diag([0.0] + [0.5] * basis.events.shape[1])
         slopes = np.linalg.solve(rows[rest].T @ rows[rest] + penalties, rows[rest].T @ y[rest])
         assert made.unseen[i] == pytest.approx(rows[i] @ slopes, abs=1e-9)
     whole = np.linalg.solve(rows.T @ rows + penalties, rows.T @ y)

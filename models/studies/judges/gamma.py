@@ -54,7 +54,7 @@ def _ratio(rows: Sequence[Row], labels: str, beside: str) -> Mean:
 def _goal(rows: Sequence[Row], sky: Mapping[str, int]) -> Finding:
     ratio = _ratio(_under(rows, sky), "weak", "clean")
     return Finding(
-        f"Weak labels reach {GOAL:.0%} of the significance of clean ones, one gamma to "
+        f"Weak labels reach {100 * GOAL:g} % of the significance of clean ones, one gamma to "
         f"{sky['imbalance']} hadrons, {sky['n_off_regions']} off regions",
         f"{ratio.percent(1)} %",
         REACHED if ratio.value >= GOAL else MISSED,
