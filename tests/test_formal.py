@@ -45,11 +45,13 @@ def impossible(design: Design) -> Iterator[Claim]:
     yield Claim("impossible", x, x + 1, given=z3.And(z3.ULT(x, 3), z3.UGT(x, 5)))
 
 
-POPCOUNT_7 = Design("stoic_popcount", {"LANES": 7, "XNOR": 1, "PAD": 0})
+POPCOUNT_7 = Design("stoic_popcount", {"LANES": 7, "XNOR": 1, "PAD": 0, "FULL_ADDERS": 0})
 
 
 def test_a_wrong_claim_is_refuted_and_a_vacuous_one_is_no_proof() -> None:
-    harmless = Mutant("stoic_popcount", "leaf[2*i-LEAVES]}", "leaf[2*i-LEAVES] & 1'b1}")
+    harmless = Mutant(
+        "stoic_popcount", "(2*i-LEAVES) +: COUNT_W]", "(2*i-LEAVES) +: COUNT_W] + 1'b0"
+    )
     rows = [
         proof.run(Proof("wrong", POPCOUNT_7, "", wrong_popcount, ())),
         proof.run(Proof("vacuous", POPCOUNT_7, "", impossible, ())),
