@@ -12,7 +12,8 @@ benches, so a run that was killed goes on where it stopped. The JSON file:
     command, kit_version, seed
     mutants         that elaborate: killed + equivalent + survived
     killed          some bench fails; with `--most N`, of the first N
-    equivalent      proven equal to the original at every parameter that the benches use
+    equivalent      proven equal to the original at every parameter that the benches use, or
+                    elaborated to the same design in every bench
     survived        neither; each with a reason, or "unexplained"
     stillborn       drawn, but do not elaborate; not counted
     mutation_score  killed / (killed + survived)
@@ -51,6 +52,8 @@ VERDICTS = ("killed", "equivalent", "survived", "stillborn")
 N_MUTANTS = 600
 N_FIRST = 4  # benches before the proof
 ALL = 1000
+PROVEN = "proven"
+SAME = "elaborates to the same design in every bench"
 
 
 @dataclass(frozen=True)
@@ -111,33 +114,40 @@ class Range:
         """
         owners = self._owners_of(Path(mutant.file).stem)
         text = (rtl.ROOT / mutant.file).read_text(encoding="utf-8")
-        cpu_s = 0.0
+        cpu_s, n_run = 0.0, 0
         with tempfile.TemporaryDirectory(dir=self.folder) as name:
             mutated = Path(name) / mutant.file
             mutated.write_text(mutant.apply(text), encoding="utf-8")
-            for n, bench in enumerate(owners[: self.most]):
-                if n == N_FIRST and self._is_equivalent(mutated, owners):
-                    return Verdict(mutant, "equivalent", "proven", cpu_s)
+            for bench in owners:
+                if n_run == N_FIRST and self._is_equivalent(mutated, owners):
+                    return Verdict(mutant, "equivalent", PROVEN, cpu_s)
+                if n_run == self.most:
+                    break
                 answer = self._ask(mutated, bench)
                 cpu_s += answer.cpu_s
-                if not answer.builds and n == 0:
+                if not answer.builds and bench == owners[0]:
                     return Verdict(mutant, "stillborn", "", cpu_s)
                 if not answer.passes:
                     self.kills[repr(bench)] += 1
                     return Verdict(mutant, "killed", f"{_name(bench)} {answer.why}", cpu_s)
-            if min(len(owners), self.most) <= N_FIRST and self._is_equivalent(mutated, owners):
-                return Verdict(mutant, "equivalent", "proven", cpu_s)
+                n_run += answer.design != clean(bench, self.runs, self.seed).answer.design
+            if owners and not n_run:
+                return Verdict(mutant, "equivalent", SAME, cpu_s)
+            if n_run <= N_FIRST and self._is_equivalent(mutated, owners):
+                return Verdict(mutant, "equivalent", PROVEN, cpu_s)
         return Verdict(mutant, "survived", reason_of(mutant, text), cpu_s)
 
     def _ask(self, mutated: Path, bench: Bench) -> Answer:
         """What a bench says of the mutated file."""
         key = digest(key_of_run(bench, self.seed), mutated.name, mutated.read_bytes())
         if key not in self.books.rows:
-            limit_s = 10 + int(4 * clean(bench, self.runs, self.seed).answer.cpu_s)
+            right = clean(bench, self.runs, self.seed).answer
+            limit_s = 10 + int(4 * right.cpu_s)
             sources = [mutated if p.name == mutated.name else p for p in bench.sources]
             bench = replace(bench, sources=tuple(sources))
             with tempfile.TemporaryDirectory(dir=mutated.parent) as name:
-                self.books.put(key, asdict(ask(bench, Path(name) / "run", self.seed, limit_s)))
+                run = Path(name) / "run"
+                self.books.put(key, asdict(ask(bench, run, self.seed, limit_s, right.design)))
         return Answer(**self.books.rows[key])
 
     def _is_equivalent(self, mutated: Path, benches: list[Bench]) -> bool:

@@ -104,6 +104,7 @@ def fifos(tmp_path_factory: pytest.TempPathFactory) -> mutation.Range:
     "old, new, verdict",
     [
         ("valid_q && m_axis_tready", "m_axis_tready && valid_q", "equivalent"),
+        ("valid_q && m_axis_tready", "(valid_q && m_axis_tready)", "equivalent"),
         ("write_q != read_next_q", "write_q != read_q", "killed"),
         # slower but right; a FIFO of two words promises no rate, so its bench cannot tell
         ("pop ? write_q != read_next_q", "pop ? 1'b0", "survived"),
@@ -118,6 +119,8 @@ def test_verdicts(fifos: mutation.Range, old: str, new: str, verdict: str) -> No
     found = fifos.judge(mutant)
     assert found.verdict == verdict
     assert verdict != "survived" or found.why == "unexplained"
+    same = mutation.SAME if new == f"({old})" else mutation.PROVEN
+    assert verdict != "equivalent" or found.why == same
     assert verdict != "killed" or found.why.startswith("stoic_fifo(DEPTH=2,WIDTH=2) fails ")
 
 

@@ -16,10 +16,12 @@ import cocotb_tools.config
 import find_libpython
 
 from ..verilate import find_iverilog
+from .books import digest
 from .runner import BUILD_ARGS, Bench, literal
 
 _MEMORY = 4 << 30
 _ENDED = re.compile(r"\*\* TESTS=(\d+) PASS=\1 FAIL=0 SKIP=0 ")
+_ADDRESS = re.compile(r"0x[0-9a-f]+")
 _FAILED = re.compile(r"cocotb\.regression +\S*bench_\w+\.(\S+) failed")
 
 
@@ -32,16 +34,22 @@ class Answer:
         passes: whether all tests passed.
         why: the test that failed, or what else happened; "" if all passed.
         cpu_s: processor time, compilation included.
+        design: hash of what was elaborated; equal for designs that simulate alike.
     """
 
     builds: bool
     passes: bool
     why: str
     cpu_s: float
+    design: str = ""
 
 
-def ask(bench: Bench, folder: Path, seed: int, limit_s: int) -> Answer:
-    """Compile and run a bench in an empty folder, with so much processor time for either."""
+def ask(bench: Bench, folder: Path, seed: int, limit_s: int, passing: str = "") -> Answer:
+    """Compile and run a bench in an empty folder, with so much processor time for either.
+
+    Args:
+        passing: a design that passes, and is not run.
+    """
     folder.mkdir(parents=True)
     for name, content in bench.inputs.items():
         (folder / name).write_bytes(content)
@@ -54,6 +62,9 @@ def ask(bench: Bench, folder: Path, seed: int, limit_s: int) -> Answer:
     )  # fmt: skip
     if build.status != 0:
         return Answer(False, False, "does not elaborate", build.cpu_s)
+    design = _design((folder / "sim.vvp").read_text(encoding="utf-8"))
+    if design == passing:
+        return Answer(True, True, "", build.cpu_s, design)
     library = find_libpython.find_libpython()
     environment = {
         **os.environ,
@@ -72,10 +83,17 @@ def ask(bench: Bench, folder: Path, seed: int, limit_s: int) -> Answer:
     done = _run(["vvp", "-m", vpi, "sim.vvp", "-none"], folder, environment, limit_s)
     cpu_s = build.cpu_s + done.cpu_s
     if done.failed:
-        return Answer(True, False, f"fails {done.failed}", cpu_s)
+        return Answer(True, False, f"fails {done.failed}", cpu_s, design)
     if _ENDED.search(done.text):
-        return Answer(True, True, "", cpu_s)
-    return Answer(True, False, f"the simulator ends with status {done.status}", cpu_s)
+        return Answer(True, True, "", cpu_s, design)
+    return Answer(True, False, f"the simulator ends with status {done.status}", cpu_s, design)
+
+
+def _design(text: str) -> str:
+    """Hash of a compiled design without addresses in the compiler and names of files."""
+    numbers: dict[str, int] = {}
+    body = text.partition("\n:file_names")[0]
+    return digest(_ADDRESS.sub(lambda m: str(numbers.setdefault(m[0], len(numbers))), body))
 
 
 @dataclass(frozen=True)
