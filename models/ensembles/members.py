@@ -146,15 +146,17 @@ class DenseMembers(nn.Module):
         """As of `Ensemble`."""
         if self.kind == "float":
             raise InputError("float members have no memory that could lie")
-        n = len(self.weights)
-        self.memories = faults and [
-            _together([weight_cells(faults, m * n + i) for m in range(self.n_members)])
-            for i in range(n)
-        ]
+        self.memories, n = None, len(self.weights)
+        if faults is not None:
+            self.memories = [
+                _together([weight_cells(faults, m * n + i) for m in range(self.n_members)])
+                for i in range(n)
+            ]
 
     def _sums(self, i: int, x: Tensor) -> Tensor:
         """(n_members, batch, n_outputs) of (batch, n) or, behind a layer, (n_members, batch, n)."""
-        weight, low = self.weights[i], torch.float32
+        weight: Tensor = self.weights[i]
+        low = torch.float32
         if self.kind != "float":
             # products of +-1, and pixels below 256, are exact in bfloat16; their sums are not
             low = torch.bfloat16 if self.training and self.kind == "binary" else low

@@ -59,7 +59,8 @@ class Gncl:
 
     def objective(self, outputs: Tensor, target: Tensor, examples: Tensor) -> Tensor:
         """As of `Method`."""
-        return getattr(objective, self.form)(self.loss, outputs, target, self.lam)
+        form = objective.exact if self.form == "exact" else objective.upper
+        return form(self.loss, outputs, target, self.lam)
 
     def combined(self, outputs: Tensor) -> Tensor:
         """The mean."""
@@ -149,7 +150,7 @@ class Jointly(nn.Module):
 
     def objective(self, outputs: Tensor, target: Tensor, examples: Tensor) -> Tensor:
         """As of `Objective`; the sum over ensembles."""
-        parts = zip(self.methods, outputs.split(self.counts), strict=True)
+        parts = zip(self.methods, torch.split(outputs, self.counts), strict=True)
         return torch.stack([m.objective(o, target, examples) for m, o in parts]).sum(0)
 
 

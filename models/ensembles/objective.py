@@ -75,7 +75,8 @@ def _second_derivative(loss: Loss, outputs: Tensor, target: Tensor, d: Tensor) -
     deviations of all examples at once is every example's own."""
 
     def slope(f: Tensor) -> Tensor:
-        return torch.func.grad(lambda g: loss.of(g, target).sum())(f)
+        found: Tensor = torch.func.grad(lambda g: loss.of(g, target).sum())(f)
+        return found
 
     def along(deviation: Tensor) -> Tensor:
         product: Tensor = torch.func.jvp(slope, (outputs,), (deviation,))[1]

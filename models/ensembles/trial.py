@@ -158,7 +158,7 @@ def _measured(trial: Trial, members: Members, method: Method, seen: Examples, fo
     with torch.no_grad():
         right = _combined(method, outputs).argmax(1) == seen.truth
         fits = _combined(method, known).argmax(1) == seen.classes[:_N_KNOWN]
-    per_class = [right[seen.truth == c].double().mean() for c in seen.truth.unique()]
+    per_class = [right[seen.truth == c].double().mean() for c in sorted(set(seen.truth.tolist()))]
     return row | {
         "split": asdict(split(CROSS_ENTROPY, outputs, seen.truth)),
         "accuracy": float(right.double().mean()),

@@ -185,7 +185,8 @@ def _forms(rows: Sequence[Row], measure: Mapping[str, Any]) -> Finding:
             parts.append(f"{name} at {lam:g}: {gap.percent()}")
     return Finding(
         "The exact objective and its upper bound do not differ in accuracy (the authors' notes)",
-        f"points of exact over upper: {'; '.join(parts)}",
+        f"cross entropy, points of exact over upper: {'; '.join(parts)}. For squared error the two "
+        "are one function (tests)",
         CONFIRMED if all(same) else REFUTED if any(differs) else PARTLY,
     )
 
