@@ -28,6 +28,7 @@ import statistics
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ import numpy as np
 
 from ..sim import golden
 from ..sim.container import kit_version, write_whole
-from ..sim.core import Core, image_cycles, planes
+from ..sim.core import FORMS, Core, image_cycles, planes
 from ..sim.errors import Iid
 from ..sim.faults import apply
 from ..sim.memory import MAX_WIDTH, Fold, Layout, Shape
@@ -77,6 +78,10 @@ def vehicles() -> tuple[Vehicle, ...]:
     planned = fold(Core(Layout(_shapes("uint8"), (Fold(1, 64),) * (len(SIZES) - 1))), board)
     return (
         Vehicle("sfc-b1", side_by_side(1), bare(board, 190)),
+        *(
+            Vehicle(f"sfc-b1-{form}", replace(side_by_side(1), injector=form), bare(board, 190))
+            for form in FORMS
+        ),
         Vehicle("sfc-b2", side_by_side(2), bare(board, 170)),
         Vehicle("sfc-uint8", planned, bare(board, 175)),
         Vehicle("sfc-engine-b1", engine(1), bare(boards.load("icebreaker"), 66)),
@@ -117,7 +122,9 @@ def simulated(core: Core, build_dir: Path) -> dict[str, Any]:
     high = network.image_max + 1
     images = rng.integers(0, high, (N_IMAGES, network.n_inputs), dtype=np.uint8)
     faults = Iid(0.02, 0.02).sample(core.layout, 0, where=("weights", "thresholds"))
-    device = RtlDevice(core.layout, build_dir, words=core.words, engine=core.engine)
+    device = RtlDevice(
+        core.layout, build_dir, words=core.words, engine=core.engine, injector=core.injector
+    )
     device.load(network)
     cycles = []
     mismatches = 0
@@ -246,7 +253,8 @@ def page(values: dict[str, Any]) -> str:
         "Place-and-route estimates, nothing from silicon. A row is a core alone between pins "
         "(`hw/vehicle.py`): no link and no UART, since no link of these boards feeds it. Pins are "
         "where the tool puts them, and paths to and from pins are not timed. Every score that the "
-        "Verilated core gave was compared with golden's, without faults and under a fault map.",
+        "Verilated core gave was compared with golden's, without faults and under a fault map. "
+        "Rows with an injector have the registers too, which count the words that meet errors.",
         "",
         "| | " + " | ".join(r["name"] for r in values["rows"]) + " |",
         "|---" * (len(values["rows"]) + 1) + "|",

@@ -72,6 +72,7 @@ module stoic_registers #(
     reg mine_q;
     reg write_q;
     reg [15:0] addr_q;
+    reg head_q;  // addr_q < 8
     reg [31:0] data_q;
     reg rvalid_q;
     reg [63:0] rdata_q;
@@ -83,6 +84,7 @@ module stoic_registers #(
         mine_q <= cfg_valid_i && cfg_bank_i == NUMBER[15:0] && !rst_i;
         write_q <= cfg_write_i;
         addr_q <= cfg_addr_i;
+        head_q <= cfg_addr_i[15:3] == 13'd0;
         data_q <= cfg_data_i[31:0];
         rvalid_q <= (cfg_rvalid_i || (mine_q && !write_q)) && !rst_i;
         rdata_q <= cfg_rdata_i | (word & {64{mine_q && !write_q}});
@@ -178,13 +180,15 @@ module stoic_registers #(
                                         : corrected_i[COUNT_W*(LAYER+1)-1:COUNT_W*LAYER];
                 reg [COUNT_W-1:0] more_q;
                 reg [31:0] words_q;
+                reg here_q;  // addr_q == ADDRESS
                 always @(posedge clk_i) begin
+                    here_q <= cfg_addr_i == ADDRESS[15:0];
                     more_q <= more & {COUNT_W{!rst_i}};
                     if (rst_i || clear) words_q <= 32'd0;
                     else words_q <= words_q + {{(32 - COUNT_W){1'b0}}, more_q};
                 end
                 assign g_found[l+1].count = g_found[l].count
-                                         | (words_q & {32{addr_q == ADDRESS[15:0]}});
+                                         | (words_q & {32{here_q}});
             end else begin : g_none
                 assign g_found[l+1].count = g_found[l].count;
             end
@@ -192,17 +196,17 @@ module stoic_registers #(
     endgenerate
 
     always @* begin
-        case (addr_q)
-            16'd0: word = {32'd0, images_q};
-            16'd1: word = {16'd0, sum_q};
-            16'd2: word = {{(64 - MARGIN_W){1'b0}}, least_q};
-            16'd3: word = {{(64 - MARGIN_W){1'b0}}, most_q};
-            16'd4: word = {32'd0, low_q};
-            16'd5: word = {{(64 - MARGIN_W){1'b0}}, bound_q};
-            16'd6: word = {56'd0, used};
-            16'd7: word = {56'd0, N_TABLES[7:0]};
-            default: word = words_read;
+        case (addr_q[2:0])
+            3'd0: word = {32'd0, images_q};
+            3'd1: word = {16'd0, sum_q};
+            3'd2: word = {{(64 - MARGIN_W){1'b0}}, least_q};
+            3'd3: word = {{(64 - MARGIN_W){1'b0}}, most_q};
+            3'd4: word = {32'd0, low_q};
+            3'd5: word = {{(64 - MARGIN_W){1'b0}}, bound_q};
+            3'd6: word = {56'd0, used};
+            default: word = {56'd0, N_TABLES[7:0]};
         endcase
+        if (!head_q) word = words_read;
     end
 endmodule
 
