@@ -38,7 +38,7 @@ _SPARE = 1 << 20  # bytes
 _MMAP_THRESHOLD = -3  # of glibc's mallopt: larger blocks come from the system and go back to it
 _SIZES = (784, 1024, 1024, 10)
 
-Change = Callable[[onnx.ModelProto], None]
+Change = Callable[[onnx.ModelProto], object]  # in place; what it returns is of no interest
 
 
 @dataclass(frozen=True)

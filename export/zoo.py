@@ -46,7 +46,7 @@ from ..sim.bits import pack, unpack
 from ..sim.engine import Engine
 from ..sim.exceptions import StoicError
 from ..sim.network import Network
-from .lower import lower_file
+from .lower import Lowered, lower_file
 
 NAMES = ("tfc_1w1a", "sfc_1w1a", "lfc_1w1a", "cnv_1w1a")
 Kind = Literal["random", "trained", "signs", "ties"]
@@ -294,6 +294,13 @@ def expect(net: nn.Module, images: Floats, n_torch: int | None = None) -> Expect
     return Expected(images, scores, by_torch, otherwise)
 
 
+def _timed_import(path: Path) -> tuple[Lowered, float, float]:
+    """The import with its seconds on the clock and of processor."""
+    start, own = time.perf_counter(), time.process_time()
+    lowered = lower_file(path)
+    return lowered, time.perf_counter() - start, time.process_time() - own
+
+
 def compare(
     path: Path,
     name: str,
@@ -307,12 +314,8 @@ def compare(
     Args:
         known: scores of these images by networks that ran already, by hash; more are put there.
     """
-    seconds, cpu = [], []
-    for _ in range(_IMPORTS):
-        start, own = time.perf_counter(), time.process_time()
-        lowered = lower_file(path)
-        seconds.append(time.perf_counter() - start)
-        cpu.append(time.process_time() - own)
+    imports = [_timed_import(path) for _ in range(_IMPORTS)]
+    lowered, seconds, cpu = imports[-1][0], [i[1] for i in imports], [i[2] for i in imports]
     network = lowered.network
     lanes = lowered.encoding.lanes(expected.images).transpose(0, 2, 3, 1)  # maps channel-last
     lanes = lanes.reshape(len(lanes), -1)

@@ -90,7 +90,8 @@ class DenseMembers(nn.Module):
             raise InputError(f"dense members need positive sizes, not {n_members} of {sizes}")
         if kind not in KINDS:
             raise InputError(f"kind must be one of {', '.join(KINDS)}, not {kind!r}")
-        self.sizes, self.kind = sizes, kind
+        self.sizes = sizes
+        self.kind: Kind = kind
         self.counts: tuple[int, ...] = (n_members,)
         self.memories: list[FaultyCells] | None = None
         self.weights = nn.ParameterList()
