@@ -374,7 +374,7 @@ def test_scores_are_the_sum_of_members_in_every_world_under_faults(
         wanted = golden.scores(read, images)
         for model in (members, apart):
             model.set_memories(faults)
-            each = model.scores(x.float()) if model is members else model(x.float())
+            each = members.scores(x.float()) if model is members else apart(x.float())
             assert torch.equal(each.sum(0).int(), torch.from_numpy(wanted))
             model.set_memories(None)
         chains = [golden.scores(Network("one", chain), images) for chain in read.chains]

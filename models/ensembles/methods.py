@@ -209,6 +209,7 @@ def _fit(
     optimiser = torch.optim.Adam([*members.parameters(), *own], schedule.learning_rate, fused=True)
     members.train()
     n_steps = per_epoch * schedule.epochs
+    permuted = torch.arange(0)
     for step in range(n_steps):
         k = step % per_epoch
         if k == 0:

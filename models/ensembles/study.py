@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from ...sim.container import write_whole
 from ...sim.exceptions import ArtefactError
@@ -28,6 +28,7 @@ class Plan:
     """What is trained.
 
     Attributes:
+        seeds, equal_seeds: of trainings; of those at equal memory.
         lambdas: of ensembles of `n_main` members; `few_lambdas` of the exact objective and of
             tables; `end_lambdas` of other sizes, and of `n_main` members at equal memory, where
             other sizes are trained independently.
@@ -37,6 +38,7 @@ class Plan:
     """
 
     seeds: tuple[int, ...] = (1, 2, 3)
+    equal_seeds: tuple[int, ...] = (1, 2, 3, 4, 5)
     lambdas: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75, 1.0)
     few_lambdas: tuple[float, ...] = (0.0, 0.5, 1.0)
     end_lambdas: tuple[float, ...] = (0.0, 1.0)
@@ -74,6 +76,8 @@ def protocol(plan: Plan) -> str:
     was not run: on two cores, in the time there was, convolutional ensembles cannot be trained.
     Equal memory: wide is 784-{plan.wide}-{plan.wide}-10; an ensemble has at most its stored bits
     and at least 99 % of them; images seen {_times(equal.epochs)} in batches of {equal.batch}.
+    Seeds 4 and 5 were added there once three had left it open who is better without flips, and the
+    ensemble that is named is the best of four: read an interval that ends near 0 as open.
     Flip-trained networks meet new flips at every step, at rates drawn from 0 to
     {100 * plan.p_max:g} %. Bit errors are independent, in all weight memories. An ensemble is one
     integer network on the packed engine, whose scores add."""
@@ -85,17 +89,19 @@ def _times(n: int) -> str:
 
 def trials(plan: Plan) -> tuple[Trial, ...]:
     """All trainings, each once."""
-    parts = (_equal, _images, _tables)
-    every = [t for part in parts for seed in plan.seeds for t in part(plan, seed)]
+    every = [t for seed in plan.equal_seeds for t in _equal(plan, seed)]
+    for part in (_images, _tables):
+        every += [t for seed in plan.seeds for t in part(plan, seed)]
     return tuple(dict.fromkeys(every))
 
 
 def _images(plan: Plan, seed: int) -> Iterator[Trial]:
     main = plan.n_main
-    ways: list[tuple[int, Way, float]] = [(1, "upper", 0.0)]
-    ways += [(main, "upper", lam) for lam in plan.lambdas]
-    ways += [(n, "upper", lam) for lam in plan.end_lambdas for n in plan.n_other]
-    ways += [(main, "exact", lam) for lam in plan.few_lambdas if lam]
+    upper, exact = get_args(Way)[:2]
+    ways: list[tuple[int, Way, float]] = [(1, upper, 0.0)]
+    ways += [(main, upper, lam) for lam in plan.lambdas]
+    ways += [(n, upper, lam) for lam in plan.end_lambdas for n in plan.n_other]
+    ways += [(main, exact, lam) for lam in plan.few_lambdas if lam]
     ways += [(main, way, 0.0) for way in plan.baselines]
     for kind in KINDS:
         for n, way, lam in ways:

@@ -32,9 +32,10 @@ def study(
         "title": TITLE,
         "claim": CLAIM,
         "protocol": protocol(plan),
-        "effort": f"{len(rows)} trainings, seeds {', '.join(map(str, plan.seeds))}; chips 0 to "
-        f"{plan.chips - 1} of population 0. ± is half of a 95 % interval over training seeds "
-        f"(Student's t), under faults each a mean over chips. Training took {cpu_h:.2f} CPU hours.",
+        "effort": f"{len(rows)} trainings, seeds {_listed(plan.seeds)}, at equal memory "
+        f"{_listed(plan.equal_seeds)}; chips 0 to {plan.chips - 1} of population 0. ± is half of "
+        "a 95 % interval over training seeds (Student's t), under faults each a mean over chips. "
+        f"Training took {cpu_h:.2f} CPU hours.",
         "measure": measured,
         **judge(rows, measured).as_json(),
         "rows": raw,
@@ -42,3 +43,7 @@ def study(
     if pages is not None:
         result["page"] = write_page(result, pages)
     return result
+
+
+def _listed(seeds: tuple[int, ...]) -> str:
+    return ", ".join(map(str, seeds))

@@ -356,11 +356,11 @@ def _equal_table(rows: Sequence[Row], p_max: float) -> Table:
 
 
 def _fault_table(rows: Sequence[Row]) -> Table:
+    rate = max(rows[0]["fault_split"], key=float)
     parts = ("mean_loss", "member_variance", "fault_variance", "ensemble_fault_variance")
     lines = []
     for p_max in sorted({row["p_max"] for row in rows}):
         for label, of in _ensembles(rows, p_max).items():
-            rate = max(of[0]["fault_split"], key=float)
             means = [
                 mean_of(row["fault_split"][rate][part] for row in of)
                 for part in ("member_loss", *parts)
