@@ -42,6 +42,7 @@ SOURCES: dict[str, tuple[str, dict[str, str]]] = {
         {n: n for n in ("proofs", "proofs_failed", "proof_mutants_missed")},
     ),
 }
+SABOTAGE = ("sabotage", "chips")  # agreements that make sabotage writes
 GOALS: dict[str, tuple[str, Callable[[float], bool]]] = {
     "mismatches": ("must be 0", lambda n: n == 0),
     "scores_compared": ("must not be 0", lambda n: n > 0),
@@ -91,7 +92,8 @@ def collect(results: Path, agreements: Sequence[Path]) -> dict[str, Any]:
     rows = []
     for path in agreements:
         try:
-            rows.append(agreement(load(path, "agree")))
+            target = "sabotage" if path.stem in SABOTAGE else "agree"
+            rows.append(agreement(load(path, target)))
         except ArtefactError as error:
             missing.append(str(error))
     sums = ("mismatches", "scores_compared", "injected_flips")

@@ -76,9 +76,10 @@ def test_what_is_missing_names_its_target_and_the_rest_is_kept(tmp_path: Path) -
     (folder / "proofs.json").unlink()
     (folder / "mutants.json").write_text("{}")
     (folder / "coverage.json").write_text("{")
-    found = signoff.collect(folder, [path, path, folder / "none.json"])
+    found = signoff.collect(folder, [path, path, folder / "none.json", folder / "chips.json"])
     assert [line.removeprefix(f"{folder}/") for line in found["missing"]] == [
         "none.json: no such file; make agree writes it",
+        "chips.json: no such file; make sabotage writes it",
         "mutants.json: no 'mutation_score'; make mutants again",
         "mutants.json: no 'mutants'; make mutants again",
         "mutants.json: no 'survived'; make mutants again",
