@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from ...sim.container import write_whole
 from ...sim.exceptions import ArtefactError
@@ -97,12 +97,11 @@ def trials(plan: Plan) -> tuple[Trial, ...]:
 
 def _images(plan: Plan, seed: int) -> Iterator[Trial]:
     main = plan.n_main
-    upper, exact = get_args(Way)[:2]
-    ways: list[tuple[int, Way, float]] = [(1, upper, 0.0)]
-    ways += [(main, upper, lam) for lam in plan.lambdas]
-    ways += [(n, upper, lam) for lam in plan.end_lambdas for n in plan.n_other]
-    ways += [(main, exact, lam) for lam in plan.few_lambdas if lam]
-    ways += [(main, way, 0.0) for way in plan.baselines]
+    ways: list[tuple[int, Way, float]] = [(1, "upper", 0.0)]
+    ways.extend((main, "upper", lam) for lam in plan.lambdas)
+    ways.extend((n, "upper", lam) for lam in plan.end_lambdas for n in plan.n_other)
+    ways.extend((main, "exact", lam) for lam in plan.few_lambdas if lam)
+    ways.extend((main, way, 0.0) for way in plan.baselines)
     for kind in KINDS:
         for n, way, lam in ways:
             yield Trial("fashion-mnist", kind, n, plan.hidden, way, lam, seed, plan.schedule)
