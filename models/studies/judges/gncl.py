@@ -35,7 +35,7 @@ def judge(rows: Sequence[Row], measure: Mapping[str, Any]) -> Judgement:
     """
     equal = [row for row in rows if row["rates"]]
     images = [row for row in rows if row["data"] == IMAGES and not row["rates"]]
-    tables = [row for row in rows if row["data"] != IMAGES]
+    tables = [row for row in rows if row["data"] in measure["tables"]]
     findings = (
         _grows(images, measure),
         _explodes(images, measure),
@@ -53,7 +53,8 @@ def judge(rows: Sequence[Row], measure: Mapping[str, Any]) -> Judgement:
             _way_table(images, measure),
             *(_equal_table(equal, p_max) for p_max in (0.0, measure["p_max"])),
             _fault_table(equal),
-            _keel_table(tables, measure),
+            _few_table(rows, measure, "tables", "KEEL's tables, balanced accuracy in %"),
+            _few_table(rows, measure, "colour", "CIFAR-10, accuracy in %"),
         ),
         (
             _lambda_plot(images, measure, "accuracy", "accuracy of the ensemble, %", 100),
@@ -375,20 +376,19 @@ def _fault_table(rows: Sequence[Row]) -> Table:
     )
 
 
-def _keel_table(rows: Sequence[Row], measure: Mapping[str, Any]) -> Table:
+def _few_table(rows: Sequence[Row], measure: Mapping[str, Any], sets: str, title: str) -> Table:
+    """Balanced accuracy, which is accuracy where classes are equally frequent."""
     lines = []
-    for table in measure["tables"]:
+    for data in measure[sets]:
         for kind, name in _KINDS.items():
-            of = _of(rows, data=table)
+            of = _of(rows, data=data)
             cells = [_of(of, kind=kind, n_members=1)]
             cells += [_main(of, measure, kind, lam) for lam in measure["few_lambdas"]]
             lines.append(
-                (f"{table}, {name}", *(mean_of(map(_balanced, c)).percent(1) for c in cells))
+                (f"{data}, {name}", *(mean_of(map(_balanced, c)).percent(1) for c in cells))
             )
     lambdas = (f"{measure['n_main']}, lambda {lam:g}" for lam in measure["few_lambdas"])
-    return Table(
-        "KEEL's tables, balanced accuracy in %", ("table, members", "one", *lambdas), tuple(lines)
-    )
+    return Table(title, ("data, members", "one", *lambdas), tuple(lines))
 
 
 def _lambda_plot(
