@@ -44,7 +44,9 @@ class Group:
         self._seen.add(row)
         self._sampler = self._sampler or self._make()
         self._sampler(*row)
-        Path(FILE).write_text(json.dumps(_hits()), encoding="utf-8")
+        part = Path(f"{FILE}.part")  # a bench that fails is killed, maybe in here
+        part.write_text(json.dumps(_hits()), encoding="utf-8")
+        part.replace(FILE)
 
     def _make(self) -> Callable[..., None]:
         path = f"{cocotb.top._name}.{self.name}"
