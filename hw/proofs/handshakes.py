@@ -62,11 +62,14 @@ PROOFS: tuple[Proof, ...] = (
             f"control-{p['N_STEPS']}-steps-{p['N_FOLDS']}-folds-{p['GAP']}-idle",
             Design("prove_control", p, "prove_control.sv"),
             "two images out at most, none without its page; order and flags of words; no deadlock",
-            None, (_OVERDRAWS, _STARTS_TWICE, _NO_PAGE, _SAME_PAGE), p["N_FOLDS"] == 1,
+            None, mutants, p["N_FOLDS"] == 1,
         )
-        for p in (
-            {"N_STEPS": 2, "N_FOLDS": 1, "GAP": 0, "ADDR_W": 1},
-            {"N_STEPS": 2, "N_FOLDS": 2, "GAP": 1, "ADDR_W": 2},
+        # only an image of two cycles can end while the start before it is not yet counted
+        for p, mutants in (
+            ({"N_STEPS": 2, "N_FOLDS": 1, "GAP": 0, "ADDR_W": 1},
+             (_OVERDRAWS, _STARTS_TWICE, _NO_PAGE, _SAME_PAGE)),
+            ({"N_STEPS": 2, "N_FOLDS": 2, "GAP": 1, "ADDR_W": 2},
+             (_OVERDRAWS, _NO_PAGE, _SAME_PAGE)),
         )
     ),
     Proof(
