@@ -38,8 +38,8 @@ module stoic_injector_mask #(
     wire [4:0] most01 = draw_i[15:11];
     wire [WIDTH-1:0] lanes = draw_i[WIDTH+18:19];
     wire [10:0] own;
-    wire [5:0] fits0 = ~care | ~own[10:5];  // bits of the numbers of lanes: what is 0 fits the place
-    wire [5:0] fits1 = ~care | own[10:5];   // ... what is 1
+    wire [5:0] fits0 = ~care | ~own[10:5];  // of the numbers of lanes: what is 0 fits the place
+    wire [5:0] fits1 = ~care | own[10:5];  // ... what is 1
 
     reg [WIDTH-1:0] lanes_q;
     reg flip_q;
