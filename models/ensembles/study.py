@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ...sim.container import write_whole
-from ...sim.exceptions import ArtefactError
-from ..studies.run import in_processes
+from ..studies.run import in_processes, read_row
 from . import trial
 from .members import KINDS
 from .methods import Schedule
@@ -170,7 +169,7 @@ def run(plan: Plan, folder: Path, workers: int, root: Path | None) -> list[Row]:
         (_make, (together, root, folder)) for together in companies.values()
     ]
     in_processes("gncl", jobs, workers)
-    return [_read(folder / f"{t.key}.json") for t in wanted]
+    return [read_row(folder / f"{t.key}.json") for t in wanted]
 
 
 def _make(together: list[Trial], root: Path | None, folder: Path) -> str:
@@ -183,12 +182,3 @@ def _make(together: list[Trial], root: Path | None, folder: Path) -> str:
         f"{first.data}, {first.kind}, flips {first.p_max:g}, seed {first.seed}, members "
         f"{', '.join(str(t.n_members) for t in together)}: {found} % in {cost:.0f} s"
     )
-
-
-def _read(path: Path) -> Row:
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as error:
-        raise ArtefactError(
-            f"{path}: not a JSON object ({error}); remove it to make it again"
-        ) from error

@@ -56,7 +56,7 @@ def run(study: Study, folder: Path, workers: int, root: Path | None) -> list[Row
     ]
     in_processes(study.name, jobs, workers)
     return [
-        {k: v for name, _ in parts for k, v in _read(folder / net.key / name).items()}
+        {k: v for name, _ in parts for k, v in read_row(folder / net.key / name).items()}
         | {"label": net.label, "varied": net.varied, "key": net.key}
         for net in study.nets
     ]
@@ -153,7 +153,12 @@ def _name(what: str, plan: Measure) -> str:
     return f"{what}-{sha256(text.encode()).hexdigest()[:16]}.json"
 
 
-def _read(path: Path) -> Row:
+def read_row(path: Path) -> Row:
+    """A row that a study wrote.
+
+    Raises:
+        ArtefactError: it is no JSON object.
+    """
     try:
         return dict(json.loads(path.read_text(encoding="utf-8")))
     except (ValueError, TypeError) as error:
