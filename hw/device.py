@@ -1,13 +1,9 @@
 """BoardDevice: the driver of a real or virtual board; only the URL tells them apart.
 
-Never are more frames on their way than the board has pages, so nothing is lost on a line that
-cannot hold bytes back. A frame that the line damaged or lost is sent again, which is safe for all:
-they overwrite, read or infer, and none adds to anything. What was written is read back.
+Only words that differ are written, and what was written is read back. `session` has the frames.
 """
 
-import logging
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
@@ -27,19 +23,15 @@ from ..sim.memory import bank_words
 from ..sim.network import Network, check_images
 from ..sim.registers import Registers
 from . import link
-from .link import Command, Counters, Frame, Identity, Status
+from .link import Command, Counters
 from .port import Port, RecordingPort, ReplayPort, SerialPort
+from .session import Progress, Session
 
 DEFAULT_BAUD = 3_000_000
 DEFAULT_TIMEOUT_S = 5.0
-RETRIES = 5
-_FIRST_PROBE_S = 0.02
 _ID_BYTES = 16
 
 Run = tuple[int, int, Words]  # bank, address, consecutive words
-Progress = Callable[[int], None]
-
-_log = logging.getLogger(__name__)
 
 
 class BoardDevice:
@@ -52,6 +44,7 @@ class BoardDevice:
         *,
         baud: int = DEFAULT_BAUD,
         timeout_s: float = DEFAULT_TIMEOUT_S,
+        window: int | None = None,
         record: Path | None = None,
     ) -> None:
         """Open the port, wait for the board and check that it was built for this core.
@@ -60,7 +53,7 @@ class BoardDevice:
             port: pyserial URL, e.g. /dev/ttyUSB1, a pty, socket://127.0.0.1:5000.
             core: of the network that will be loaded.
             baud: of a real UART.
-            timeout_s: how long the board may be silent.
+            timeout_s, window: as in `Session`.
             record: file for the traffic, for a RecordedDevice.
 
         Raises:
@@ -68,19 +61,15 @@ class BoardDevice:
         """
         opened = SerialPort(port, baud, timeout_s) if isinstance(port, str) else port
         self.name = self.url = opened.url
-        self._port = RecordingPort(opened, record, core) if record else opened
-        self._core, self._layout, self._timeout_s = core, core.layout, timeout_s
-        self._sequence = self._n_retries = 0
-        self._max_answer = 0xFFFF  # until the board says what is right
-        self._rest = b""
-        self._frames: deque[Frame] = deque()
+        self._core, self._layout = core, core.layout
         self._network: Network | None = None
         self._memory: list[Words] | None = None  # what the board holds; None: not known
         self._is_disturbed = False  # the injectors are on
+        recorded = RecordingPort(opened, record, core) if record else opened
+        self._session = Session(recorded, timeout_s, window)
         try:
-            self.identity = self._synchronise()
+            self.identity = self._session.synchronise()
             self._check_identity()
-            self._max_answer = self.identity.max_payload
             self._first = self._read_counters()
         except BaseException:
             self.close()
@@ -150,7 +139,7 @@ class BoardDevice:
         data = check_images(network, images)
         if network.image_max == 1:
             data = np.packbits(data, axis=1, bitorder="little")
-        retries_before = self._n_retries
+        retries_before = self._session.n_retries
         answers = self._ask(Command.INFER, [image.tobytes() for image in data], progress)
         n_classes = network.n_classes
         if any(len(answer) != 4 * n_classes + 1 for answer in answers):
@@ -159,7 +148,7 @@ class BoardDevice:
         scores = np.ascontiguousarray(raw[:, :-1]).view("<i4").astype(np.int32, copy=False)
         if (classify(scores) != raw[:, -1]).any():
             raise BoardError(f"{self.url}: the board's classes are not those of its scores")
-        if self._n_retries != retries_before:  # a reset also looks like a lost frame
+        if self._session.n_retries != retries_before:  # a reset also looks like a lost frame
             self._verify([(bank, 0, words) for bank, words in enumerate(memory)])
             if self._is_disturbed:
                 raise BoardError(
@@ -176,7 +165,7 @@ class BoardDevice:
             "good_frames": (now.good_frames - first.good_frames) % (1 << 32),
             "bad_frames": (now.bad_frames - first.bad_frames) % (1 << 16),
             "busy_cycles": (now.busy_cycles - first.busy_cycles) % (1 << 40),
-            "retries": self._n_retries,
+            "retries": self._session.n_retries,
         }
 
     def registers(self) -> Registers:
@@ -221,7 +210,7 @@ class BoardDevice:
 
     def close(self) -> None:
         """Release the port."""
-        self._port.close()
+        self._session.close()
 
     def _check_identity(self) -> None:
         me, wanted = self.identity, bytes.fromhex(self._core.sha256)[:_ID_BYTES]
@@ -291,108 +280,16 @@ class BoardDevice:
                 raise BoardError(f"{self.url}: asked for {count} words, got {len(data)} bytes")
         return [link.unpack_words(data) for data in read]
 
+    def _ask(
+        self, command: Command, payloads: Sequence[bytes], progress: Progress | None = None
+    ) -> list[bytes]:
+        return self._session.ask(command, payloads, progress)
+
     def _read_counters(self) -> Counters:
         try:
             return link.unpack_counters(self._ask(Command.COUNTERS, [b""])[0])
         except ValueError as error:
             raise BoardError(f"{self.url}: {error}") from error
-
-    def _ask(
-        self, command: Command, payloads: Sequence[bytes], progress: Progress | None = None
-    ) -> list[bytes]:
-        """Payloads of the answers, after their status, in order."""
-        answers: list[bytes] = []
-        waiting = deque(enumerate(payloads))
-        flight: deque[tuple[int, int, bytes]] = deque()  # sequence, index, payload
-        failures = 0
-        while len(answers) < len(payloads):
-            frames = []
-            while waiting and len(flight) < self.identity.n_pages:
-                i, payload = waiting.popleft()
-                flight.append((self._next_sequence(), i, payload))
-                frames.append(link.encode(Frame(flight[-1][0], command, payload)))
-            if frames:
-                self._port.write(b"".join(frames))
-            status, answer = self._answer(flight[0][0], command)
-            if status is Status.OK:
-                flight.popleft()
-                answers.append(answer)
-                failures = 0
-                if progress and len(answers) % 256 == 0:
-                    progress(len(answers))
-                continue
-            if status is not None and not status.is_damage:
-                raise BoardError(f"{self.url}: refused {command.name}: {status.name}")
-            failures += 1
-            self._n_retries += 1
-            what = (
-                "an answer did not come"
-                if status is None
-                else f"a frame arrived with {status.name}"
-            )
-            _log.warning("%s: %s; sending again", self.url, what)
-            if failures > RETRIES:
-                raise BoardError(f"{self.url}: gave up after {RETRIES} retries: {what}")
-            if self._synchronise() != self.identity:
-                raise BoardError(f"{self.url}: another board answers now")
-            waiting.extendleft((i, payload) for _, i, payload in reversed(flight))
-            flight.clear()
-        if progress:
-            progress(len(answers))
-        return answers
-
-    def _answer(self, sequence: int, command: Command) -> tuple[Status | None, bytes]:
-        """Status and payload of the answer that is owed next; None when it does not come."""
-        while (frame := self._receive(self._timeout_s)) is not None:
-            if frame.sequence != sequence or not frame.payload:
-                return None, b""
-            if frame.payload[0] not in set(Status):
-                raise BoardError(f"{self.url}: unknown status {frame.payload[0]}")
-            status = Status(frame.payload[0])
-            if frame.command == command | link.ANSWER or status.is_damage:
-                return status, frame.payload[1:]
-        return None, b""
-
-    def _receive(self, timeout_s: float) -> Frame | None:
-        """The next frame; None when the line falls silent before it is whole."""
-        while not self._frames:
-            wanted = (
-                link.missing(self._rest, self._max_answer)
-                if self._rest
-                else link.OVERHEAD_BYTES + 1
-            )
-            data = self._port.read(wanted, timeout_s)
-            is_silent = len(data) < wanted
-            frames, self._rest = link.decode(self._rest + data, self._max_answer, final=is_silent)
-            self._frames.extend(frames)
-            if is_silent and not frames:
-                return None
-        return self._frames.popleft()
-
-    def _synchronise(self) -> Identity:
-        """Ask who is there, less and less often, until the board is in step again and answers.
-
-        A board that has seen a damaged frame throws everything away until the line is silent.
-        """
-        waited_s, wait_s = 0.0, _FIRST_PROBE_S
-        while waited_s < self._timeout_s:
-            sequence = self._next_sequence()
-            self._port.write(link.encode(Frame(sequence, Command.IDENTIFY)))
-            while (frame := self._receive(wait_s)) is not None:
-                head = (frame.sequence, frame.command, frame.payload[:1])
-                if head == (sequence, Command.IDENTIFY | link.ANSWER, bytes([Status.OK])):
-                    try:
-                        return link.unpack_identity(frame.payload[1:])
-                    except ValueError as error:
-                        raise BoardError(f"{self.url}: {error}; another kit's board") from error
-            waited_s, wait_s = waited_s + wait_s, 2 * wait_s
-        raise BoardError(
-            f"{self.url}: no answer in {self._timeout_s:g} s; check cable, baud rate and bitstream"
-        )
-
-    def _next_sequence(self) -> int:
-        self._sequence = (self._sequence + 1) % 256
-        return self._sequence
 
 
 class RecordedDevice(BoardDevice):

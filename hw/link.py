@@ -54,6 +54,8 @@ class Status(IntEnum):
     OUT_OF_RANGE = 5
     WRONG_SIZE = 6
     NOT_BUILT_IN = 7
+    BUSY = 8  # this and the next: not from a board but from who serves it, with a text
+    FORBIDDEN = 9
 
     @property
     def is_damage(self) -> bool:
@@ -123,15 +125,17 @@ def encode(frame: Frame) -> bytes:
     return body + _CRC.pack(zlib.crc32(body[1:]))
 
 
-def missing(data: bytes, max_payload: int) -> int:
+def missing(data: bytes, max_payload: int, start: int = 0) -> int:
     """Bytes that must at least follow `data` before it can be a whole frame; 0 when it is one.
 
-    `data` starts with A5. A length over `max_payload` needs nothing more to be known as wrong.
+    `data` from `start` on starts with A5. A length over `max_payload` needs nothing more to be
+    known as wrong.
     """
-    if len(data) < HEAD_BYTES:
-        return OVERHEAD_BYTES - len(data)
-    length = int.from_bytes(data[1:3], "little")
-    return 0 if length > max_payload else max(0, OVERHEAD_BYTES + length - len(data))
+    size = len(data) - start
+    if size < HEAD_BYTES:
+        return OVERHEAD_BYTES - size
+    length = int.from_bytes(data[start + 1 : start + 3], "little")
+    return 0 if length > max_payload else max(0, OVERHEAD_BYTES + length - size)
 
 
 def decode(
@@ -149,22 +153,26 @@ def decode(
     ([Frame(sequence=1, command=5, payload=b'')], b'\\xa5')
     """
     frames: list[Frame] = []
+    view = memoryview(data)
     start = data.find(SOF)
     while start >= 0:
-        rest = data[start:]
-        if missing(rest, max_payload):
+        if missing(data, max_payload, start):
             if not final:
-                return frames, rest
+                return frames, data[start:]
             start = data.find(SOF, start + 1)
             continue
-        _, length, sequence, command = _HEAD.unpack_from(rest)
-        end = HEAD_BYTES + length
-        if length <= max_payload and zlib.crc32(rest[1:end]) == _CRC.unpack_from(rest, end)[0]:
-            frames.append(Frame(sequence, command, rest[HEAD_BYTES:end]))
-            start = data.find(SOF, start + end + _CRC.size)
+        _, length, sequence, command = _HEAD.unpack_from(data, start)
+        end = start + HEAD_BYTES + length
+        if length <= max_payload and zlib.crc32(view[start + 1 : end]) == _checksum(data, end):
+            frames.append(Frame(sequence, command, data[start + HEAD_BYTES : end]))
+            start = data.find(SOF, end + _CRC.size)
         else:
             start = data.find(SOF, start + 1)
     return frames, b""
+
+
+def _checksum(data: bytes, at: int) -> int:
+    return int.from_bytes(data[at : at + _CRC.size], "little")
 
 
 def write_payload(bank: int, address: int, words: Words) -> bytes:

@@ -17,10 +17,11 @@ from ..sim.core import Core, image_cycles
 from ..sim.exceptions import BoardError
 from . import link, synth
 from .boards import Board
-from .device import BoardDevice, Progress
+from .device import BoardDevice
 from .link import Command, Frame, Status
 from .netlist_engine import N_COPIES, Netlist
 from .netlist_program import Program, load
+from .session import Progress
 
 BUILD_DIR = Path("build/netlist")
 _ROUNDS = 8  # images that a copy is sent at once, so that none waits for the one before
@@ -52,14 +53,14 @@ class NetlistPort:
         """Keep it until an answer is read."""
         self._waiting += data
 
-    def read(self, size: int, timeout_s: float) -> bytes:
-        """`size` bytes, fewer when they do not come; simulated time counts, not the clock's.
+    def read(self, least: int, timeout_s: float) -> bytes:
+        """`least` bytes, fewer when they do not come; simulated time counts, not the clock's.
 
         Raises:
             BoardError: copies that were told the same answer otherwise.
         """
         sent, self._waiting = np.frombuffer(self._waiting, np.uint8)[:, None], b""
-        got = self._netlist.talk(sent, size, self._patience)
+        got = self._netlist.talk(sent, least, self._patience)
         if (got != got[:, :1]).any():
             raise BoardError("copies of one netlist answer the same bytes otherwise")
         return got[:, 0].tobytes()
@@ -114,13 +115,12 @@ class NetlistDevice(BoardDevice):
     def _infer_some(self, payloads: Sequence[bytes]) -> list[bytes]:
         """Answers to images of which copy c is given the c-th of every 64; it repeats the last."""
         n_rounds = -(-len(payloads) // N_COPIES)
-        sequences = [self._next_sequence() for _ in range(n_rounds)]
         rows = [
             b"".join(
                 link.encode(
-                    Frame(s, Command.INFER, payloads[min(r * N_COPIES + c, len(payloads) - 1)])
+                    Frame(r, Command.INFER, payloads[min(r * N_COPIES + c, len(payloads) - 1)])
                 )
-                for r, s in enumerate(sequences)
+                for r in range(n_rounds)
             )
             for c in range(N_COPIES)
         ]
@@ -137,7 +137,7 @@ class NetlistDevice(BoardDevice):
                 raise BoardError(f"{self.url}: no answer to image {i}")
             frame = frames[i // N_COPIES]
             head = (frame.sequence, frame.command, frame.payload[0])
-            if head != (sequences[i // N_COPIES], Command.INFER | link.ANSWER, Status.OK):
+            if head != (i // N_COPIES, Command.INFER | link.ANSWER, Status.OK):
                 raise BoardError(f"{self.url}: image {i} was answered with {head}")
             answers.append(frame.payload[1:])
         return answers

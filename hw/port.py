@@ -7,7 +7,9 @@ board, and any byte that it would send otherwise than recorded is an error.
 
 import base64
 import json
+import os
 import re
+import select
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,6 +20,7 @@ from ..sim.core import Core, from_json, to_json
 from ..sim.exceptions import ArtefactError, BoardError
 
 _SOCKET = re.compile(r"socket://(?:\[[^]]*\]|[^/:]+):(\d{1,5})\b")
+_MOST_AT_ONCE = 1 << 16
 FORMAT = "stoic-recording"
 VERSION = 1
 
@@ -27,8 +30,8 @@ class Port(Protocol):
 
     url: str
 
-    def read(self, size: int, timeout_s: float) -> bytes:
-        """`size` bytes, fewer when they do not come in time."""
+    def read(self, least: int, timeout_s: float) -> bytes:
+        """`least` bytes and what else is there; fewer when they do not come in time."""
         ...
 
     def write(self, data: bytes) -> None:
@@ -57,19 +60,35 @@ class SerialPort:
         except OSError as error:
             raise BoardError(f"{url}: {_why_not_open(url, error)}") from error
         self._timeout_s = timeout_s
+        try:
+            self._fd: int | None = self._serial.fileno()
+        except (AttributeError, OSError):
+            self._fd = None  # Windows, rfc2217://
 
-    def read(self, size: int, timeout_s: float) -> bytes:
-        """`size` bytes, fewer when they do not come in time.
+    def read(self, least: int, timeout_s: float) -> bytes:
+        """`least` bytes and what else is there; fewer when they do not come in time.
 
         Raises:
             BoardError: the other end is gone.
         """
         try:
+            if self._fd is not None:
+                return self._read_there(self._fd, least, timeout_s)
             if timeout_s != self._timeout_s:  # setting it costs system calls
                 self._serial.timeout = self._timeout_s = timeout_s
-            return bytes(self._serial.read(size))
-        except (OSError, TypeError) as error:  # TypeError: closed by another thread
+            return bytes(self._serial.read(least))
+        except (OSError, TypeError, ValueError) as error:  # the last two: closed by another thread
             raise self._lost(error) from error
+
+    def _read_there(self, fd: int, least: int, timeout_s: float) -> bytes:
+        """As `read`; pyserial's would never take more than it asks for: two calls a frame."""
+        data = b""
+        while len(data) < least and select.select([fd], [], [], timeout_s)[0]:
+            more = os.read(fd, _MOST_AT_ONCE)
+            if not more:
+                raise OSError("closed by the other end")
+            data += more
+        return data
 
     def write(self, data: bytes) -> None:
         """Send everything.
@@ -118,9 +137,9 @@ class RecordingPort:
         header = {"format": FORMAT, "version": VERSION, "kit_version": kit_version()}
         self._note({**header, "url": port.url, **to_json(core)})
 
-    def read(self, size: int, timeout_s: float) -> bytes:
+    def read(self, least: int, timeout_s: float) -> bytes:
         """As the port."""
-        data = self._port.read(size, timeout_s)
+        data = self._port.read(least, timeout_s)
         self._note({"read": base64.b64encode(data).decode()})
         return data
 
@@ -159,7 +178,7 @@ class ReplayPort:
             raise ArtefactError(f"{path}: corrupt or not a {FORMAT} ({error!r})") from error
         self._next = 0
 
-    def read(self, size: int, timeout_s: float) -> bytes:
+    def read(self, least: int, timeout_s: float) -> bytes:
         """What the board answered to this read."""
         return self._event("read")
 

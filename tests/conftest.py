@@ -13,6 +13,7 @@ The JSON file (made by `make cosim`; counts have no units):
 """
 
 import json
+import os
 import shlex
 import signal
 from collections.abc import Callable
@@ -88,6 +89,13 @@ class BenchJson:
         }
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.path.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+
+
+@pytest.fixture(scope="session")
+def virtual_builds(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where virtual boards are built, once a session; workers of xdist share it."""
+    base = tmp_path_factory.getbasetemp()
+    return (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "virtual"
 
 
 @pytest.fixture(scope="session")

@@ -46,13 +46,8 @@ IMAGES = np.random.default_rng(8).integers(0, 256, (300, 50), np.uint8)
 
 
 @pytest.fixture(scope="module")
-def build_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("virtual")
-
-
-@pytest.fixture(scope="module")
-def board(build_dir: Path) -> Iterator[VirtualBoard]:
-    with VirtualBoard(CORE, build_dir, clock_hz=CLOCK_HZ) as running:
+def board(virtual_builds: Path) -> Iterator[VirtualBoard]:
+    with VirtualBoard(CORE, virtual_builds, clock_hz=CLOCK_HZ) as running:
         yield running
 
 
@@ -158,8 +153,8 @@ class NoisyPort(SerialPort):
         super().__init__(url, 115200, 2.0)
         self.rate, self.rng = rate, random.Random(seed)
 
-    def read(self, size: int, timeout_s: float) -> bytes:
-        return self.damage(super().read(size, timeout_s))
+    def read(self, least: int, timeout_s: float) -> bytes:
+        return self.damage(super().read(least, timeout_s))
 
     def write(self, data: bytes) -> None:
         super().write(self.damage(data))
@@ -211,13 +206,13 @@ def test_a_board_of_another_layout_is_refused(board: VirtualBoard) -> None:
 
 
 def test_a_second_host_and_a_second_board_are_refused(
-    board: VirtualBoard, device: BoardDevice, build_dir: Path
+    board: VirtualBoard, device: BoardDevice, virtual_builds: Path
 ) -> None:
     with pytest.raises(BoardError, match="serves another host"):
         BoardDevice(board.url, CORE, timeout_s=1.0)
     port = board.url.rsplit(":", 1)[1]
     with pytest.raises(BoardError, match=f"port {port}: Address already in use"):
-        VirtualBoard(CORE, build_dir, where=port, clock_hz=CLOCK_HZ)
+        VirtualBoard(CORE, virtual_builds, where=port, clock_hz=CLOCK_HZ)
     assert (device.infer(IMAGES[:9]) == golden.scores(NETWORK, IMAGES[:9])).all()
 
 
@@ -234,8 +229,8 @@ def test_what_is_no_board_is_refused(tmp_path: Path) -> None:
         BoardDevice(f"socket://127.0.0.1:{where}", CORE)
 
 
-def test_a_board_that_dies_in_the_run_is_an_error(build_dir: Path) -> None:
-    with VirtualBoard(CORE, build_dir, clock_hz=CLOCK_HZ) as board:
+def test_a_board_that_dies_in_the_run_is_an_error(virtual_builds: Path) -> None:
+    with VirtualBoard(CORE, virtual_builds, clock_hz=CLOCK_HZ) as board:
         device = BoardDevice(board.url, CORE, timeout_s=1.0)
         device.load(NETWORK)
         with pytest.raises(BoardError, match="connection is gone"):
@@ -259,14 +254,14 @@ def test_an_idle_board_sleeps(board: VirtualBoard, device: BoardDevice) -> None:
     assert cpu_ticks(board.pid) - before <= 1
 
 
-def test_a_board_ends_with_its_parent(build_dir: Path, board: VirtualBoard) -> None:
+def test_a_board_ends_with_its_parent(virtual_builds: Path, board: VirtualBoard) -> None:
     script = (
         "import sys, time; from pathlib import Path; sys.path.insert(0, sys.argv[1])\n"
         "import test_virtual as t\n"
         "b = t.VirtualBoard(t.CORE, Path(sys.argv[2]), clock_hz=t.CLOCK_HZ)\n"
         "print(b.pid, flush=True); time.sleep(60)\n"
     )
-    command = [sys.executable, "-c", script, str(Path(__file__).parent), str(build_dir)]
+    command = [sys.executable, "-c", script, str(Path(__file__).parent), str(virtual_builds)]
     parent = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert parent.stdout is not None
     pid = int(parent.stdout.readline())
@@ -285,15 +280,15 @@ def test_a_board_ends_with_its_parent(build_dir: Path, board: VirtualBoard) -> N
 
 @pytest.mark.parametrize("name", ["icebreaker"])
 def test_pins_of_a_board_give_goldens_scores_of_convolutions_on_bits(
-    name: str, build_dir: Path
+    name: str, virtual_builds: Path
 ) -> None:
     convs = ((6, 3, 1, 1, Pool(2, 2)), (4, 2, 1, 1, None))
     network = random_conv_network((5, 6, 1), convs, (3,), "bits", np.random.default_rng(9))
     layout = layout_of(network, (Fold(2, 5), Fold(1, 6), Fold(1, 4)))
     core = core_of(network, layout)
     images = np.random.default_rng(2).integers(0, 2, (40, 30), np.uint8)
-    where = str(build_dir / "tty")
-    boot = partial(VirtualBoard, core, build_dir, pins=boards.load(name))
+    where = str(virtual_builds / "tty")
+    boot = partial(VirtualBoard, core, virtual_builds, pins=boards.load(name))
     with boot(transport="pty", where=where) as board:
         device = BoardDevice(board.url, core)
         other = random_conv_network((6, 5, 1), convs, (3,), "bits", np.random.default_rng(9))
