@@ -13,10 +13,20 @@ from ..sim.agreement import N_MUTANT_IMAGES, Comparison
 from ..sim.campaign import Campaign
 from ..sim.commands import NetworkFile, TableName, load_network
 from ..sim.core import Core
-from ..sim.exceptions import InputError
-from ..sim.memory import Layout, bank_words, stored_bits
+from ..sim.exceptions import BoardError, InputError, ToolError
+from ..sim.hardware import written
+from ..sim.memory import Layout, bank_words
 from ..sim.network import Network
-from . import agree_commands, boards, campaign_commands, commands, devices, inputs, probe
+from . import (
+    agree_commands,
+    boards,
+    campaign_commands,
+    commands,
+    devices,
+    inputs,
+    probe,
+    programming,
+)
 from .campaign_commands import CampaignFile
 from .commands import BoardName, Data, DataRoot, InputFile, MapFiles, N, Output, Split
 from .device import BoardDevice
@@ -32,10 +42,12 @@ Url = Annotated[
 
 
 def list_() -> dict[str, Any]:
-    """List the boards that the kit knows and the serial ports of this machine."""
-    from serial.tools import list_ports
-
+    """List the boards that the kit knows, and the ports and cables of this machine."""
     known = [boards.load(name) for name in boards.names()]
+    try:
+        cables, loader = programming.cables(), programming.find_loader()
+    except (ToolError, BoardError) as error:
+        cables, loader = [], str(error)
     return {
         "boards": [
             {
@@ -45,20 +57,20 @@ def list_() -> dict[str, Any]:
                 "core_mhz": board.core_hz / 1e6,
                 "luts": board.luts,
                 "block_rams": board.ram_count,
+                "usb": ", ".join(board.usb),
                 "program": " ".join(board.program),
             }
             for board in known
         ],
-        "ports": [
-            {"port": port.device, "description": port.description}
-            for port in list_ports.comports()  # type: ignore[attr-defined,no-untyped-call]
-        ],
+        "ports": programming.ports(),
+        "cables": cables,
+        "loader": loader,
     }
 
 
 def identify(url: Url) -> dict[str, Any]:
     """Ask a board what it is: protocol, build, layout, clock."""
-    return {"url": url, **_identity(probe.identify(url))}
+    return {"url": url, **identity_row(probe.identify(url))}
 
 
 def load(
@@ -68,7 +80,7 @@ def load(
     net = load_network(network, table)
     device, core = _open(url, network, net, board)
     try:
-        return {"url": url, **_identity(device.identity), **_load(device, net, core.layout)}
+        return {"url": url, **identity_row(device.identity), **load_row(device, net, core.layout)}
     finally:
         device.close()
 
@@ -149,7 +161,7 @@ def selftest(
     reference = agreement.reference_scores(net, maps, images.values)
     device, core = _open(url, network, net, board)
     try:
-        loaded = _load(device, net, core.layout)
+        loaded = load_row(device, net, core.layout)
         start = time.perf_counter()
         comparisons = agreement.agree(
             reference, device, net, maps, images.values, agree_commands.say_comparison
@@ -157,7 +169,7 @@ def selftest(
         seconds = time.perf_counter() - start
         counters = device.counters()
         trials = agreement.try_mutants(mutants, device, net, few)
-        identity = _identity(device.identity)
+        identity = identity_row(device.identity)
     finally:
         device.close()
     failure = agree_commands.agree_failure(comparisons, trials)
@@ -192,7 +204,8 @@ def _totals(comparisons: list[Comparison]) -> dict[str, int]:
     }
 
 
-def _identity(identity: Identity) -> dict[str, Any]:
+def identity_row(identity: Identity) -> dict[str, Any]:
+    """What a board says about itself, as JSON values."""
     values = asdict(identity)
     values["layout_id"], values["build_id"] = values.pop("layout").hex(), values.pop("build").hex()
     return values
@@ -206,17 +219,17 @@ def _open(url: str, path: Path, network: Network, board: str) -> tuple[BoardDevi
     return devices.open_port(url, replace(at, folding=core.layout)), core
 
 
-def _load(device: BoardDevice, network: Network, layout: Layout) -> dict[str, Any]:
+def load_row(device: BoardDevice, network: Network, layout: Layout) -> dict[str, Any]:
     """Load and read back; `load` checked it already, this counts what there was to check."""
     start = time.perf_counter()
     device.load(network)
-    written = bank_words(stored_bits(network, layout), layout)
+    words = bank_words(written(network, layout), layout)
     read = device.read_back()
-    n_wrong = sum(int(np.sum(a != b)) for a, b in zip(written, read, strict=True))
+    n_wrong = sum(int(np.sum(a != b)) for a, b in zip(words, read, strict=True))
     return {
         "network": network.name,
         "network_sha256": network.sha256,
-        "n_words": sum(len(words) for words in written),
+        "n_words": sum(map(len, words)),
         "n_words_different": n_wrong,
         "load_seconds": time.perf_counter() - start,
     }

@@ -96,12 +96,14 @@ COMMANDS: Commands = {
     "finn": Command("hw.finn_commands:finn", "Write a job folder for FINN's builder."),
     "finn-check": Command("hw.finn_commands:finn_check", "Run FINN's front end on a job."),
     "synth": Command("hw.commands:synth", "Build a bitstream and report it."),
+    "deploy": Command("hw.deploy_commands:deploy", "Build, program a board, write the network."),
     "virtual": Command("hw.commands:virtual", "Boot a virtual board behind a port."),
     "board": (
         "Drive a board, real or virtual.",
         {
             "list": Command("hw.board_commands:list_", "Boards of the kit, ports of this machine."),
             "identify": Command("hw.board_commands:identify", "Ask a board what it is."),
+            "program": Command("hw.deploy_commands:program", "Load a bitstream into a board."),
             "load": Command("hw.board_commands:load", "Write a network and read it back."),
             "infer": Command("hw.board_commands:infer", "Integer scores of images by a board."),
             "campaign": Command("hw.board_commands:run_campaign", "Run a campaign on a board."),

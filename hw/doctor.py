@@ -60,6 +60,11 @@ TOOLS = {
     "verilator": ("rtl, virtual", ("--version",), "make setup"),
     "iverilog": ("benches", ("-V",), "install the Debian package iverilog"),
     "c++": ("engine, rtl, netlist, virtual", ("--version",), "install the Debian package g++"),
+    "openFPGALoader": (
+        "deploy, board program",
+        ("-V",),
+        "install the Debian package openfpgaloader",
+    ),
     "make": ("rtl, virtual", ("--version",), "install the Debian package make"),
 }
 

@@ -7,7 +7,7 @@ from ..sim.exceptions import BoardError, StoicError
 from ..sim.memory import Layout
 from ..sim.network import Network
 from . import boards
-from .device import BoardDevice
+from .device import DEFAULT_BAUD, BoardDevice
 from .devices import with_tables
 from .fold import fold
 from .link import Identity
@@ -20,13 +20,13 @@ class _Anyone(BoardDevice):
         pass
 
 
-def identify(url: str) -> Identity:
+def identify(url: str, baud: int = DEFAULT_BAUD) -> Identity:
     """What the board behind a port says about itself.
 
     Raises:
         BoardError: port missing or busy, or no answer.
     """
-    device = _Anyone(url, Core(Layout((), ())))
+    device = _Anyone(url, Core(Layout((), ())), baud=baud)
     try:
         return device.identity
     finally:

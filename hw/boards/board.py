@@ -1,5 +1,6 @@
 """A board as its folder describes it: `board.toml`, a pins file and a README."""
 
+import re
 import tomllib
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -13,6 +14,7 @@ MAX_BAUD_ERROR = 0.02  # a UART samples the middle of bit 10: 2 % is a fifth of 
 
 Family = Literal["ecp5", "ice40"]
 FAMILIES: tuple[Family, ...] = ("ecp5", "ice40")
+_USB_ID = re.compile(r"[0-9a-f]{4}:[0-9a-f]{4}")
 SECTIONS = ("device", "clock", "flow", "uart", "io", "resources")
 
 
@@ -25,6 +27,7 @@ class Board:
         core_hz: clock of the design, asked of place and route and made by the PLL from pin_hz.
         luts, flops: four-input LUTs and flip-flops of the device.
         distributed_ram: LUTs may serve as small memories.
+        usb: ids of the USB chip that carries the UART, "vendor:product" in hexadecimal.
         ram_kind, ram_count, ram_width, ram_depth: block memories at their widest port.
         program: command that loads the bitstream; "{bitstream}" stands for its path.
     """
@@ -40,6 +43,7 @@ class Board:
     pin_hz: int
     core_hz: int
     baud: int
+    usb: tuple[str, ...]
     seeds: int
     n_leds: int
     led_active_low: bool
@@ -66,6 +70,8 @@ class Board:
             )
         if not self.pins.is_file():
             raise InputError(f"board {self.name}: no pins file {self.pins.name}")
+        if wrong := [usb for usb in self.usb if not _USB_ID.fullmatch(usb)]:
+            raise InputError(f"board {self.name}: usb must be like 0403:6015, not {wrong[0]!r}")
         if abs(self.baud_error) >= MAX_BAUD_ERROR:
             raise InputError(
                 f"board {self.name}: {self.core_hz} Hz / {self.uart_divisor} is "
@@ -127,6 +133,7 @@ def read(folder: Path) -> Board:
             "pins": folder / values["pins"],
             "program": tuple(values["program"]),
             "tie_high": tuple(values["tie_high"]),
+            "usb": tuple(values["usb"]),
         }
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: not a board file ({error!r})") from error

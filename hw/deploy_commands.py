@@ -1,0 +1,71 @@
+"""The commands `deploy` and `board program`: bitstreams into boards."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ..sim.commands import NetworkFile, load_network
+from ..sim.core import core_of
+from ..sim.exceptions import BoardError
+from . import boards, devices, fold, probe, programming, synth, top
+from .board_commands import identity_row, load_row
+from .commands import HoldTables
+from .device import BoardDevice
+
+ProgrammedBoard = Annotated[str, typer.Option(help="Board to program.", show_default=False)]
+
+
+def deploy(
+    network: NetworkFile,
+    board: ProgrammedBoard,
+    url: Annotated[
+        str | None, typer.Option(help="Port of its UART; that with the board's USB chip.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder; the board's, beside NET.")] = None,
+    tables: HoldTables = False,
+) -> dict[str, Any]:
+    """Build if need be, program the board, write the network and read it back."""
+    programming.find_loader()  # asked now, not after the synthesis
+    chosen, net = boards.load(board), load_network(network, None)
+    core = fold.fold(core_of(net), chosen)
+    if tables:
+        core = devices.with_tables(core, net)
+    made = synth.build(net.name, core, chosen, out or network.parent / board)
+    command = programming.program(made.bitstream, chosen)
+    build = top.build_id(core, clock_hz=chosen.core_hz, target=chosen.family)
+
+    def is_it(port: str) -> bool:
+        try:
+            return probe.identify(port, chosen.baud).build == build
+        except BoardError:
+            return False
+
+    port = url or programming.port_of(chosen, is_it)
+    device = BoardDevice(port, core, baud=chosen.baud)
+    try:
+        if device.identity.build != build:
+            raise BoardError(
+                f"{port}: runs build {device.identity.build.hex()[:12]}, programmed was "
+                f"{build.hex()[:12]}; it is another board, or did not take the bitstream"
+            )
+        return {
+            "board": board,
+            "url": port,
+            "bitstream": made.bitstream,
+            "bitstream_sha256": made.bitstream_sha256,
+            "programmed_with": " ".join(command),
+            **identity_row(device.identity),
+            **load_row(device, net, core.layout),
+        }
+    finally:
+        device.close()
+
+
+def program(
+    bitstream: Annotated[Path, typer.Argument(metavar="BITSTREAM", show_default=False)],
+    board: ProgrammedBoard,
+) -> dict[str, Any]:
+    """Load a bitstream into a board."""
+    command = programming.program(bitstream, boards.load(board))
+    return {"board": board, "bitstream": bitstream, "programmed_with": " ".join(command)}

