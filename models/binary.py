@@ -230,24 +230,32 @@ class PositiveBatchNorm(nn.BatchNorm1d):
     Normalising a batch by its own statistics cancels the shift that a set of flipped weights
     causes; one fixed table of thresholds cannot. With `on_running` set, training normalises with
     the running statistics (no gradient through them), so it learns under the table it will get.
+
+    Attributes:
+        on_running: see above.
+        n_ghosts: so many images at the end of a batch alone give its statistics (no gradient
+            through them), see `batches`; 0 means that all do.
     """
 
     def __init__(self, n_features: int) -> None:
         super().__init__(n_features)
         self.on_running = False
+        self.n_ghosts = 0
 
     def forward(self, input: Tensor) -> Tensor:
         """(batch, n_features[, height, width]) float."""
-        if not (self.training and self.on_running):
+        if not (self.training and (self.on_running or self.n_ghosts)):
             return super().forward(input)
         mean, var = cast(Tensor, self.running_mean), cast(Tensor, self.running_var)
         with torch.no_grad():
-            sums = input.movedim(1, -1).flatten(0, -2)  # (n, n_features)
+            sums = input[-self.n_ghosts :].movedim(1, -1).flatten(0, -2)  # (n, n_features)
             batch_mean = sums.mean(0)
             # torch.var takes twenty times as long over the first axis
             batch_var = (sums - batch_mean).square_().sum(0) / (len(sums) - 1)
             mean.lerp_(batch_mean, cast(float, self.momentum))
             var.lerp_(batch_var, cast(float, self.momentum))
+        if not self.on_running:
+            mean, var = batch_mean, batch_var
         # clones: autograd keeps them, and the next step changes the originals
         return F.batch_norm(
             input, mean.clone(), var.clone(), self.weight, self.bias, False, 0.0, self.eps

@@ -5,29 +5,41 @@ import math
 import torch
 from torch import Tensor
 
-from . import losses
+from . import batches, losses
 from .augment import augment
 from .data import Images
 from .margins import scores_and_margins
 from .nets import encode
 from .noise import TrainingErrors, set_memories
 from .recipe import Recipe
+from .tracer.recorder import Recorder
 from .training_state import State
 
 _LEAST_SCALE = 1e-6
 
 
-def epoch(run: State, recipe: Recipe, errors: TrainingErrors, training: Images) -> float:
-    """Mean loss of one pass over the training images."""
+def epoch(
+    run: State,
+    recipe: Recipe,
+    errors: TrainingErrors,
+    training: Images,
+    recorder: Recorder | None = None,
+) -> float:
+    """Mean loss of one pass over the training images.
+
+    Args:
+        recorder: is told of every step.
+    """
     run.model.train()
     device = run.model.device
     images = torch.from_numpy(training.images).flatten(1)
     labels = torch.from_numpy(training.labels).long()
-    n_steps = len(images) // recipe.batch
-    n_all = n_steps * recipe.epochs
-    perm = torch.randperm(len(images), generator=run.order)
+    drawn = batches.draw(recipe, labels, run.order)
+    n_all = len(drawn) * recipe.epochs
+    for norm in run.model.norm_layers:
+        norm.n_ghosts = recipe.n_ghosts
     total = 0.0
-    for k in range(n_steps):
+    for batch in drawn:
         done = run.n_steps / n_all
         rise = min(1.0, (run.n_steps + 1) / (recipe.warm_up * n_all)) if recipe.warm_up else 1.0
         rate = recipe.learning_rate * rise * 0.5 * (1 + math.cos(math.pi * done))
@@ -35,14 +47,15 @@ def epoch(run: State, recipe: Recipe, errors: TrainingErrors, training: Images) 
         if done >= recipe.running_norm_from:
             for norm in run.model.norm_layers:
                 norm.on_running, norm.momentum = True, recipe.running_momentum
-        batch = perm[k * recipe.batch : (k + 1) * recipe.batch]
-        given = augment(images[batch], training.images.shape[1:], recipe.augment, run.rng)
+        given = augment(images[batch.all], training.images.shape[1:], recipe.augment, run.rng)
         x = encode(given.to(device), recipe.input, run.model.shapes[0])
-        total += _step(run, recipe, errors, x, labels[batch].to(device), done)
+        total += _step(run, recipe, errors, x, labels[batch.examples].to(device), done)
         run.n_steps += 1
+        if recorder is not None:
+            recorder.step(run.model, batch.examples)
     set_memories(run.model, None)
     run.epoch += 1
-    return round(total / n_steps, 6)
+    return round(total / len(drawn), 6)
 
 
 def _step(
@@ -78,7 +91,7 @@ def _objective(run: State, recipe: Recipe, x: Tensor, target: Tensor) -> Tensor:
     if recipe.tolerance_weight:
         logits, margins = scores_and_margins(run.model, x)
     else:
-        logits = run.model(x)  # (batch, n_classes)
+        logits = run.model(x)[: len(target)]  # (n_examples, n_classes)
     if run.scale is not None:
         logits = logits * run.scale
     if recipe.loss == "margin_hinge":

@@ -140,6 +140,20 @@ def build_model(checkpoint: Checkpoint) -> BinaryNet:
     return model.eval()
 
 
+def batch_norms(model: BinaryNet) -> list[BatchNorm]:
+    """The batch norms as they are now, copied."""
+
+    def array(tensor: Tensor | None) -> NDArray[np.float32]:
+        return cast(Tensor, tensor).detach().cpu().numpy().astype(np.float32, copy=True)
+
+    return [
+        BatchNorm(
+            array(n.weight), array(n.bias), array(n.running_mean), array(n.running_var), n.eps
+        )
+        for n in model.norm_layers
+    ]
+
+
 def to_checkpoint(
     model: BinaryNet, name: str, recipe: dict[str, Any], seed: int, results: dict[str, Any]
 ) -> Checkpoint:
@@ -151,15 +165,6 @@ def to_checkpoint(
             files.
     """
 
-    def array(tensor: Tensor | None) -> NDArray[np.float32]:
-        return cast(Tensor, tensor).detach().cpu().numpy().astype(np.float32, copy=True)
-
-    norms: list[BatchNorm | None] = [
-        BatchNorm(
-            array(n.weight), array(n.bias), array(n.running_mean), array(n.running_var), n.eps
-        )
-        for n in model.norm_layers
-    ]
     layers = tuple(
         Layer(
             f"{'conv' if shape.window else 'dense'}{i}",
@@ -170,7 +175,7 @@ def to_checkpoint(
             shape.pool,
         )
         for i, (binary, shape, norm) in enumerate(
-            zip(model.binary_layers, model.shapes, [*norms, None], strict=True)
+            zip(model.binary_layers, model.shapes, [*batch_norms(model), None], strict=True)
         )
     )
     return Checkpoint(name, model.input, layers, recipe, seed, results)

@@ -24,6 +24,7 @@ Gradient = Literal["straight_through", "sign_flipped", "masked"]
 product with -1, or nothing."""
 Augment = Literal["none", "shift", "shift_mirror"]
 Matmul = Literal["bfloat16", "float32"]
+Batches = Literal["mixed", "class_pure"]
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,8 @@ class Recipe:
         n_calibrations: sets of flipped weights under which the batch norms are measured at the end.
         matmul: precision of the training's matrix products; evaluation is exact in any case.
         convs: convolutions before the dense layers, tables in TOML, see `topology.ConvSize`.
+        batches: "class_pure" fills every batch with examples of one class, see `batches`.
+        n_ghosts: of a batch's images are ghosts, which batch norms alone see.
         augment: "shift" moves every image by up to 2 pixels (black comes in), "shift_mirror" by up
             to 4 and mirrors half of them.
     """
@@ -106,6 +109,8 @@ class Recipe:
     clean_below: float = 0.0
     held_out: bool = True
     augment: Augment = "none"
+    batches: Batches = "mixed"
+    n_ghosts: int = 0
 
     def __post_init__(self) -> None:
         for name, legal in (
@@ -118,6 +123,7 @@ class Recipe:
             ("exposed", get_args(Exposed)),
             ("gradient", get_args(Gradient)),
             ("augment", get_args(Augment)),
+            ("batches", get_args(Batches)),
         ):
             self._check(name, getattr(self, name) in legal, f"one of {', '.join(legal)}")
         self._check(
@@ -136,6 +142,11 @@ class Recipe:
         for name in ("epochs", "n_calibrations"):
             self._check(name, getattr(self, name) >= 1, "1 or more")
         self._check("batch", self.batch >= 2, "2 or more, for batch norm")
+        self._check("n_ghosts", 0 <= self.n_ghosts < self.batch, f"0..{self.batch - 1}")
+        self._check("n_ghosts", self.n_ghosts != 1, "0, or 2 or more, for batch norm")
+        self._check(
+            "n_ghosts", not (self.n_ghosts and self.tolerance_weight), "0 with tolerance_weight"
+        )
         for name in ("tolerance_weight", "clean_below", "n_chips"):
             self._check(name, getattr(self, name) >= 0, "0 or more")
         for name in (

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from ..sim.container import write_whole
 from ..sim.exceptions import InputError
@@ -24,6 +23,7 @@ from .epoch import epoch
 from .nets import BinaryNet, to_checkpoint
 from .noise import TrainingErrors, layout_of_model
 from .recipe import Recipe, to_values
+from .tracer.recorder import Recorder
 from .training_state import Row, resume, save, start
 
 SEEDS = 2 << 32
@@ -40,6 +40,7 @@ def train(
     cache: Path = CACHE,
     report: Callable[[Row], None] = lambda row: None,
     device: str = "cpu",
+    recorder: Recorder | None = None,
 ) -> Checkpoint:
     """Train on the data set of the recipe; writes <out>/<name>.ckpt and <out>/log.jsonl.
 
@@ -49,6 +50,7 @@ def train(
         root, cache: where data sets are, see `data.load`; measured faults are in `root` too.
         report: is told each row of the log, those of a resumed run too.
         device: of torch. Only on "cpu" do equal seeds give equal files.
+        recorder: writes a flip ledger of the training.
     """
     return fit(
         recipe,
@@ -59,6 +61,7 @@ def train(
         report,
         device,
         root,
+        recorder,
     )
 
 
@@ -71,6 +74,7 @@ def fit(
     report: Callable[[Row], None] = lambda row: None,
     device: str = "cpu",
     root: Path | None = None,
+    recorder: Recorder | None = None,
 ) -> Checkpoint:
     """As `train`, on these images; both are trained on where the recipe holds out none.
 
@@ -82,7 +86,7 @@ def fit(
             np.concatenate([training.images, held_out.images]),
             np.concatenate([training.labels, held_out.labels]),
         )
-    _check(recipe, training.images)
+    _check(recipe, training)
     state, log_path = out / f"{recipe.name}.state", out / "log.jsonl"
     key = {"recipe": to_values(recipe), "seed": seed, "n_images": len(training.images)}
     with one_thread():
@@ -90,11 +94,16 @@ def fit(
         resume(run, state, key)
         for row in run.rows:
             report(row)
+        if recorder is not None:
+            recorder.begin(run.model, key, training.labels, run.epoch)
         errors = TrainingErrors(recipe, layout_of_model(run.model), SEEDS + seed, root)
         check = validation.make(errors, held_out) if recipe.held_out else None
         while run.epoch < recipe.epochs:
             begun = time.process_time(), time.perf_counter()
-            loss = epoch(run, recipe, errors, training)
+            untraced = recorder.cpu_s if recorder else 0.0
+            loss = epoch(run, recipe, errors, training, recorder)
+            if recorder is not None:
+                recorder.end_epoch(run.model, run.epoch, run.n_steps)
             row = {
                 "epoch": run.epoch,
                 "loss": loss,
@@ -102,6 +111,8 @@ def fit(
                 "cpu_s": round(time.process_time() - begun[0], 2),
                 "wall_s": round(time.perf_counter() - begun[1], 2),
             }
+            if recorder is not None:
+                row["tracing_cpu_s"] = round(recorder.cpu_s - untraced, 3)
             if _score(check, row) > max((_score(check, r) for r in run.rows), default=-1.0):
                 run.best = {k: v.clone() for k, v in run.model.state_dict().items()}
             run.rows.append(row)
@@ -116,12 +127,19 @@ def fit(
             "validation_accuracy": check.accuracies(run.model) if check else {},
         }
     checkpoint = to_checkpoint(run.model, recipe.name, to_values(recipe), seed, results)
+    if recorder is not None:
+        recorder.finish(checkpoint, chosen["epoch"])
     save_checkpoint(checkpoint, out / f"{recipe.name}.ckpt")
     state.unlink(missing_ok=True)
     return checkpoint
 
 
-def _check(recipe: Recipe, images: NDArray[np.uint8]) -> None:
+def _check(recipe: Recipe, training: Images) -> None:
+    images = training.images
+    if recipe.batches == "class_pure" and max(np.bincount(training.labels)) < (
+        n := recipe.batch - recipe.n_ghosts
+    ):
+        raise InputError(f"recipe: no class has the {n} examples of a batch")
     if len(images) < recipe.batch:
         raise InputError(
             f"recipe: batch must be at most {len(images)}, the training images, not {recipe.batch}"
