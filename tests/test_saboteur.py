@@ -89,6 +89,27 @@ def test_a_saboteur_without_flips_is_proven_to_change_nothing(
     assert is_equivalent("stoic_ram", gold, gate, [values]) == is_same
 
 
+@pytest.mark.parametrize(
+    "new, is_same",
+    [
+        (".data_i(word_i[K+1:0])", True),  # the port is K wide
+        (".data_i(word_i[K:1])", False),
+        (".data_i(~word_i[K-1:0])", False),
+    ],
+)
+def test_wiring_is_proven_with_the_modules_below_as_black_boxes(
+    tmp_path: Path, new: str, is_same: bool
+) -> None:
+    name, old = "stoic_secded.v", ".data_i(word_i[K-1:0])"
+    text = (rtl.ROOT / name).read_text()
+    assert text.count(old) == 1
+    (tmp_path / name).write_text(text.replace(old, new))
+    checks = rtl.ROOT / "stoic_secded_checks.v"
+    gold, gate = [rtl.ROOT / name, checks], [tmp_path / name, checks]
+    hamming = (("K", "4"), ("R", "4"), ("COLUMNS", "16'b1110_1101_1011_0111"))
+    assert is_equivalent("stoic_secded", gold, gate, [hamming]) == is_same
+
+
 def test_what_has_no_memory_cannot_be_sabotaged() -> None:
     with pytest.raises(InputError, match="no read of a memory"):
         sabotaged((rtl.ROOT / "stoic_pe.v").read_text())
