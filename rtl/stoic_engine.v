@@ -127,6 +127,7 @@ module stoic_engine #(
     /* images in: beat by beat, image by image, into the page that is free */
     reg [BEAT_W-1:0] beat_q;
     reg beat_end_q;       // this is the last beat of an image
+    reg page_end_q;       // and that the last image of a page
     reg [B-1:0] turn_q;   // one-hot image
     reg fill_q;           // page
     reg load_q;           // a beat is written now
@@ -135,12 +136,12 @@ module stoic_engine #(
     reg [3:0] load_quarter_q;
     reg [B-1:0] load_image_q;
     reg [1:0] used_q;     // pages that are full
-    reg free_q;
-    wire hold;            // a word of neurons is written in the cycle after the next
+    reg ready_q;          // a page is free, and no neurons are written in the cycle after the next
+    wire hold;            // they are in the one after that
     wire done;            // a page was worked off
-    assign s_axis_tready = free_q && !hold;
+    assign s_axis_tready = ready_q;
     wire take = s_axis_tvalid && s_axis_tready;
-    wire ends = take && beat_end_q && turn_q[B-1];
+    wire ends = take && page_end_q;
     wire [31:0] beat = {{(32 - BEAT_W){1'b0}}, beat_q};
     wire [31:0] load_word = (fill_q ? STEPS_0 : 32'd0) + (beat >> 2);
     wire [1:0] used_d = used_q + {1'b0, ends} - {1'b0, done};
@@ -161,20 +162,22 @@ module stoic_engine #(
         if (rst_i) begin
             beat_q <= {BEAT_W{1'b0}};
             beat_end_q <= 1'b0;
+            page_end_q <= 1'b0;
             turn_q <= IMAGE_0;
             fill_q <= 1'b0;
             load_q <= 1'b0;
             used_q <= 2'd0;
-            free_q <= 1'b1;
+            ready_q <= 1'b0;
         end else begin
             load_q <= take;
             used_q <= used_d;
-            free_q <= !used_d[1];
+            ready_q <= !used_d[1] && !hold;
             if (take) begin
                 beat_q <= beat_end_q ? {BEAT_W{1'b0}} : beat_q + 1'b1;
                 beat_end_q <= !beat_end_q && beat == BEFORE_LAST_BEAT;
+                page_end_q <= !beat_end_q && beat == BEFORE_LAST_BEAT && turn_q[B-1];
                 if (beat_end_q) turn_q <= turn_q[B-1] ? IMAGE_0 : turn_q << 1;
-                if (beat_end_q && turn_q[B-1]) fill_q <= !fill_q;
+                if (page_end_q) fill_q <= !fill_q;
             end
         end
     end
@@ -192,6 +195,7 @@ module stoic_engine #(
     reg [NEURON_W-1:0] neuron_q;
     reg neuron_end_q;
     reg [4:0] wait_for_q;
+    reg wait_end_q;             // over, but for scores that have to leave
     reg [13:0] weight_q;        // address
     reg [CLASS_W-1:0] class_q;
     reg class_end_q;
@@ -207,31 +211,47 @@ module stoic_engine #(
     wire one_neuron = n_neurons == 16'd1;
     assign done = done_q;
     wire empty;                 // all scores have left
+    wire leaves = wait_q && wait_end_q;          // the layer is stored
+    wire told = tell_q && class_end_q && told_q[B-1];
     always @(posedge clk_i) begin
-        done_q <= 1'b0;
+        done_q <= told && !rst_i;
         if (rst_i) begin
+            idle_q <= 1'b1;
             run_q <= 1'b0;
             wait_q <= 1'b0;
             tell_q <= 1'b0;
-            page_q <= 1'b0;
+        end else begin
+            idle_q <= told || (idle_q && (used_q == 2'd0 || done_q));
+            run_q <= (idle_q && used_q != 2'd0 && !done_q) || (run_q && !layer_end)
+                  || (leaves && !last_layer_q);
+            wait_q <= layer_end || (wait_q && !wait_end_q)
+                   || (leaves && last_layer_q && !empty);
+            tell_q <= (leaves && last_layer_q && empty) || (tell_q && !told);
+        end
+    end
+    // to the start of a layer
+    always @(posedge clk_i) begin
+        if (rst_i || idle_q) begin
             layer_q <= {LAYER_W{1'b0}};
+            weight_q <= 14'd0;
             last_layer_q <= LAYERS == 1;
-            step_q <= {STEP_W{1'b0}};
+        end else begin
+            if (layer_end && !last_layer_q) layer_q <= layer_q + 1'b1;
+            if (run_q) weight_q <= weight_q + 14'd1;
+            if (leaves) last_layer_q <= {{(32 - LAYER_W){1'b0}}, layer_q} == LAST_LAYER;
+        end
+        if (rst_i) page_q <= 1'b0;
+        else if (done_q) page_q <= !page_q;
+    end
+    // the steps of a layer
+    always @(posedge clk_i) begin
+        if (rst_i || idle_q) begin
             keep_q <= 1'b0;
+            step_q <= {STEP_W{1'b0}};
             step_end_q <= STEPS_0 == 1;
             neuron_q <= {NEURON_W{1'b0}};
             neuron_end_q <= NEURONS[15:0] == 1;
-            wait_for_q <= 5'd0;
-            weight_q <= 14'd0;
-            class_q <= {CLASS_W{1'b0}};
-            class_end_q <= CLASSES == 1;
-            told_q <= IMAGE_0;
-            idle_q <= 1'b1;
-        end else if (idle_q) begin
-            idle_q <= used_q == 2'd0 || done_q;
-            run_q <= used_q != 2'd0 && !done_q;
         end else if (run_q) begin
-            weight_q <= weight_q + 14'd1;
             keep_q <= !step_end_q;
             step_q <= step_end_q ? {STEP_W{1'b0}} : step_q + 1'b1;
             step_end_q <= one_step || (!step_end_q && step_q == before_end[STEP_W-1:0]);
@@ -239,40 +259,28 @@ module stoic_engine #(
                 neuron_q <= neuron_end_q ? {NEURON_W{1'b0}} : neuron_q + 1'b1;
                 neuron_end_q <= !neuron_end_q && neuron_q == before_last[NEURON_W-1:0];
             end
-            if (layer_end) begin
-                run_q <= 1'b0;
-                wait_q <= 1'b1;
-                wait_for_q <= DRAIN;
-                if (!last_layer_q) layer_q <= layer_q + 1'b1;
-            end
-        end else if (wait_q) begin
-            wait_for_q <= wait_for_q - 5'd1;
+        end else begin
             step_end_q <= one_step;
             neuron_end_q <= one_neuron;
-            if (wait_for_q == 5'd1) begin
-                wait_q <= 1'b0;
-                run_q <= !last_layer_q;
-                last_layer_q <= {{(32 - LAYER_W){1'b0}}, layer_q} == LAST_LAYER;
-                tell_q <= last_layer_q && empty;
-                wait_q <= last_layer_q && !empty;
-                wait_for_q <= 5'd1;
-            end
+        end
+    end
+    // until it is stored
+    always @(posedge clk_i) begin
+        wait_for_q <= run_q ? DRAIN : wait_for_q - 5'd1;
+        wait_end_q <= wait_q && !rst_i
+                   && (wait_end_q ? last_layer_q && !empty : wait_for_q == 5'd2);
+    end
+    // scores
+    always @(posedge clk_i) begin
+        if (rst_i) begin
+            class_q <= {CLASS_W{1'b0}};
+            class_end_q <= CLASSES == 1;
+            told_q <= IMAGE_0;
         end else if (tell_q) begin
             class_q <= class_end_q ? {CLASS_W{1'b0}} : class_q + 1'b1;
             class_end_q <= CLASSES == 1
                         || (!class_end_q && class_q == BEFORE_LAST_CLASS[CLASS_W-1:0]);
             if (class_end_q) told_q <= told_q[B-1] ? IMAGE_0 : told_q << 1;
-            if (class_end_q && told_q[B-1]) begin
-                tell_q <= 1'b0;
-                idle_q <= 1'b1;
-                done_q <= 1'b1;
-                page_q <= !page_q;
-                weight_q <= 14'd0;
-                layer_q <= {LAYER_W{1'b0}};
-                last_layer_q <= LAYERS == 1;
-                step_end_q <= STEPS_0 == 1;
-                neuron_end_q <= NEURONS[15:0] == 1;
-            end
         end
     end
 
@@ -301,9 +309,12 @@ module stoic_engine #(
         else last_q <= {last_q[8:0], run_q && step_end_q};
     end
 
+    /* the host reads */
+    reg [2:0] read_q;
+    wire tells_theta;           // a threshold
+
     /* weights, lanes past the fan-in read as 1, which the zeros of the image do not meet */
     wire [63:0] stored;
-    wire tells_theta;           // the host reads a threshold
     reg [63:0] weights_q;
     stoic_spram #(
         .TARGET(TARGET)
@@ -320,36 +331,36 @@ module stoic_engine #(
     /* thresholds, in the order of the neurons */
     reg [THETA_W-1:0] theta_addr_q;
     wire [VALUE_W-1:0] theta;
-    wire [THETA_W-1:0] theta_at = re_i ? addr_i[THETA_W-1:0] : theta_addr_q;
+    reg theta_we_q;
+    wire [THETA_W-1:0] theta_at = read_q[0] ? addr_q[THETA_W-1:0] : theta_addr_q;
     stoic_ram #(
         .DEPTH(N_THETA),
         .WIDTH(VALUE_W),
         .TARGET(TARGET)
     ) thresholds (
         .clk_i(clk_i),
-        .we_i(we_i && theta_i),
-        .waddr_i(addr_i[THETA_W-1:0]),
-        .wdata_i(data_i[VALUE_W-1:0]),
+        .we_i(theta_we_q),
+        .waddr_i(addr_q[THETA_W-1:0]),
+        .wdata_i(wdata_q[VALUE_W-1:0]),
         .raddr_i(theta_at),
         .flip_i({VALUE_W{1'b0}}),
         .rdata_o(theta)
     );
     always @(posedge clk_i) begin
+        theta_we_q <= we_i && theta_i && !rst_i;
         if (rst_i || done_q) theta_addr_q <= {THETA_W{1'b0}};
         else if (last_q[7] && !score_q[7]) theta_addr_q <= theta_addr_q + 1'b1;
     end
 
-    /* the host's answer: the word of weights, or a threshold in its place */
-    reg [2:0] read_q;
-    reg [1:0] read_theta_q;
-    reg [VALUE_W-1:0] theta_q;
+    /* the answer: the word of weights, or a threshold in its place */
+    reg [2:0] read_theta_q;
     assign tells_theta = read_theta_q[1];
     always @(posedge clk_i) begin
         read_q <= {read_q[1:0], re_i} & {3{!rst_i}};
-        read_theta_q <= {read_theta_q[0], re_i && theta_i};
-        theta_q <= theta & {VALUE_W{tells_theta}};
+        read_theta_q <= {read_theta_q[1:0], re_i && theta_i};
     end
-    assign read_o = weights_q | {{(64 - VALUE_W){1'b0}}, theta_q};
+    assign read_o = weights_q
+                  | {{(64 - VALUE_W){1'b0}}, theta & {VALUE_W{read_theta_q[2]}}};
     assign read_valid_o = read_q[2];
 
     /* neurons to quarters of words, and where they go */
@@ -364,7 +375,7 @@ module stoic_engine #(
     wire [31:0] out = {{(32 - OUT_W){1'b0}}, out_q};
     wire [31:0] out_base = base_of({{(32 - LAYER_W){1'b0}}, next_q} + 32'd1);
     wire [31:0] out_word = score_q[10] ? SCORES + out : out_base + (out >> 2);
-    assign hold = shift_q;
+    assign hold = last_q[9];
     always @(posedge clk_i) begin
         write_addr_q <= out_word[X_W-1:0];
         write_quarter_q <= score_q[10] ? 4'd1 : 4'd1 << out_q[1:0];
@@ -378,7 +389,7 @@ module stoic_engine #(
         end else begin
             shift_q <= last_q[9];
             write_q <= shift_q && (place_q[15] || score_q[10]);
-            fresh_q <= wait_q && wait_for_q == 5'd1;
+            fresh_q <= leaves;
             if (fresh_q) begin
                 place_q <= 16'd1;
                 out_q <= {OUT_W{1'b0}};

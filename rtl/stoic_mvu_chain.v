@@ -9,7 +9,7 @@
 //
 // Latency:    2 s + max(1, $clog2(SIMD)) + 6 cycles from last_i to the totals of stage s, with CHECKS
 //             2 more; the numbers of words corrected and detected STAGES + 6 cycles after their word;
-//             STAGES + 4 cycles from re_i to the answer
+//             STAGES + 5 cycles from re_i to the answer
 // Throughput: one word a cycle; results one stage every second cycle, so a fold takes 2 STAGES - 1
 //             cycles or more
 // Encoding:   as in stoic_pe

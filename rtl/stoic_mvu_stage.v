@@ -8,7 +8,7 @@
 // added to the numbers that come up; word_i belongs to the code words that are decoded then. With an
 // injector corrected_o counts the words that processing element 0 reads with errors.
 //
-// Latency:    1 cycle up, 1 cycle down; 3 cycles from last_i to total_o; 4 from re_i to read_o
+// Latency:    1 cycle up, 1 cycle down; 3 cycles from last_i to total_o; 5 from re_i to read_o
 // Throughput: one word up and one result of each processing element down a cycle
 // Encoding:   as in stoic_pe; answers that are not there are 0, so that they can be ORed
 // Handshake:  none; never stalls. Results of two stages must not meet: folds last long enough
@@ -101,8 +101,7 @@ module stoic_mvu_stage #(
     reg [TOTALS_W-1:0] total_q;
     reg total_valid_q;
     wire [TOTALS_W-1:0] totals;
-    wire [WORD_W-1:0] reads;
-    wire reads_valid;
+    wire [GROUP*WORD_W-1:0] answers;  // of each processing element; zeros when not asked
     wire word_q;
 
     always @(posedge clk_i) begin
@@ -118,8 +117,8 @@ module stoic_mvu_stage #(
         re_q <= re_i && !rst_i;
         last_q <= last_i && !rst_i;
         last_q2 <= last_q && !rst_i;
-        read_q <= read_i | reads;
-        read_valid_q <= (read_valid_i || reads_valid) && !rst_i;
+        read_q <= read_i | g_found[GROUP].read;
+        read_valid_q <= (read_valid_i || g_found[GROUP].valid) && !rst_i;
         total_q <= last_q2 ? totals : total_i;
         total_valid_q <= (last_q2 || total_valid_i) && !rst_i;
     end
@@ -171,7 +170,7 @@ module stoic_mvu_stage #(
     genvar b;
     generate
         for (g = 0; g <= GROUP; g = g + 1) begin : g_found
-            wire [WORD_W-1:0] read;  // what processing elements 0..g-1 of the stage answer
+            wire [WORD_W-1:0] read;  // what processing elements 0..g-1 of the stage answered
             wire valid;
             wire [COUNT_W-1:0] corrected;  // words that they decode now, and those below them
             wire [COUNT_W-1:0] detected;
@@ -181,8 +180,25 @@ module stoic_mvu_stage #(
     assign g_found[0].valid = 1'b0;
     assign g_found[0].corrected = corrected_i;
     assign g_found[0].detected = detected_i;
-    assign reads = g_found[GROUP].read;
-    assign reads_valid = g_found[GROUP].valid;
+
+    // a register behind every two memories, whose outputs come late in a cycle
+    generate
+        for (g = 0; g < GROUP; g = g + 1) begin : g_answer
+            if (g % 2 == 1) begin : g_odd
+                assign g_found[g+1].read = g_found[g].read;
+            end else begin : g_even
+                wire [WORD_W-1:0] other;
+                if (g + 1 < GROUP) begin : g_two
+                    assign other = answers[WORD_W*(g+2)-1:WORD_W*(g+1)];
+                end else begin : g_one
+                    assign other = {WORD_W{1'b0}};
+                end
+                reg [WORD_W-1:0] read_q2;
+                always @(posedge clk_i) read_q2 <= answers[WORD_W*(g+1)-1:WORD_W*g] | other;
+                assign g_found[g+1].read = g_found[g].read | read_q2;
+            end
+        end
+    endgenerate
 
     generate
         for (g = 0; g < GROUP; g = g + 1) begin : g_pe
@@ -194,12 +210,14 @@ module stoic_mvu_stage #(
             wire detected;
             reg re_hit_q;
             reg re_hit_q2;
+            reg re_hit_q3;
             always @(posedge clk_i) begin
                 re_hit_q <= re_q && hit && !rst_i;
                 re_hit_q2 <= re_hit_q && !rst_i;
+                re_hit_q3 <= re_hit_q2 && !rst_i;
             end
-            assign g_found[g+1].read = g_found[g].read | (weight & {WORD_W{re_hit_q2}});
-            assign g_found[g+1].valid = g_found[g].valid || re_hit_q2;
+            assign answers[WORD_W*(g+1)-1:WORD_W*g] = weight & {WORD_W{re_hit_q2}};
+            assign g_found[g+1].valid = g_found[g].valid || re_hit_q3;
             assign g_found[g+1].corrected = g_found[g].corrected
                                           + (ONE & {COUNT_W{corrected && word_q}});
             assign g_found[g+1].detected = g_found[g].detected

@@ -69,8 +69,9 @@ def engine_verilog(core: Core) -> str:
     shapes = layout.shapes
     first = {"weights": 0, "thresholds": 0}
     bases = []
+    bank_w = max(1, (len(layout.banks) - 1).bit_length())
     for n, bank in enumerate(layout.banks):
-        bases.append(f"            16'd{n}: base_q <= 14'd{first[bank.kind]};")
+        bases.append(f"            {bank_w}'d{n}: base_q <= 14'd{first[bank.kind]};")
         first[bank.kind] += bank.n_words
     n_weights = sum(bank.kind == "weights" for bank in layout.banks)
     width = max(
@@ -132,8 +133,9 @@ module stoic_core #(
     reg read_q;
     reg theta_q;
     wire known = cfg_valid_i && cfg_bank_i < 16'd{len(layout.banks)} && !rst_i;
+    wire [{bank_w - 1}:0] bank = cfg_bank_i[{bank_w - 1}:0];
     always @(posedge clk_i) begin
-        case (cfg_bank_i)
+        case (bank)
 {base_lines}
             default: base_q <= 14'd0;
         endcase
@@ -141,7 +143,7 @@ module stoic_core #(
         data_q <= cfg_data_i;
         write_q <= known && cfg_write_i;
         read_q <= known && !cfg_write_i;
-        theta_q <= cfg_bank_i >= 16'd{n_weights};
+        theta_q <= bank >= {bank_w}'d{n_weights};
     end
     wire [13:0] addr = base_q + addr_q;
 
