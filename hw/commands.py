@@ -2,6 +2,7 @@
 
 import io
 import json
+import logging
 import sys
 import time
 from pathlib import Path
@@ -23,6 +24,8 @@ from ..sim.faults import FaultMap
 from ..sim.memory import stored_bits
 from ..sim.network import Network
 from . import devices, inputs
+
+log = logging.getLogger(__name__)
 
 Data = Annotated[str | None, typer.Option(help="Data set, e.g. fashion-mnist.")]
 Split = Annotated[str, typer.Option(help="train, validation or test.")]
@@ -122,11 +125,14 @@ def infer_on(
     faults: FaultMap | None,
     output: Path,
     table: str | None = None,
+    *,
+    is_loaded: bool = False,
 ) -> dict[str, Any]:
-    """Load, inject, infer and write the scores; what happened as JSON values."""
+    """Load unless that is done, inject, infer and write the scores; what happened as JSON."""
     output.parent.mkdir(parents=True, exist_ok=True)  # refused now, not after the work
-    devices.load(device, network, table)
-    device.inject(faults)
+    if not is_loaded:
+        devices.load(device, network, table)
+        device.inject(faults)
     start = time.perf_counter()
     scores = device.infer(images.values)
     seconds = time.perf_counter() - start
@@ -183,25 +189,50 @@ def synth(
 def virtual(
     network: NetworkFile,
     board: BoardName = "",
-    tcp: Annotated[int | None, typer.Option(help="TCP port; 0 or none: a free one.")] = None,
-    pty: Annotated[Path | None, typer.Option(help="Link to make to a pty instead.")] = None,
+    url: Annotated[str, typer.Option(help="tcp, tcp:PORT, pty or pty:LINK.")] = "tcp",
+    baud: Annotated[int, typer.Option(min=0, help="Imitate the speed of a UART; 0: none.")] = 0,
+    latency_ms: Annotated[
+        float, typer.Option(min=0, help="Imitate the latency timer of its USB chip.")
+    ] = 0.0,
+    netlist: Annotated[
+        bool, typer.Option("--netlist", help="The netlist that is placed, not the RTL; slow.")
+    ] = False,
     tables: HoldTables = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
 ) -> None:
     """Boot a virtual board for a network, print its URL, and run it until Ctrl-C."""
     from . import boards, virtual_device
+    from .virtual import DEFAULT_CLOCK_HZ, Speed
 
-    if tcp is not None and pty is not None:
-        raise InputError("give --tcp or --pty, not both")
     net = networks.load(network)
     at = devices.setting(network, net, board, tables=tables)
     chosen = boards.load(board) if board else None
-    with virtual_device.boot(devices.hardware(at), chosen, tcp_port=tcp, pty=pty) as running:
-        values = {"url": running.url, "pid": running.pid, "board": board or None}
-        typer.echo(json.dumps(values) if as_json else running.url)
+    clock_hz = chosen.core_hz if chosen else DEFAULT_CLOCK_HZ
+
+    def tell(speed: Speed) -> None:
+        log.info(
+            "%d cycles, %.3g MHz: %.3g of real time at %g MHz",
+            *(speed.cycles, speed.cycles / speed.busy_s / 1e6),
+            *(speed.of_real_time(clock_hz), clock_hz / 1e6),
+        )
+
+    def start(url: str, pid: int) -> None:
+        values = {"url": url, "pid": pid, "board": board or None}
+        typer.echo(json.dumps(values) if as_json else url)
         sys.stdout.flush()
-        status = running.wait()
-    raise BoardError(f"the virtual board at {values['url']} ended with status {status}")
+
+    if netlist:
+        if baud or latency_ms:
+            raise InputError("a netlist has no line whose speed or latency could be imitated")
+        from .virtual_netlist import serve_netlist
+
+        serve_netlist(at, url, start, tell)
+        return
+    core = devices.hardware(at)
+    with virtual_device.boot(core, chosen, url=url, baud=baud, latency_ms=latency_ms) as running:
+        start(running.url, running.pid)
+        status = running.wait(tell)
+    raise BoardError(f"the virtual board at {running.url} ended with status {status}")
 
 
 def doctor(data_root: DataRoot = None) -> dict[str, Any]:

@@ -6,6 +6,7 @@ driver is the one of real boards. Only images are sent otherwise: to each of 64 
 """
 
 import fcntl
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,19 +29,23 @@ _ROUNDS = 8  # images that a copy is sent at once, so that none waits for the on
 
 
 class NetlistPort:
-    """The byte stream of a simulated netlist, all copies of which are told the same."""
+    """The byte stream of a simulated netlist, all copies of which are told the same.
+
+    Attributes:
+        busy_s: time that the simulation took.
+    """
 
     url = "netlist"
 
-    def __init__(self, program: Program, patience: int, build_dir: Path) -> None:
+    def __init__(self, program: Program, core: Core, build_dir: Path = BUILD_DIR) -> None:
         """Start the simulation and let its reset pass.
 
         Args:
-            patience: cycles after which a silent netlist counts as dead.
+            core: that it was synthesised from; tells after how many cycles a silent one is dead.
         """
         self._netlist = Netlist(program, build_dir)
-        self._patience = patience
-        self._waiting = b""
+        self._patience = 4096 + 4 * (1 + len(core.layout.shapes)) * image_cycles(core)
+        self._waiting, self.busy_s = b"", 0.0
         for _ in range(64):
             self._netlist.clock()
 
@@ -60,7 +65,9 @@ class NetlistPort:
             BoardError: copies that were told the same answer otherwise.
         """
         sent, self._waiting = np.frombuffer(self._waiting, np.uint8)[:, None], b""
+        start = time.perf_counter()
         got = self._netlist.talk(sent, least, self._patience)
+        self.busy_s += time.perf_counter() - start
         if (got != got[:, :1]).any():
             raise BoardError("copies of one netlist answer the same bytes otherwise")
         return got[:, 0].tobytes()
@@ -89,27 +96,22 @@ class NetlistDevice(BoardDevice):
     """
 
     def __init__(self, program: Program, core: Core, build_dir: Path = BUILD_DIR) -> None:
-        patience = 4096 + 4 * (1 + len(core.layout.shapes)) * image_cycles(core)
-        self._stream = NetlistPort(program, patience, build_dir)
+        self._copies = NetlistPort(program, core, build_dir)
         self._n_images = 0
-        super().__init__(self._stream, core)
+        super().__init__(self._copies, core)
         self.name = "netlist"
 
     def counters(self) -> dict[str, int]:
         """Images inferred, and the cycles simulated for them and for all else."""
-        return {"images": self._n_images, "cycles": self._stream.n_cycles}
+        return {"images": self._n_images, "cycles": self._copies.n_cycles}
 
-    def _ask(
-        self, command: Command, payloads: Sequence[bytes], progress: Progress | None = None
-    ) -> list[bytes]:
-        if command is not Command.INFER:
-            return super()._ask(command, payloads, progress)
+    def _stream(self, images: list[bytes], progress: Progress | None) -> list[bytes]:
         answers: list[bytes] = []
-        for start in range(0, len(payloads), _ROUNDS * N_COPIES):
-            answers += self._infer_some(payloads[start : start + _ROUNDS * N_COPIES])
+        for start in range(0, len(images), _ROUNDS * N_COPIES):
+            answers += self._infer_some(images[start : start + _ROUNDS * N_COPIES])
             if progress:
                 progress(len(answers))
-        self._n_images += len(payloads)
+        self._n_images += len(images)
         return answers
 
     def _infer_some(self, payloads: Sequence[bytes]) -> list[bytes]:
@@ -128,7 +130,7 @@ class NetlistDevice(BoardDevice):
         n_bytes = link.OVERHEAD_BYTES + 2 + 4 * self.identity.n_classes  # status, scores, class
         found = [
             link.decode(row.tobytes(), self.identity.max_payload)[0]
-            for row in self._stream.ask_each(sent, n_rounds * n_bytes)
+            for row in self._copies.ask_each(sent, n_rounds * n_bytes)
         ]
         answers = []
         for i in range(len(payloads)):

@@ -8,6 +8,8 @@ fast as the host computes and sleeps when nothing is on its way.
 import logging
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
@@ -16,19 +18,27 @@ from ..sim.core import Core
 from ..sim.exceptions import BoardError, InputError
 from ..sim.rtl_core import core_sources
 from ..sim.verilate import verilate
+from . import link
 from .boards import Board, wrapper_verilog
 from .flows.pll import pll_verilog
+from .link import Command, Frame, Status
 from .top import Target, core_text, top_sources, top_verilog
 
 HARNESS = Path(__file__).parent / "virtual_harness.cpp"
 DEFAULT_CLOCK_HZ = 100_000_000
-_START_S = 30.0
 # the library runs in a process of its own: it can be killed like a board can be unplugged
 _SERVE = """\
 import ctypes, sys
-path, transport, where, clocks = sys.argv[1:]
-sys.exit(ctypes.CDLL(path).stoic_serve(transport.encode(), where.encode(), int(clocks)))
+path, transport, where, clocks, baud, latency_s, refusal = sys.argv[1:]
+said = bytes.fromhex(refusal)
+serve = ctypes.CDLL(path).stoic_serve
+number, size = ctypes.c_double, ctypes.c_size_t
+sys.exit(serve(transport.encode(), where.encode(), int(clocks), number(float(baud)),
+               number(float(latency_s)), said, size(len(said))))
 """
+_REFUSAL = link.encode(
+    Frame(0, Command.IDENTIFY | link.ANSWER, bytes([Status.BUSY]) + b"it serves another host")
+)
 
 Transport = Literal["tcp", "pty"]
 TRANSPORTS: tuple[Transport, ...] = ("tcp", "pty")
@@ -72,6 +82,18 @@ def build(
     return verilate(name, text, sources, HARNESS, build_dir, flags)
 
 
+@dataclass(frozen=True)
+class Speed:
+    """Simulated clock cycles, and the seconds that they took; it sleeps while there is no work."""
+
+    cycles: int
+    busy_s: float
+
+    def of_real_time(self, clock_hz: int) -> float:
+        """Simulated time per time that passes."""
+        return self.cycles / clock_hz / self.busy_s
+
+
 class VirtualBoard:
     """A running virtual board; it ends with its `with` block, and in any case with this process.
 
@@ -89,6 +111,8 @@ class VirtualBoard:
         clock_hz: int = DEFAULT_CLOCK_HZ,
         target: Target = "generic",
         pins: Board | None = None,
+        baud: int = 0,
+        latency_ms: float = 0.0,
     ) -> None:
         """Build it if need be and start it.
 
@@ -97,11 +121,13 @@ class VirtualBoard:
             transport: "tcp" on 127.0.0.1, or "pty".
             where: port number (default: a free one), or path of the pty (default: in build_dir).
             clock_hz, target, pins: as in `build`.
+            baud: of a UART whose speed is imitated, 0 for none; bytes are never lost.
+            latency_ms: how long its USB chip holds back what fills no packet (FTDI: 16).
 
         Raises:
             ToolError: Verilator is missing or fails.
             BoardError: the port is busy, or the process does not start.
-            InputError: unknown transport, or a port that is no number 0..65535.
+            InputError: unknown transport, a port that is no number 0..65535, or a negative number.
         """
         if transport not in TRANSPORTS:
             raise InputError(f"transport must be one of {TRANSPORTS}, not {transport!r}")
@@ -109,10 +135,13 @@ class VirtualBoard:
             where = "0" if transport == "tcp" else str(build_dir / "virtual-board.pty")
         if transport == "tcp" and not (where.isdecimal() and int(where) < 1 << 16):
             raise InputError(f"a TCP port is 0..65535, not {where!r}")
+        if baud < 0 or not 0 <= latency_ms < 1e6:
+            raise InputError(f"baud and latency must be 0 or more, not {baud} and {latency_ms} ms")
         library = build(core, build_dir, clock_hz=clock_hz, target=target, pins=pins)
         self._link = Path(where) if transport == "pty" else None
         clocks_per_bit = pins.uart_divisor if pins else 0
-        arguments = (str(library.resolve()), transport, where, str(clocks_per_bit))
+        line = (str(baud), str(latency_ms / 1e3), _REFUSAL.hex())
+        arguments = (str(library.resolve()), transport, where, str(clocks_per_bit), *line)
         # stdin is our hold on it: when we die the pipe closes and it ends
         self._process = subprocess.Popen(
             [sys.executable, "-I", "-S", "-c", _SERVE, *arguments],
@@ -135,8 +164,16 @@ class VirtualBoard:
         """Number of its process."""
         return self._process.pid
 
-    def wait(self) -> int:
-        """Block until it ends, e.g. in a terminal until Ctrl-C; its exit status."""
+    def wait(self, told: Callable[[Speed], None]) -> int:
+        """Block until it ends, e.g. in a terminal until Ctrl-C; its exit status.
+
+        Args:
+            told: is given the speed once a second of simulation, and when a client leaves.
+        """
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            _, cycles, busy_s = line.split()
+            told(Speed(int(cycles), float(busy_s)))
         return self._process.wait()
 
     def close(self) -> None:

@@ -8,6 +8,7 @@ from .device import BoardDevice
 from .virtual import DEFAULT_CLOCK_HZ, VirtualBoard
 
 BUILD_DIR = Path("build/virtual")
+WINDOW = 32  # its line holds bytes back; more frames in flight gain nothing
 
 
 class VirtualDevice(BoardDevice):
@@ -24,7 +25,7 @@ class VirtualDevice(BoardDevice):
     def __init__(self, core: Core, board: Board | None, build_dir: Path = BUILD_DIR) -> None:
         self._running = boot(core, board, build_dir)
         try:
-            super().__init__(self._running.url, core)
+            super().__init__(self._running.url, core, window=WINDOW)
         except BaseException:
             self._running.close()
             raise
@@ -41,20 +42,27 @@ def boot(
     board: Board | None,
     build_dir: Path = BUILD_DIR,
     *,
-    tcp_port: int | None = None,
-    pty: Path | None = None,
+    url: str = "tcp",
+    baud: int = 0,
+    latency_ms: float = 0.0,
 ) -> VirtualBoard:
     """A running virtual board, with the top of the board's bitstream.
 
     Args:
-        tcp_port, pty: where it listens; None for a free TCP port.
+        url: "tcp" for a free port, "tcp:PORT", "pty" for a link in build_dir, or "pty:LINK".
+        baud, latency_ms: as in `VirtualBoard`.
+
+    Raises:
+        InputError: another URL.
     """
-    where = str(pty) if pty else None if tcp_port is None else str(tcp_port)
+    transport, _, where = url.partition(":")
     return VirtualBoard(
         core,
         build_dir,
-        transport="pty" if pty else "tcp",
-        where=where,
+        transport=transport,  # type: ignore[arg-type]
+        where=where or None,
         clock_hz=board.core_hz if board else DEFAULT_CLOCK_HZ,
         target=board.family if board else "generic",
+        baud=baud,
+        latency_ms=latency_ms,
     )

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // The virtual board: the Verilated top behind a TCP port or a pty, one client at a time.
 //
-//   stoic_serve("tcp", "PORT", n)    on 127.0.0.1; 0 takes a free port
-//   stoic_serve("pty", "LINK", n)    LINK becomes a symbolic link to the terminal
+//   stoic_serve("tcp", "PORT", ...)    on 127.0.0.1; 0 takes a free port
+//   stoic_serve("pty", "LINK", ...)    LINK becomes a symbolic link to the terminal
 //
-// It prints `ready URL` once it listens, keeps its memories when a client leaves, sleeps when the
-// top has nothing to do, and ends when standard input, if that is a pipe, is closed: the parent is
-// gone. Built with STOIC_BUTTON (the level of a button that is not pressed) the top is a board's
-// wrapper, and bytes go bit by bit through its UART pins, n clocks a bit. STOIC_IDLE is the top's
-// idle signal.
+// It prints `ready URL` once it listens, then now and then `speed CYCLES SECONDS` of the time in
+// which it was not asleep; keeps its memories when a client leaves, sleeps when the top has nothing
+// to do, and ends when standard input, if that is a pipe, is closed: the parent is gone. Who comes
+// second is told so, in answer to its first bytes. Built with STOIC_BUTTON (the level of a button
+// that is not pressed) the top is a board's wrapper, and bytes go bit by bit through its UART pins.
+// STOIC_IDLE is the top's idle signal.
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
@@ -19,7 +20,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -27,6 +30,7 @@
 #include <deque>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "Vboard.h"
 #include "Vboard___024root.h"
@@ -34,7 +38,8 @@
 
 namespace {
 
-constexpr int CYCLES_PER_POLL = 256;   // between two looks at the port
+constexpr int CYCLES_PER_POLL = 512;   // between two looks at the port
+constexpr size_t MOST_REFUSED = 8;  // clients that are told to come later, at once
 constexpr size_t MOST_WAITING = 1 << 16;  // bytes a client has not fetched; then the top is stalled
 
 // The top and the bytes on their way to and from it.
@@ -146,57 +151,201 @@ int open_terminal(const char* link) {
     return symlink(name, link) ? -1 : master;
 }
 
-int serve(Board& board, int listening, int client) {
-    struct stat input {};
-    const bool watched = fstat(0, &input) == 0 && S_ISFIFO(input.st_mode);
-    uint8_t buffer[1 << 14];
-    for (;;) {
-        const int wanted = (board.in.empty() ? POLLIN : 0) | (board.out.empty() ? 0 : POLLOUT);
-        pollfd fds[3] = {
-            {watched ? 0 : -1, POLLIN, 0},
-            {listening, POLLIN, 0},
-            {client, static_cast<short>(wanted), 0},
-        };
-        poll(fds, 3, board.idle() ? -1 : 0);
-        if (fds[0].revents) return 0;
-        if (fds[1].revents & POLLIN) {
-            const int fd = accept4(listening, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
-            const int on = 1;
-            if (fd >= 0) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-            if (client < 0)
-                client = fd;
-            else if (fd >= 0)
-                close(fd);  // busy: one client at a time
+using Clock = std::chrono::steady_clock;
+using Seconds = std::chrono::duration<double>;
+
+Clock::duration seconds(double s) {
+    return std::chrono::duration_cast<Clock::duration>(Seconds(s));
+}
+
+// One direction of a serial line: a byte takes 10 bits, and waits for the one before it.
+struct Line {
+    double byte_s;  // 0: as fast as it goes
+    std::deque<uint8_t> waiting;
+    Clock::time_point due;  // of the next byte
+
+    void put(const uint8_t* data, size_t n) {
+        if (waiting.empty()) due = std::max(due, Clock::now() + seconds(byte_s));
+        waiting.insert(waiting.end(), data, data + n);
+    }
+
+    // moves the bytes that have arrived; when the next one does
+    Clock::time_point take(std::deque<uint8_t>& to) {
+        const Clock::time_point now = byte_s > 0 ? Clock::now() : due;
+        while (!waiting.empty() && due <= now) {
+            to.push_back(waiting.front());
+            waiting.pop_front();
+            due += seconds(byte_s);
         }
-        bool gone = false;
-        if (client >= 0 && fds[2].revents & (POLLIN | POLLHUP | POLLERR)) {
-            const ssize_t n = read(client, buffer, sizeof buffer);
-            if (n > 0) board.in.insert(board.in.end(), buffer, buffer + n);
-            gone = n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR);
+        return waiting.empty() ? Clock::time_point::max() : due;
+    }
+};
+
+// A USB serial chip: what came from the board goes to the host 62 bytes at a time, and what is left
+// when its latency timer runs out. Source: FTDI AN232B-04.
+struct Chip {
+    static constexpr size_t PACKET = 62;
+    double latency_s;
+    std::deque<uint8_t> held;
+    Clock::time_point since;
+
+    Clock::time_point pass(std::deque<uint8_t>& in, std::deque<uint8_t>& to) {
+        if (held.empty() && !in.empty()) since = Clock::now();
+        held.insert(held.end(), in.begin(), in.end());
+        in.clear();
+        if (held.empty()) return Clock::time_point::max();
+        const Clock::time_point out = since + seconds(latency_s);
+        const bool is_late = latency_s <= 0 || Clock::now() >= out;
+        const size_t n = is_late ? held.size() : held.size() - held.size() % PACKET;
+        if (n) since = Clock::now();
+        to.insert(to.end(), held.begin(), held.begin() + n);
+        held.erase(held.begin(), held.begin() + n);
+        return held.empty() ? Clock::time_point::max() : since + seconds(latency_s);
+    }
+};
+
+// How fast the simulation is, without the time in which it sleeps.
+struct Speed {
+    uint64_t cycles = 0;
+    double busy_s = 0, told_s = 0;
+
+    void tell() {
+        if (busy_s == told_s) return;
+        std::printf("speed %llu %.3f\n", static_cast<unsigned long long>(cycles), busy_s);
+        std::fflush(stdout);  // a pipe that nobody reads takes no more, and that is all
+        told_s = busy_s;
+    }
+};
+
+struct Server {
+    Board& board;
+    Line to_board, from_board;
+    Chip chip;
+    const std::string refusal;
+    int listening, client;
+    std::vector<int> refused;  // who came second, and has not asked anything yet
+    std::deque<uint8_t> to_host;
+    Speed speed;
+
+    void welcome() {
+        const int fd = accept4(listening, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        const int on = 1;
+        if (fd < 0) return;
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+        if (client < 0)
+            client = fd;
+        else
+            refused.push_back(fd);
+        if (refused.size() > MOST_REFUSED) turn_away(0);
+    }
+
+    void turn_away(size_t i) {
+        uint8_t asked[1 << 12];
+        if (read(refused[i], asked, sizeof asked) > 0) {
+            const ssize_t n = write(refused[i], refusal.data(), refusal.size());
+            if (n > 0) shutdown(refused[i], SHUT_WR);
         }
-        if (!board.idle())
-            for (int i = 0; i < CYCLES_PER_POLL; ++i) board.cycle();
-        if (client >= 0 && !gone && !board.out.empty()) {
-            const size_t most = board.out.size() < sizeof buffer ? board.out.size() : sizeof buffer;
-            for (size_t i = 0; i < most; ++i) buffer[i] = board.out[i];
-            const ssize_t n = write(client, buffer, most);
-            if (n > 0) board.out.erase(board.out.begin(), board.out.begin() + n);
-            gone = n < 0 && errno != EAGAIN && errno != EINTR;
+        close(refused[i]);
+        refused.erase(refused.begin() + static_cast<long>(i));
+    }
+
+    void drop_client() {
+        close(client);
+        client = -1;
+        board.in.clear();
+        board.out.clear();
+        for (auto* bytes : {&to_board.waiting, &from_board.waiting, &chip.held, &to_host})
+            bytes->clear();
+        speed.tell();
+    }
+
+    // false: the client is gone
+    bool fetch() {
+        uint8_t buffer[1 << 14];
+        const ssize_t n = read(client, buffer, sizeof buffer);
+        if (n > 0) to_board.put(buffer, static_cast<size_t>(n));
+        return n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR));
+    }
+
+    bool send() {
+        uint8_t buffer[1 << 14];
+        const size_t most = to_host.size() < sizeof buffer ? to_host.size() : sizeof buffer;
+        for (size_t i = 0; i < most; ++i) buffer[i] = to_host[i];
+        const ssize_t n = write(client, buffer, most);
+        if (n > 0) to_host.erase(to_host.begin(), to_host.begin() + n);
+        return n >= 0 || errno == EAGAIN || errno == EINTR;
+    }
+
+    // bytes along the line; when there is something to do again
+    Clock::time_point carry() {
+        Clock::time_point next = to_board.take(board.in);
+        if (client < 0) board.out.clear();
+        if (to_host.size() + from_board.waiting.size() >= MOST_WAITING) return next;
+        if (from_board.byte_s > 0) {
+            while (!board.out.empty()) {
+                from_board.put(&board.out.front(), 1);
+                board.out.pop_front();
+            }
+            std::deque<uint8_t> arrived;
+            next = std::min(next, from_board.take(arrived));
+            return std::min(next, chip.pass(arrived, to_host));
         }
-        if (gone && listening >= 0) {
-            close(client);
-            client = -1;
-        }
-        if (client < 0) {
-            board.in.clear();
-            board.out.clear();
+        return std::min(next, chip.pass(board.out, to_host));
+    }
+
+    void simulate() {
+        const Clock::time_point start = Clock::now();
+        int i = 0;
+        for (; i < CYCLES_PER_POLL && (i % 32 || !board.idle()); ++i) board.cycle();
+        speed.cycles += static_cast<uint64_t>(i);
+        speed.busy_s += Seconds(Clock::now() - start).count();
+        if (speed.busy_s - speed.told_s > 1) speed.tell();
+    }
+
+    int run() {
+        struct stat input {};
+        const bool watched = fstat(0, &input) == 0 && S_ISFIFO(input.st_mode);
+        for (;;) {
+            const Clock::time_point next = carry();
+            const bool has_room = board.in.size() + to_board.waiting.size() < MOST_WAITING;
+            const int wanted = (has_room ? POLLIN : 0) | (to_host.empty() ? 0 : POLLOUT);
+            std::vector<pollfd> fds = {
+                {watched ? 0 : -1, POLLIN, 0},
+                {listening, POLLIN, 0},
+                {client, static_cast<short>(wanted), 0},
+            };
+            for (const int fd : refused) fds.push_back({fd, POLLIN, 0});
+            timespec wait{};
+            const timespec* until = &wait;
+            if (board.idle() && next == Clock::time_point::max())
+                until = nullptr;
+            else if (board.idle()) {
+                const auto left = std::chrono::nanoseconds(next - Clock::now()).count();
+                if (left > 0) wait = {left / 1000000000, left % 1000000000};
+            }
+            ppoll(fds.data(), fds.size(), until, nullptr);
+            if (fds[0].revents) return 0;
+            for (size_t i = refused.size(); i-- > 0;)
+                if (fds[3 + i].revents) turn_away(i);
+            if (fds[1].revents & POLLIN) welcome();
+            const short events = fds[2].revents;
+            bool is_there = !(events & (POLLIN | POLLHUP | POLLERR)) || fetch();
+            to_board.take(board.in);
+            if (!board.idle()) simulate();
+            if (client >= 0 && is_there) {
+                carry();
+                if (!to_host.empty()) is_there = send();
+            }
+            if (client >= 0 && !is_there && listening >= 0) drop_client();
         }
     }
-}
+};
 
 }  // namespace
 
-extern "C" int stoic_serve(const char* transport, const char* where, int clocks_per_bit) {
+// baud 0: bytes go as fast as they can; refusal: what who comes second is sent
+extern "C" int stoic_serve(const char* transport, const char* where, int clocks_per_bit,
+                           double baud, double latency_s, const char* refusal, size_t size) {
     signal(SIGPIPE, SIG_IGN);
     signal(SIGINT, SIG_DFL);
     const bool is_tcp = std::strcmp(transport, "tcp") == 0;
@@ -207,7 +356,11 @@ extern "C" int stoic_serve(const char* transport, const char* where, int clocks_
     Board board{clocks_per_bit};
     std::printf("ready %s\n", url.c_str());
     std::fflush(stdout);
-    const int status = is_tcp ? serve(board, fd, -1) : serve(board, -1, fd);
+    fcntl(1, F_SETFL, fcntl(1, F_GETFL) | O_NONBLOCK);
+    const Line line{baud > 0 ? 10 / baud : 0, {}, {}};
+    Server server{board, line, line, {latency_s, {}, {}}, {refusal, size},
+                  is_tcp ? fd : -1, is_tcp ? -1 : fd, {}, {}, {}};
+    const int status = server.run();
     if (!is_tcp) unlink(where);
     return status;
 }

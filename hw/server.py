@@ -1,0 +1,230 @@
+"""A board for colleagues over TCP: one lease at a time, and nothing that changes it without one.
+
+Clients speak the frames of the host link and get the board's answers; LEASE with the token takes
+the board until the client leaves or falls silent. Without a lease a client may identify, read words
+and counters, and infer, which change neither weights nor thresholds nor injectors, and while
+another one holds the lease it may identify only: what it asks would disturb the counters and the
+images of read errors. Frames of clients reach the board through a `Session`, so what a line damages
+is sent again here, and a frame longer than the board takes is dropped.
+"""
+
+import hmac
+import socket
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any
+
+from ..sim.exceptions import BoardError
+from . import link
+from .link import Command, Frame, Status
+from .session import Answer, Session
+
+MAX_CLIENTS = 16
+READ_ONLY = (Command.IDENTIFY, Command.COUNTERS, Command.READ, Command.INFER)
+_READ_ONLY_TEXT = b"read-only without a lease; put the token into the URL: socket://TOKEN@host:port"
+_MOST_AT_ONCE = 1 << 16
+
+Log = Callable[[dict[str, Any]], None]
+
+
+@dataclass
+class Client:
+    """Who is connected, and what it asked for so far."""
+
+    socket: socket.socket
+    name: str
+    frames: Counter[str] = field(default_factory=Counter)
+    n_refused: int = 0
+
+
+class Server:
+    """Serves a board until it is closed or the board is gone; owns the session and its socket.
+
+    Args:
+        session: with the board, not yet synchronised.
+        host, port: where to listen; 0 takes a free port.
+        token: what a client must know to get the lease; None gives it to whoever asks first.
+        idle_s: a client that is silent so long is put out; None: never.
+        log: is given every event as JSON values.
+
+    Raises:
+        BoardError: the board does not answer, or the port cannot be listened on.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        host: str,
+        port: int,
+        token: str | None,
+        idle_s: float | None,
+        log: Log,
+    ) -> None:
+        self._session, self._token, self._idle_s, self._log = session, token, idle_s, log
+        self._identity = session.synchronise()
+        self._lock = threading.Lock()  # of the board and of all below
+        self._holder: Client | None = None
+        self._clients: list[Client] = []
+        self._failure: BoardError | None = None
+        try:
+            self._listening = socket.create_server((host, port))
+        except OSError as error:
+            raise BoardError(f"cannot listen on {host}:{port}: {error.strerror}") from error
+        self.host, self.port = self._listening.getsockname()[:2]
+
+    @property
+    def url(self) -> str:
+        """For clients on this machine; with `token@` before the host it takes the lease."""
+        return f"socket://{self.host}:{self.port}"
+
+    def serve(self) -> None:
+        """Until `close`.
+
+        Raises:
+            BoardError: the board is gone.
+        """
+        while True:
+            try:
+                connection, (host, port, *_) = self._listening.accept()
+            except OSError as error:  # closed
+                if self._failure:
+                    raise self._failure from error
+                return
+            connection.settimeout(self._idle_s)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            client = Client(connection, f"{host}:{port}")
+            if len(self._clients) >= MAX_CLIENTS:
+                self._put_out(client, f"{MAX_CLIENTS} clients are connected already")
+                connection.close()
+                continue
+            threading.Thread(target=self._talk, args=(client,), daemon=True).start()
+
+    def close(self) -> None:
+        """Put everybody out and release the board."""
+        for end in (self._listening, *(client.socket for client in self._clients)):
+            _hang_up(end)
+        self._session.close()
+
+    def _talk(self, client: Client) -> None:
+        """Answer a client until it leaves, is put out, or the board is gone."""
+        with self._lock:
+            self._clients.append(client)
+        self._log({"event": "connect", "client": client.name})
+        why = "left"
+        try:
+            for frames in self._requests(client):
+                for command, group in groupby(frames, lambda frame: frame.command):
+                    self._answer(client, command, list(group))
+        except TimeoutError:
+            why = f"silent for {self._idle_s:g} s"
+            self._put_out(client, f"put out after {self._idle_s:g} s of silence")
+        except BoardError as error:
+            why = str(error)
+            self._put_out(client, f"the board is gone: {error}")
+            self._failure = error
+            _hang_up(self._listening)
+        except OSError as error:
+            why = f"connection lost ({error.strerror})"
+        finally:
+            with self._lock:
+                if had_lease := self._holder is client:
+                    self._holder = None
+                self._clients.remove(client)
+            client.socket.close()
+            self._log(
+                {
+                    "event": "disconnect",
+                    "client": client.name,
+                    "why": why,
+                    "had_lease": had_lease,
+                    "frames": dict(client.frames),
+                    "n_refused": client.n_refused,
+                }
+            )
+
+    def _requests(self, client: Client) -> Iterator[list[Frame]]:
+        """Frames as they come, every whole and undamaged one that the board would take."""
+        rest = b""
+        while data := client.socket.recv(_MOST_AT_ONCE):
+            frames, rest = link.decode(rest + data, self._identity.max_payload)
+            if frames:
+                yield frames
+
+    def _answer(self, client: Client, command: int, frames: list[Frame]) -> None:
+        """Execute or refuse frames of one command."""
+        payloads = [frame.payload for frame in frames]
+        answers: list[Answer] = []
+        while len(answers) < len(payloads):
+            answers += self._execute(client, command, payloads[len(answers) :])
+        name = Command(command).name if command in set(Command) else f"{command:#x}"
+        client.frames[name] += len(frames)
+        n_refused = sum(status in (Status.BUSY, Status.FORBIDDEN) for status, _ in answers)
+        if n_refused:
+            client.n_refused += n_refused
+            text = next(text for status, text in answers if status is not Status.OK)
+            self._log(
+                {
+                    "event": "refuse",
+                    "client": client.name,
+                    "command": name,
+                    "n_frames": n_refused,
+                    "why": text.decode(),
+                }
+            )
+        client.socket.sendall(
+            b"".join(
+                link.encode(Frame(frame.sequence, command | link.ANSWER, bytes([status]) + payload))
+                for frame, (status, payload) in zip(frames, answers, strict=True)
+            )
+        )
+
+    def _execute(self, client: Client, command: int, payloads: list[bytes]) -> list[Answer]:
+        """Answers to some of the payloads, at least one."""
+        with self._lock:
+            if command == Command.LEASE:
+                return [self._lease(client, payload) for payload in payloads]
+            if command == Command.IDENTIFY and not any(payloads):
+                return [(Status.OK, link.pack_identity(self._identity))] * len(payloads)
+            if refusal := self._refusal(client, command):
+                return [refusal] * len(payloads)
+            return self._session.exchange(Command(command), payloads)
+
+    def _refusal(self, client: Client, command: int) -> Answer | None:
+        if self._token is None and self._holder is None:
+            self._holder = client
+        if self._holder is client:
+            return None if command in set(Command) else (Status.UNKNOWN_COMMAND, b"")
+        if self._holder is not None:
+            return Status.BUSY, f"leased to {self._holder.name}; come back later".encode()
+        if command not in READ_ONLY:
+            return Status.FORBIDDEN, _READ_ONLY_TEXT
+        return None
+
+    def _lease(self, client: Client, token: bytes) -> Answer:
+        if self._token is None or not hmac.compare_digest(token, self._token.encode()):
+            return Status.FORBIDDEN, b"wrong token"
+        if self._holder is not None and self._holder is not client:
+            return Status.BUSY, f"leased to {self._holder.name}; come back later".encode()
+        self._holder = client
+        self._log({"event": "lease", "client": client.name})
+        return Status.OK, b""
+
+    def _put_out(self, client: Client, why: str) -> None:
+        """Tell a client, if it still listens, in a frame that it did not ask for."""
+        answer = Frame(0, Command.IDENTIFY | link.ANSWER, bytes([Status.BUSY]) + why.encode())
+        try:
+            client.socket.sendall(link.encode(answer))
+        except OSError:
+            pass  # it is gone, which is what was wanted
+
+
+def _hang_up(end: socket.socket) -> None:
+    """Close a socket on which another thread may wait."""
+    try:
+        end.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        pass  # not connected any more
+    end.close()
