@@ -25,7 +25,7 @@ from ..sim.registers import Registers
 from . import link
 from .link import Command, Counters
 from .port import Port, RecordingPort, ReplayPort, SerialPort
-from .session import Progress, Session
+from .session import RETRIES, Progress, Session
 
 DEFAULT_BAUD = 3_000_000
 DEFAULT_TIMEOUT_S = 5.0
@@ -45,6 +45,7 @@ class BoardDevice:
         baud: int = DEFAULT_BAUD,
         timeout_s: float = DEFAULT_TIMEOUT_S,
         window: int | None = None,
+        retries: int = RETRIES,
         record: Path | None = None,
     ) -> None:
         """Open the port, wait for the board and check that it was built for this core.
@@ -53,7 +54,7 @@ class BoardDevice:
             port: pyserial URL, e.g. /dev/ttyUSB1, a pty, socket://127.0.0.1:5000.
             core: of the network that will be loaded.
             baud: of a real UART.
-            timeout_s, window: as in `Session`.
+            timeout_s, window, retries: as in `Session`.
             record: file for the traffic, for a RecordedDevice.
 
         Raises:
@@ -65,12 +66,16 @@ class BoardDevice:
         self._network: Network | None = None
         self._memory: list[Words] | None = None  # what the board holds; None: not known
         self._is_disturbed = False  # the injectors are on
-        recorded = RecordingPort(opened, record, core) if record else opened
-        self._session = Session(recorded, timeout_s, window)
+        self._has_written = False  # who serves a board lets one host at a time do so
+        self._session = Session(opened, timeout_s, window, retries)
         try:
+            if isinstance(opened, SerialPort) and opened.token:
+                self._session.lease(opened.token)
+            if record:
+                recorded = RecordingPort(opened, record, core)
+                self._session = Session(recorded, timeout_s, window, retries)
             self.identity = self._session.synchronise()
             self._check_identity()
-            self._first = self._read_counters()
         except BaseException:
             self.close()
             raise
@@ -82,12 +87,27 @@ class BoardDevice:
             InputError: the network is of another core.
             BoardError: the board does not answer, or a word reads back otherwise than written.
         """
-        if replace(core_of(network, self._layout), injector=self._core.injector) != self._core:
-            raise InputError(f"the board's core is not for the layers of {network.name!r}")
+        self._check_network(network)
         self._network = network
         words = bank_words(written(network, self._layout), self._layout)
         self._store(words, [(bank, 0, w) for bank, w in enumerate(words)])
         self.disturb(None)
+
+    def adopt(self, network: Network) -> None:
+        """As `load`, of a network that the board holds already: reads every word, writes none.
+
+        Raises:
+            InputError: the network is of another core.
+            BoardError: the board does not answer, or holds something else.
+        """
+        self._check_network(network)
+        words = bank_words(written(network, self._layout), self._layout)
+        n_other = sum(int((a != b).sum()) for a, b in zip(words, self.read_back(), strict=True))
+        if n_other:
+            raise BoardError(
+                f"{self.url}: does not hold network {network.name!r}: {n_other} words are others"
+            )
+        self._network, self._memory = network, words
 
     def inject(self, faults: Faults | None) -> None:
         """Write the words that change, as the faulty memory would read them, or set the injectors.
@@ -120,7 +140,9 @@ class BoardDevice:
             raise InputError(f"the read errors are not of the core of {self.url}")
         if self._core.injector is not None:
             writes = (errors or ReadErrors(self._core, 0.0, 0.0)).registers()
-            self._ask(Command.WRITE, [link.write_payload(b, 0, w) for b, w in writes.items()])
+            self._session.ask(
+                Command.WRITE, [link.write_payload(b, 0, w) for b, w in writes.items()]
+            )
             self._is_disturbed = errors is not None
 
     def infer(
@@ -140,7 +162,7 @@ class BoardDevice:
         if network.image_max == 1:
             data = np.packbits(data, axis=1, bitorder="little")
         retries_before = self._session.n_retries
-        answers = self._ask(Command.INFER, [image.tobytes() for image in data], progress)
+        answers = self._stream([image.tobytes() for image in data], progress)
         n_classes = network.n_classes
         if any(len(answer) != 4 * n_classes + 1 for answer in answers):
             raise BoardError(f"{self.url}: an answer does not hold {n_classes} scores and a class")
@@ -212,6 +234,10 @@ class BoardDevice:
         """Release the port."""
         self._session.close()
 
+    def _check_network(self, network: Network) -> None:
+        if replace(core_of(network, self._layout), injector=self._core.injector) != self._core:
+            raise InputError(f"the board's core is not for the layers of {network.name!r}")
+
     def _check_identity(self) -> None:
         me, wanted = self.identity, bytes.fromhex(self._core.sha256)[:_ID_BYTES]
         if me.protocol != link.PROTOCOL:
@@ -223,6 +249,7 @@ class BoardDevice:
                 f"{self.url}: built for layout {me.layout.hex()[:12]}, the network's folding is "
                 f"layout {wanted.hex()[:12]}; program the bitstream of this network and board"
             )
+        self._first = self._read_counters()
 
     @property
     def _register_bank(self) -> int:
@@ -233,7 +260,7 @@ class BoardDevice:
 
     def _set(self, register: int, value: int) -> None:
         word = np.array([value], np.uint64)
-        self._ask(Command.WRITE, [link.write_payload(self._register_bank, register, word)])
+        self._session.ask(Command.WRITE, [link.write_payload(self._register_bank, register, word)])
 
     def _loaded(self) -> tuple[Network, list[Words]]:
         if self._network is None or self._memory is None:
@@ -242,14 +269,14 @@ class BoardDevice:
 
     def _store(self, words: list[Words], runs: Sequence[Run]) -> None:
         """Make the memory hold `words`, by writing the runs in which it does not."""
-        self._memory = None
+        self._memory, self._has_written = None, True
         most = link.max_words(self.identity.max_payload)
         requests = [
             link.write_payload(bank, at, run[at - address :][:count])
             for bank, address, run in runs
             for at, count in link.chunks(address, len(run), most)
         ]
-        self._ask(Command.WRITE, requests)
+        self._session.ask(Command.WRITE, requests)
         self._verify(runs)
         self._memory = words
 
@@ -273,21 +300,29 @@ class BoardDevice:
             for bank, address, count in places
         ]
         flat = [part for place in parts for part in place]
-        answers = iter(self._ask(Command.READ, [link.read_payload(*part) for part in flat]))
+        answers = iter(self._session.ask(Command.READ, [link.read_payload(*part) for part in flat]))
         read = [b"".join(next(answers) for _ in place) for place in parts]
         for (_, _, count), data in zip(places, read, strict=True):
             if len(data) != count * link.WORD_BYTES:
                 raise BoardError(f"{self.url}: asked for {count} words, got {len(data)} bytes")
         return [link.unpack_words(data) for data in read]
 
-    def _ask(
-        self, command: Command, payloads: Sequence[bytes], progress: Progress | None = None
-    ) -> list[bytes]:
-        return self._session.ask(command, payloads, progress)
+    def _stream(self, images: list[bytes], progress: Progress | None) -> list[bytes]:
+        """Answers to images; the board, where it is ours alone, must have counted as many."""
+        before, retries_before = self._read_counters().images, self._session.n_retries
+        answers = self._session.ask(Command.INFER, images, progress)
+        counted = (self._read_counters().images - before) % (1 << 32)
+        was_clean = self._session.n_retries == retries_before
+        if self._has_written and was_clean and counted != len(images):
+            raise BoardError(
+                f"{self.url}: counted {counted} images, sent were {len(images)}; it was reset, or "
+                "another host uses it"
+            )
+        return answers
 
     def _read_counters(self) -> Counters:
         try:
-            return link.unpack_counters(self._ask(Command.COUNTERS, [b""])[0])
+            return link.unpack_counters(self._session.ask(Command.COUNTERS, [b""])[0])
         except ValueError as error:
             raise BoardError(f"{self.url}: {error}") from error
 

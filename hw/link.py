@@ -41,6 +41,7 @@ class Command(IntEnum):
     INFER = 4
     COUNTERS = 5
     INJECT = 6
+    LEASE = 0x20  # for who serves a board, not for a board: the payload is a token
 
 
 class Status(IntEnum):
@@ -163,7 +164,7 @@ def decode(
             continue
         _, length, sequence, command = _HEAD.unpack_from(data, start)
         end = start + HEAD_BYTES + length
-        if length <= max_payload and zlib.crc32(view[start + 1 : end]) == _checksum(data, end):
+        if length <= max_payload and has_its_crc(view, start, end):
             frames.append(Frame(sequence, command, data[start + HEAD_BYTES : end]))
             start = data.find(SOF, end + _CRC.size)
         else:
@@ -171,8 +172,10 @@ def decode(
     return frames, b""
 
 
-def _checksum(data: bytes, at: int) -> int:
-    return int.from_bytes(data[at : at + _CRC.size], "little")
+def has_its_crc(data: memoryview, start: int, end: int) -> bool:
+    """Whether the CRC at `end` is that of the frame from `start` on."""
+    crc: int = _CRC.unpack_from(data, end)[0]
+    return zlib.crc32(data[start + 1 : end]) == crc
 
 
 def write_payload(bank: int, address: int, words: Words) -> bytes:

@@ -10,6 +10,7 @@ import json
 import os
 import re
 import select
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,6 +22,7 @@ from ..sim.exceptions import ArtefactError, BoardError
 
 _SOCKET = re.compile(r"socket://(?:\[[^]]*\]|[^/:]+):(\d{1,5})\b")
 _MOST_AT_ONCE = 1 << 16
+_WITH_TOKEN = re.compile(r"(socket://)([^@/]*)@(.*)")
 FORMAT = "stoic-recording"
 VERSION = 1
 
@@ -42,7 +44,12 @@ class Port(Protocol):
 
 
 class SerialPort:
-    """`/dev/ttyUSB0`, the path of a pty, `socket://host:port`, or any other URL of pyserial."""
+    """`/dev/ttyUSB0`, the path of a pty, `socket://host:port`, or any other URL of pyserial.
+
+    Attributes:
+        url: without the token.
+        token: of `socket://TOKEN@host:port`, a served board; "" for none.
+    """
 
     def __init__(self, url: str, baud: int, timeout_s: float) -> None:
         """Open it for us alone.
@@ -50,7 +57,10 @@ class SerialPort:
         Raises:
             BoardError: no such port, no permission, busy, or nothing listens there.
         """
+        if match := _WITH_TOKEN.fullmatch(url):
+            url = match[1] + match[3]
         self.url = url
+        self.token = match[2] if match else ""
         try:
             self._serial = serial.serial_for_url(  # type: ignore[no-untyped-call]
                 url, baudrate=baud, timeout=timeout_s, write_timeout=timeout_s, exclusive=True
@@ -97,9 +107,21 @@ class SerialPort:
             BoardError: the other end is gone, or takes no bytes.
         """
         try:
-            self._serial.write(data)
-        except OSError as error:
+            if self._fd is None:
+                self._serial.write(data)
+            else:
+                self._write_there(self._fd, memoryview(data))
+        except (OSError, ValueError) as error:
             raise self._lost(error) from error
+
+    def _write_there(self, fd: int, data: memoryview) -> None:
+        """As `write`; pyserial's burns the processor while a socket is full."""
+        while data:
+            try:
+                data = data[os.write(fd, data) :]
+            except BlockingIOError:
+                if not select.select([], [fd], [], self._timeout_s)[1]:
+                    raise OSError(f"takes no bytes for {self._timeout_s:g} s") from None
 
     def close(self) -> None:
         """Release the port."""
@@ -133,7 +155,7 @@ class RecordingPort:
         self.url = port.url
         self._port = port
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("w")
+        self._path, self._file = path, path.open("w", buffering=1)
         header = {"format": FORMAT, "version": VERSION, "kit_version": kit_version()}
         self._note({**header, "url": port.url, **to_json(core)})
 
@@ -151,10 +173,16 @@ class RecordingPort:
     def close(self) -> None:
         """Release port and file."""
         self._port.close()
-        self._file.close()
+        with suppress(OSError):  # of what is still in the buffer; it was said when it was noted
+            self._file.close()
 
     def _note(self, event: dict[str, Any]) -> None:
-        self._file.write(json.dumps(event) + "\n")
+        try:
+            self._file.write(json.dumps(event) + "\n")
+        except OSError as error:
+            raise ArtefactError(
+                f"{self._path}: cannot be recorded to ({error.strerror})"
+            ) from error
 
 
 class ReplayPort:

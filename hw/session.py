@@ -33,13 +33,16 @@ class Session:
         n_retries: how often frames were sent again.
     """
 
-    def __init__(self, port: Port, timeout_s: float, window: int | None = None) -> None:
+    def __init__(
+        self, port: Port, timeout_s: float, window: int | None = None, retries: int = RETRIES
+    ) -> None:
         """Take the port over; sends nothing yet.
 
         Args:
             timeout_s: how long the board may be silent.
             window: frames in flight; None for the board's pages. More is right only on a line that
                 holds bytes back.
+            retries: in a row without an answer, before it gives up.
 
         Raises:
             InputError: the window is not 1..128.
@@ -50,6 +53,7 @@ class Session:
         self.identity: Identity | None = None
         self.n_retries = 0
         self._port, self._timeout_s, self._window = port, timeout_s, window
+        self._retries = retries
         self._sequence = 0
         self._rest = b""
 
@@ -75,6 +79,15 @@ class Session:
             if status is not Status.OK:
                 raise BoardError(f"{self.url}: refused {command.name}: {status.name}")
         return [payload for _, payload in answers]
+
+    def lease(self, token: str) -> None:
+        """Take a served board for this connection alone.
+
+        Raises:
+            BoardError: another client has it, the token is wrong, or this is no served board.
+        """
+        self.synchronise()
+        self.ask(Command.LEASE, [token.encode()])
 
     def exchange(
         self, command: Command, payloads: Sequence[bytes], progress: Progress | None = None
@@ -114,8 +127,8 @@ class Session:
             failures += 1
             self.n_retries += 1
             _log.warning("%s: %s; sending again", self.url, problem)
-            if failures > RETRIES:
-                raise BoardError(f"{self.url}: gave up after {RETRIES} retries: {problem}")
+            if failures > self._retries:
+                raise BoardError(f"{self.url}: gave up after {failures - 1} retries: {problem}")
             if self.synchronise() != self.identity:
                 raise BoardError(f"{self.url}: another board answers now")
             n_sent = len(answers)

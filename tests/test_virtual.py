@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stoic.hw import boards, link
+from stoic.hw import boards, link, soak
 from stoic.hw.device import BoardDevice, RecordedDevice
 from stoic.hw.link import Command, Frame, Status
 from stoic.hw.port import SerialPort
@@ -146,33 +146,68 @@ def test_damaged_frames_change_nothing(board: VirtualBoard, device: BoardDevice)
     again.close()
 
 
-class NoisyPort(SerialPort):
-    """A line that loses a byte, flips a bit or adds one in some writes and reads."""
-
-    def __init__(self, url: str, rate: float, seed: int) -> None:
-        super().__init__(url, 115200, 2.0)
-        self.rate, self.rng = rate, random.Random(seed)
-
-    def read(self, least: int, timeout_s: float) -> bytes:
-        return self.damage(super().read(least, timeout_s))
-
-    def write(self, data: bytes) -> None:
-        super().write(self.damage(data))
-
-    def damage(self, data: bytes) -> bytes:
-        if not data or self.rng.random() >= self.rate:
-            return data
-        at, kind = self.rng.randrange(len(data)), self.rng.randrange(3)
-        middle = [b"", bytes([data[at] ^ 1 << self.rng.randrange(8)]), data[at : at + 1] * 2][kind]
-        return data[:at] + middle + data[at + 1 :]
+def test_a_soak_loses_nothing_and_notices_a_driver_without_crc(board: VirtualBoard) -> None:
+    run = partial(soak.soak, board.url, CORE, NETWORK)
+    found = run(300, 0.003)
+    assert found.is_good and found.images and found.retries > 10, found
+    assert found.bytes_damaged > 40 and found.frames_answered_with_error > 10, found
+    with soak.blind_driver():
+        is_caught, how = soak.fate(lambda: run(300, 0.003))
+    assert is_caught, how
 
 
-def test_scores_are_goldens_over_a_noisy_line(board: VirtualBoard) -> None:
-    device = BoardDevice(NoisyPort(board.url, 0.02, seed=3), CORE, timeout_s=0.3)
-    device.load(NETWORK)
-    assert (device.infer(IMAGES) == golden.scores(NETWORK, IMAGES)).all()
-    assert device.counters()["retries"] > 2
+def test_a_client_that_dies_inside_a_frame_leaves_the_board_as_it_was(
+    board: VirtualBoard, device: BoardDevice
+) -> None:
     device.close()
+    frame = link.encode(
+        Frame(9, Command.WRITE, link.write_payload(0, 0, np.full(4, 0x7F, np.uint64)))
+    )
+    for n_sent in (3, 9, len(frame) - 1):
+        port = SerialPort(board.url, 115200, 5.0)
+        port.write(b"\xa5garbage" + frame[:n_sent])
+        port.close()
+        again = BoardDevice(board.url, CORE)
+        again.adopt(NETWORK)  # reads every word
+        assert (again.infer(IMAGES[:9]) == golden.scores(NETWORK, IMAGES[:9])).all()
+        again.close()
+    with pytest.raises(BoardError, match="does not hold network .*words are others"):
+        again = BoardDevice(board.url, CORE)
+        try:
+            again.adopt(random_network((50, 12, 5), "uint8", np.random.default_rng(3)))
+        finally:
+            again.close()
+
+
+def test_a_full_disk_ends_the_recording_and_not_the_board(
+    board: VirtualBoard, device: BoardDevice
+) -> None:
+    device.close()
+    with pytest.raises(ArtefactError, match="/dev/full: cannot be recorded to .No space left"):
+        BoardDevice(board.url, CORE, record=Path("/dev/full"))
+    again = BoardDevice(board.url, CORE)
+    again.adopt(NETWORK)
+    again.close()
+
+
+def test_the_speed_and_the_latency_of_a_uart_are_imitated(virtual_builds: Path) -> None:
+    n, baud = 60, 460_800
+    slow = partial(VirtualBoard, CORE, virtual_builds, clock_hz=CLOCK_HZ, baud=baud, latency_ms=8)
+    with slow(transport="pty", where=str(virtual_builds / "slow")) as board:
+        device = BoardDevice(board.url, CORE)
+        device.load(NETWORK)
+        start = time.perf_counter()
+        scores = device.infer(IMAGES[:n])
+        seconds = time.perf_counter() - start
+        assert (scores == golden.scores(NETWORK, IMAGES[:n])).all()
+        assert seconds >= n * (link.OVERHEAD_BYTES + IMAGES.shape[1]) * 10 / baud
+        start = time.perf_counter()
+        for _ in range(5):
+            device.counters()
+        assert time.perf_counter() - start >= 5 * 8e-3  # 24 bytes do not fill a packet
+        device.close()
+    with pytest.raises(InputError, match="must be 0 or more"):
+        VirtualBoard(CORE, virtual_builds, clock_hz=CLOCK_HZ, latency_ms=-1.0)
 
 
 def test_a_recording_replays_without_the_board(board: VirtualBoard, tmp_path: Path) -> None:
