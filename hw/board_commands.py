@@ -24,12 +24,13 @@ from . import (
     commands,
     devices,
     inputs,
+    lab,
     probe,
     programming,
 )
 from .campaign_commands import CampaignFile
 from .commands import BoardName, Data, DataRoot, InputFile, MapFiles, N, Output, Split
-from .device import BoardDevice
+from .device import DEFAULT_BAUD, BoardDevice
 from .link import Identity
 
 Url = Annotated[
@@ -68,9 +69,12 @@ def list_() -> dict[str, Any]:
     }
 
 
-def identify(url: Url) -> dict[str, Any]:
+def identify(
+    url: Url, board: Annotated[str, typer.Option(help="Whose baud rate the line has.")] = ""
+) -> dict[str, Any]:
     """Ask a board what it is: protocol, build, layout, clock."""
-    return {"url": url, **identity_row(probe.identify(url))}
+    baud = boards.load(board).baud if board else DEFAULT_BAUD
+    return {"url": url, **identity_row(probe.identify(url, baud))}
 
 
 def load(
@@ -94,25 +98,67 @@ def infer(
     n: N = None,
     input_file: InputFile = None,
     faults: Annotated[Path | None, typer.Option(metavar="MAP.faults")] = None,
+    held: Annotated[
+        bool, typer.Option("--held", help="The board holds the network: read it, write nothing.")
+    ] = False,
+    note: lab.Notes = None,
+    log: lab.LogFile = None,
     board: BoardName = "",
     data_root: DataRoot = None,
     table: TableName = None,
 ) -> dict[str, Any]:
     """Write the int32 scores (images x classes) that a board gives."""
-    return commands.infer(
-        network, output, data, split, n, input_file, url, faults, board, data_root, table
-    )
+    if held and (faults is not None or table is not None):
+        raise InputError("--held takes a board as it is; --faults and --table change it")
+    net = load_network(network, table)
+    images = inputs.images(net, data, split, n, input_file, data_root)
+    fault_map = commands.load_map(net, faults)
+    device, _ = _open(url, network, net, board)
+    try:
+        if held:
+            device.adopt(net)
+        row = commands.infer_on(device, net, images, fault_map, output, is_loaded=held)
+        identity = device.identity
+    finally:
+        device.close()
+    row = {"network": net.name, "network_sha256": net.sha256, **row}
+    values = {"url": url, "board": board or None, "network_file": network, **row}
+    lab.write(log or network.parent / lab.FILE, "infer", identity, note, values)
+    return row
 
 
-def run_campaign(file: CampaignFile, url: Url, data_root: DataRoot = None) -> dict[str, Any]:
-    """Run a campaign on a board and compare every row with golden's, score for score."""
-    return _run_campaign(campaign.load(file, data_root), file, url, data_root)
+def run_campaign(
+    file: CampaignFile,
+    url: Url,
+    reference: Annotated[
+        str, typer.Option(help="Whose rows they must be: golden, or engine, which is faster.")
+    ] = "golden",
+    n: N = None,
+    note: lab.Notes = None,
+    log: lab.LogFile = None,
+    data_root: DataRoot = None,
+) -> dict[str, Any]:
+    """Run a campaign on a board and compare every row with the reference's, score for score."""
+    plan = campaign.load(file, data_root)
+    plan = replace(plan, n_images=n or plan.n_images)
+    identity = None if url == "virtual" else probe.identify(url)
+    found = _run_campaign(plan, file, url, data_root, reference)
+    if identity is not None:
+        keys = ("campaign", "store", "n_rows", "n_computed", "n_rows_different", "seeds")
+        values = {"url": url, "board": plan.board or None, **{k: found[k] for k in keys}}
+        values["networks"] = sorted({row["network"] for row in found["rows"]})
+        lab.write(log or plan.store.parent / lab.FILE, "campaign", identity, note, values)
+    return found
 
 
-def _run_campaign(plan: Campaign, file: Path, url: str, data_root: Path | None) -> dict[str, Any]:
+def _run_campaign(
+    plan: Campaign, file: Path, url: str, data_root: Path | None, reference: str = "golden"
+) -> dict[str, Any]:
+    if reference not in ("golden", "engine"):
+        raise InputError(f"--reference must be golden or engine, not {reference!r}")
     plan = replace(plan, devices=(url,))
     found = campaign_commands.run_campaign(plan, file, data_root)
-    same = campaign_commands.run_campaign(replace(plan, devices=("golden",)), file, data_root)
+    same = campaign_commands.run_campaign(replace(plan, devices=(reference,)), file, data_root)
     different = [
         row
         for row, other in zip(found["rows"], same["rows"], strict=True)
@@ -122,10 +168,16 @@ def _run_campaign(plan: Campaign, file: Path, url: str, data_root: Path | None) 
     if different:
         first = different[0]
         failure = (
-            f"{len(different)} of {len(found['rows'])} rows of {url} are not golden's; "
+            f"{len(different)} of {len(found['rows'])} rows of {url} are not {reference}'s; "
             f"first: p01 {first['p01']}, p10 {first['p10']}, chip {first['chip']}"
         )
-    return {**found, "url": url, "n_rows_different": len(different), "failure": failure}
+    return {
+        **found,
+        "url": url,
+        "reference": reference,
+        "n_rows_different": len(different),
+        "failure": failure,
+    }
 
 
 def selftest(
@@ -140,6 +192,8 @@ def selftest(
         Path | None,
         typer.Option("--campaign", metavar="FILE.toml", help="Run this one too, of this network."),
     ] = None,
+    note: lab.Notes = None,
+    log: lab.LogFile = None,
     board: BoardName = "",
     data_root: DataRoot = None,
     table: TableName = None,
@@ -169,7 +223,7 @@ def selftest(
         seconds = time.perf_counter() - start
         counters = device.counters()
         trials = agreement.try_mutants(mutants, device, net, few)
-        identity = identity_row(device.identity)
+        identity = device.identity
     finally:
         device.close()
     failure = agree_commands.agree_failure(comparisons, trials)
@@ -177,10 +231,13 @@ def selftest(
     if campaign_file is not None:
         plan = replace(campaign.load(campaign_file, data_root), models=(str(network),), board=board)
         ran = _run_campaign(plan, campaign_file, url, data_root)
+    failure = failure or (ran["failure"] if ran else None)
+    shown = {"url": url, "board": board or None, **_totals(comparisons), "failure": failure}
+    values = {**shown, **loaded, "counters": counters, "network_file": network}
+    lab.write(log or network.parent / lab.FILE, "selftest", identity, note, values)
     return {
-        "url": url,
-        "board": board or None,
-        **identity,
+        **shown,
+        **identity_row(identity),
         **loaded,
         "images": images.name,
         "n_images": len(images.values),
@@ -188,12 +245,11 @@ def selftest(
         "maps": agree_commands.map_rows(net, maps, faults),
         "comparisons": comparisons,
         "mutants": [{**vars(t), "is_caught": t.is_caught} for t in trials],
-        **_totals(comparisons),
         "seconds": seconds,
         "counters": counters,
         "seeds": sorted({*agree_commands.seeds_of(maps), *(ran["seeds"] if ran else [])}),
         "campaign": ran,
-        "failure": failure or (ran and ran["failure"]),
+        "failure": failure,
     }
 
 

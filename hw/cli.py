@@ -11,6 +11,7 @@ import inspect
 import json
 import logging
 import os
+import re
 import shlex
 import sys
 import warnings
@@ -29,6 +30,7 @@ from .show import as_text
 PROGRAM = "stoic"
 KIT = (__package__ or "").rpartition(".")[0]
 STATUS_REFUSED = 2
+_TOKEN = re.compile(r"(socket://)[^@/\s\"']*@")  # of a served board: in no result and no message
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 Result = Annotated[
@@ -98,6 +100,7 @@ COMMANDS: Commands = {
     "synth": Command("hw.commands:synth", "Build a bitstream and report it."),
     "deploy": Command("hw.deploy_commands:deploy", "Build, program a board, write the network."),
     "virtual": Command("hw.commands:virtual", "Boot a virtual board behind a port."),
+    "serve": Command("hw.server_commands:serve", "Serve a board to colleagues over TCP."),
     "board": (
         "Drive a board, real or virtual.",
         {
@@ -178,7 +181,8 @@ def _printing(function: Callable[..., Any], arguments: Sequence[str]) -> Callabl
         as_json, result_file = values.pop("as_json"), values.pop("result_file")
         result = _plain(function(**values))
         made = {"command": shlex.join([PROGRAM, *arguments]), "kit_version": kit_version()}
-        text = json.dumps({**result, **made}, indent=2)
+        text = _TOKEN.sub(r"\1", json.dumps({**result, **made}, indent=2))
+        result = {k: v for k, v in json.loads(text).items() if k not in made}
         if result_file is not None:
             write_whole(result_file, f"{text}\n".encode())
         typer.echo(text if as_json else as_text(result))
@@ -275,7 +279,8 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _refuse(message: str) -> int:
-    print(f"{PROGRAM}: {' '.join(message.split())}", file=sys.stderr)
+    line = _TOKEN.sub(r"\1", " ".join(message.split()))
+    print(f"{PROGRAM}: {line}", file=sys.stderr)
     return STATUS_REFUSED
 
 

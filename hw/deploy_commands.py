@@ -8,7 +8,7 @@ import typer
 from ..sim.commands import NetworkFile, load_network
 from ..sim.core import core_of
 from ..sim.exceptions import BoardError
-from . import boards, devices, fold, probe, programming, synth, top
+from . import boards, devices, fold, lab, probe, programming, synth, top
 from .board_commands import identity_row, load_row
 from .commands import HoldTables
 from .device import BoardDevice
@@ -23,6 +23,8 @@ def deploy(
         str | None, typer.Option(help="Port of its UART; that with the board's USB chip.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder; the board's, beside NET.")] = None,
+    note: lab.Notes = None,
+    log: lab.LogFile = None,
     tables: HoldTables = False,
 ) -> dict[str, Any]:
     """Build if need be, program the board, write the network and read it back."""
@@ -49,15 +51,16 @@ def deploy(
                 f"{port}: runs build {device.identity.build.hex()[:12]}, programmed was "
                 f"{build.hex()[:12]}; it is another board, or did not take the bitstream"
             )
-        return {
+        row = {
             "board": board,
             "url": port,
-            "bitstream": made.bitstream,
+            "bitstream": str(made.bitstream),
             "bitstream_sha256": made.bitstream_sha256,
             "programmed_with": " ".join(command),
-            **identity_row(device.identity),
             **load_row(device, net, core.layout),
         }
+        lab.write(log or network.parent / lab.FILE, "deploy", device.identity, note, row)
+        return {**row, **identity_row(device.identity)}
     finally:
         device.close()
 

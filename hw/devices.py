@@ -306,9 +306,12 @@ def open_port(url: str, at: Setting) -> "BoardDevice":
     Raises:
         BoardError: port missing or busy, no answer, or a board for another network.
     """
-    from .device import BoardDevice
+    from . import boards
+    from .device import DEFAULT_BAUD, BoardDevice
     from .probe import find_core
 
-    device = BoardDevice(url, hardware(at) if at.folding else find_core(url, at.network))
+    baud = boards.load(at.board).baud if at.board else DEFAULT_BAUD
+    core = hardware(at) if at.folding else find_core(url, at.network)
+    device = BoardDevice(url, core, baud=baud)
     device.name = kind_name(url)  # a port is not what was measured
     return device

@@ -4,20 +4,14 @@ from collections.abc import Iterator
 
 from ..sim.core import Core, core_of, default_core
 from ..sim.exceptions import BoardError, StoicError
-from ..sim.memory import Layout
 from ..sim.network import Network
 from . import boards
-from .device import DEFAULT_BAUD, BoardDevice
+from .device import DEFAULT_BAUD, DEFAULT_TIMEOUT_S
 from .devices import with_tables
 from .fold import fold
 from .link import Identity
-
-
-class _Anyone(BoardDevice):
-    """The driver before it is known which core the board has."""
-
-    def _check_identity(self) -> None:
-        pass
+from .port import SerialPort
+from .session import Session
 
 
 def identify(url: str, baud: int = DEFAULT_BAUD) -> Identity:
@@ -26,11 +20,11 @@ def identify(url: str, baud: int = DEFAULT_BAUD) -> Identity:
     Raises:
         BoardError: port missing or busy, or no answer.
     """
-    device = _Anyone(url, Core(Layout((), ())), baud=baud)
+    session = Session(SerialPort(url, baud, DEFAULT_TIMEOUT_S), DEFAULT_TIMEOUT_S)
     try:
-        return device.identity
+        return session.synchronise()
     finally:
-        device.close()
+        session.close()
 
 
 def find_core(url: str, network: Network) -> Core:

@@ -1,0 +1,74 @@
+"""The lab log: one JSON line for every run on a board, with what was noted beside it.
+
+time_utc, command, kit_version      of the run
+url, build_id, layout_id, clock_hz  what the board said about itself
+board                               as it was named, or null
+bitstream, bitstream_sha256         of the build with that build id, where it is found; or null
+notes                               as given: temperature, voltage, who, why
+network, network_sha256, ...        what the command reports of the run
+"""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ..sim.container import kit_version
+from ..sim.exceptions import ArtefactError
+from .link import Identity
+
+FILE = "lab.jsonl"
+Notes = Annotated[
+    list[str] | None,
+    typer.Option("--note", help='For the lab log, e.g. "core 0.95 V, 41 C"; repeatable.'),
+]
+LogFile = Annotated[
+    Path | None, typer.Option("--log", metavar="LAB.jsonl", help="Lab log; lab.jsonl beside NET.")
+]
+
+
+def write(
+    file: Path, command: str, identity: Identity, notes: list[str] | None, values: dict[str, Any]
+) -> None:
+    """Append the line of a run.
+
+    Args:
+        values: more of the run, "network_file" and "board" among them if there are any.
+
+    Raises:
+        ArtefactError: it cannot be written.
+    """
+    values = dict(values)
+    network_file, board = values.pop("network_file", None), values.get("board")
+    folder = network_file.parent / board if network_file and board else None
+    line = {
+        "time_utc": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": command,
+        "kit_version": kit_version(),
+        "build_id": identity.build.hex(),
+        "layout_id": identity.layout.hex(),
+        "clock_hz": identity.clock_hz,
+        "notes": notes or [],
+        **bitstream(folder, identity),
+        **values,
+    }
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with file.open("a") as log:
+            log.write(json.dumps(line, default=str) + "\n")
+    except OSError as error:
+        raise ArtefactError(f"{file}: the run is not logged ({error.strerror})") from error
+
+
+def bitstream(folder: Path | None, identity: Identity) -> dict[str, Any]:
+    """Name and hash of the bitstream that `stoic synth` made of this build in a folder."""
+    found: dict[str, Any] = {"bitstream": None, "bitstream_sha256": None}
+    if folder is None or not (folder / "build.json").is_file():
+        return found
+    top = folder / "src" / "stoic_top.v"
+    if not top.is_file() or identity.build[::-1].hex() not in top.read_text():
+        return found  # of other gates than the board has
+    made = json.loads((folder / "build.json").read_text())
+    return {key: made.get(key) for key in found}
