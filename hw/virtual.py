@@ -173,7 +173,8 @@ class VirtualBoard:
         assert self._process.stdout is not None
         for line in self._process.stdout:
             _, cycles, busy_s = line.split()
-            told(Speed(int(cycles), float(busy_s)))
+            if float(busy_s):  # less than a millisecond says nothing
+                told(Speed(int(cycles), float(busy_s)))
         return self._process.wait()
 
     def close(self) -> None:

@@ -216,7 +216,7 @@ def test_a_campaign_runs_shows_and_is_drawn(stoic: RunStoic, tmp_path: Path) -> 
 
 
 def test_a_virtual_board_is_driven_by_the_board_commands(
-    stoic: RunStoic, net: Network, files: Files
+    stoic: RunStoic, net: Network, files: Files, tmp_path: Path
 ) -> None:
     command = [sys.executable, "-m", "stoic.hw.cli", "virtual", files["net.stoic"], "--json"]
     board = subprocess.Popen(
@@ -229,7 +229,12 @@ def test_a_virtual_board_is_driven_by_the_board_commands(
         loaded = as_json(stoic("board", "load", files["net.stoic"], "--url", url, "--json"))
         assert loaded["n_words"] > 100 and loaded["n_words_different"] == 0
         given = (files["net.stoic"], "--input", files["x.npy"], "-o", files["out"])
-        as_json(stoic("board", "infer", *given, "--url", url, "--json"))
+        noted = ("--note", "41 C", "--log", tmp_path / "lab.jsonl", "--json")
+        as_json(stoic("board", "infer", *given, "--url", url, *noted))
+        as_json(stoic("board", "infer", *given, "--held", "--url", url, *noted))
+        lab = [json.loads(line) for line in (tmp_path / "lab.jsonl").read_text().splitlines()]
+        assert [(row["command"], row["notes"]) for row in lab] == [("infer", ["41 C"])] * 2
+        assert lab[0]["build_id"] == loaded["build_id"] and lab[0]["url"] == url
         assert (np.load(files["out"]) == golden.scores(net, np.load(files["x.npy"]))).all()
         stoic("faults", "sample", files["net.stoic"], "--errors", "iid-10%", "-o", files["map"])
         tested = as_json(
@@ -246,6 +251,7 @@ def test_a_virtual_board_is_driven_by_the_board_commands(
         os.kill(board.pid, signal.SIGINT)
         _, err = board.communicate(timeout=60)
     assert board.returncode == 2 and "interrupted" in err.splitlines()[-1]
+    assert "of real time at 100 MHz" in err
     dead = stoic("board", "identify", "--url", url)
     assert dead[0] == 2 and dead[2].count("\n") == 1 and url in dead[2]
 
