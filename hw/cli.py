@@ -56,6 +56,17 @@ COMMANDS: Commands = {
         "Find and fetch data sets.",
         {"fetch": Command("models.commands:data_fetch", "Find or fetch a data set, checked.")},
     ),
+    "audit": (
+        "Compare communities by what language models pick up from them.",
+        {
+            "communities": Command("models.audit.commands:communities", "Show a corpus."),
+            "run": Command("models.audit.commands:run", "Adapt, ask, score and compare."),
+            "examples": Command("models.audit.commands:examples", "Show the extremes, scored."),
+            "scorers": Command("models.audit.commands:scorers", "Measure scorers on names alone."),
+            "control": Command("models.audit.commands:control", "Recover a planted bias."),
+            "memory": Command("models.audit.commands:memory", "Ask a model in memory that lies."),
+        },
+    ),
     "export": Command("export.commands:export_", "Write a checkpoint as QONNX and lower it."),
     "import": Command("export.commands:import_", "Lower a QONNX file to the integer network."),
     "encode": Command("export.commands:encode", "Turn a graph's images into the network's."),

@@ -62,12 +62,25 @@ class Plot:
 
 
 @dataclass(frozen=True)
+class HeatMap:
+    """Signed values of rows x columns, as colours and numbers; marked ones with a star."""
+
+    name: str
+    title: str
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    values: tuple[tuple[float, ...], ...]
+    is_marked: tuple[tuple[bool, ...], ...]
+
+
+@dataclass(frozen=True)
 class Judgement:
     """All that the page of a study shows."""
 
     findings: tuple[Finding, ...] = ()
     tables: tuple[Table, ...] = ()
     plots: tuple[Plot, ...] = field(default=())
+    heat_maps: tuple[HeatMap, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """JSON values."""

@@ -180,6 +180,29 @@ def memory_figure(faults: FaultMap) -> Figure:
     return figure
 
 
+def heat_figure(heat: Mapping[str, Any]) -> Figure:
+    """Signed values of rows x columns: blue above zero, orange below, each with its number.
+
+    Args:
+        heat: title, rows, columns, values and is_marked (rows, columns), JSON values.
+    """
+    values = np.array(heat["values"], np.float64)
+    most = float(np.abs(values).max(initial=0.0)) or 1.0
+    ends = [(*_rgb(SERIES[1]), 0.8), (*_rgb(SERIES[1]), 0.0), (*_rgb(SERIES[0]), 0.8)]
+    shade = LinearSegmentedColormap.from_list("signed", ends)
+    with matplotlib.rc_context({**STYLE, "axes.grid": False}):
+        figure = _figure(2 + 0.75 * len(heat["columns"]), 1.4 + 0.34 * len(heat["rows"]))
+        ax = figure.subplots()
+        ax.imshow(values, aspect="auto", cmap=shade, vmin=-most, vmax=most)
+        ax.set_xticks(range(len(heat["columns"])), heat["columns"], rotation=30, ha="right")
+        ax.set_yticks(range(len(heat["rows"])), heat["rows"])
+        for (row, column), value in np.ndenumerate(values):
+            mark = "*" if heat["is_marked"][row][column] else ""
+            ax.text(column, row, f"{value:+.2f}{mark}", ha="center", va="center", fontsize=8)
+        ax.set_title(heat["title"])
+    return figure
+
+
 def front_figure(
     groups: Mapping[str, tuple[Sequence[Mapping[str, Any]], Sequence[Mapping[str, Any]]]],
 ) -> Figure:

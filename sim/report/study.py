@@ -8,7 +8,7 @@ import matplotlib
 from matplotlib.figure import Figure
 
 from ..container import write_whole
-from .figures import SERIES, STYLE, STYLES, save_figure
+from .figures import SERIES, STYLE, STYLES, heat_figure, save_figure
 
 Values = Mapping[str, Any]
 
@@ -19,6 +19,8 @@ def write_page(result: Values, folder: Path) -> Path:
     write_whole(path, (text(result) + "\n").encode())
     for plot in result["plots"]:
         save_figure(_figure(plot), folder / _file(result, plot))
+    for heat in result.get("heat_maps", ()):
+        save_figure(heat_figure(heat), folder / _file(result, heat))
     return path
 
 
@@ -38,7 +40,7 @@ def _parts(result: Values) -> Iterable[str]:
         ("claim", "result", "verdict"),
         [(f["claim"], f["result"], f"**{f['verdict']}**") for f in result["findings"]],
     )
-    for plot in result["plots"]:
+    for plot in [*result["plots"], *result.get("heat_maps", ())]:
         yield f"![{plot['title']}]({_file(result, plot)})"
     yield "## Tables"
     for table in result["tables"]:

@@ -1,0 +1,1 @@
+"""What language models pick up from communities: adapt, prompt, sample, score, compare."""
