@@ -38,8 +38,8 @@ from .virtual import DEFAULT_CLOCK_HZ, VirtualBoard
 from .virtual_device import BUILD_DIR, WINDOW
 
 SEED = 1
-# 784-256-256-256-10 on bits with as many cycles an image as its frame has bytes, 107: words as wide
-# as a processor's, so that the simulation has the fewest elements to step
+# of 784-256-256-256-10 on bits: about as many cycles an image as its frame has bytes, 107, and
+# words as wide as a processor's, so that the simulation has the fewest elements to step
 WIDE = (Fold(32, 64), Fold(16, 64), Fold(16, 64), Fold(1, 64))
 
 

@@ -28,8 +28,8 @@ def deploy(
     tables: HoldTables = False,
 ) -> dict[str, Any]:
     """Build if need be, program the board, write the network and read it back."""
-    programming.find_loader()  # asked now, not after the synthesis
     chosen, net = boards.load(board), load_network(network, None)
+    programming.find_program(chosen)  # asked now, not after the synthesis
     core = fold.fold(core_of(net), chosen)
     if tables:
         core = devices.with_tables(core, net)

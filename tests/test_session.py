@@ -1,0 +1,120 @@
+"""Requests in flight: as many as the board has pages and no more, each answered once, in order."""
+
+from collections import deque
+
+import pytest
+
+from stoic.hw import link
+from stoic.hw.device import BoardDevice
+from stoic.hw.link import Command, Frame, Identity, Status
+from stoic.hw.session import MAX_WINDOW, Session
+from stoic.sim.core import Core
+from stoic.sim.exceptions import BoardError, InputError
+from stoic.sim.memory import Fold, Layout, Shape
+
+N_PAGES = 4
+CORE = Core(Layout((Shape(8, 2, "bits", False),), (Fold(1, 8),)))
+LAYOUT_ID = bytes.fromhex(CORE.sha256)[:16]
+
+
+class Echo:
+    """A board that answers INFER with its payload, and counts the frames that wait for it."""
+
+    url = "echo"
+
+    def __init__(self, identity: Identity, lost: tuple[int, ...] = ()) -> None:
+        self.identity, self.lost = identity, set(lost)
+        self.waiting: deque[Frame] = deque()
+        self.n_seen = self.most_waiting = self.n_idle = 0
+        self.refuse: dict[bytes, Status] = {}
+
+    def write(self, data: bytes) -> None:
+        frames, rest = link.decode(data)
+        assert not rest and frames
+        for frame in frames:
+            self.n_seen += 1
+            if self.n_seen not in self.lost:
+                self.waiting.append(frame)
+        self.most_waiting = max(self.most_waiting, len(self.waiting))
+
+    def read(self, least: int, timeout_s: float) -> bytes:
+        """One answer at a time, so that a driver which waits for several would hang."""
+        if not self.waiting:
+            return b""
+        frame = self.waiting.popleft()
+        self.n_idle += not self.waiting
+        status, payload = self.refuse.get(frame.payload, Status.OK), frame.payload
+        if frame.command == Command.IDENTIFY:
+            payload = link.pack_identity(self.identity)
+        answer = bytes([status]) + (payload if status is Status.OK else b"")
+        return link.encode(Frame(frame.sequence, frame.command | link.ANSWER, answer))
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+
+def identity(protocol: int = link.PROTOCOL, build: int = 0) -> Identity:
+    return Identity(protocol, N_PAGES, 1020, 1, 1, 2, 1, bytes([build] * 16), LAYOUT_ID)
+
+
+def images(n: int) -> list[bytes]:
+    return [i.to_bytes(2, "little") for i in range(n)]
+
+
+@pytest.mark.parametrize(("window", "most"), [(None, N_PAGES), (1, 1), (MAX_WINDOW, MAX_WINDOW)])
+def test_the_window_is_full_and_never_more(window: int | None, most: int) -> None:
+    board = Echo(identity())
+    session = Session(board, 1.0, window)
+    session.synchronise()
+    told: list[int] = []
+    assert session.ask(Command.INFER, images(700), told.append) == images(700)
+    assert board.most_waiting == most
+    assert board.n_idle == (701 if most == 1 else 2)  # but for the last answers, it always has work
+    assert told[-1] == 700 and len(told) == 3 and session.n_retries == 0
+
+
+def test_lost_frames_are_sent_again_and_no_answer_is_taken_twice() -> None:
+    board = Echo(identity(), lost=(2, 3, 40, 300, 301, 302, 303, 304))
+    session = Session(board, 1.0)
+    session.synchronise()
+    assert session.ask(Command.INFER, images(600)) == images(600)
+    assert session.n_retries == 3
+    board.lost = set(range(board.n_seen, board.n_seen + 10_000))
+    with pytest.raises(BoardError, match="no answer in 1 s; check cable"):
+        session.ask(Command.INFER, images(3))
+
+
+def test_a_refusal_stops_the_stream_and_keeps_what_is_in_flight() -> None:
+    board = Echo(identity())
+    session = Session(board, 1.0)
+    session.synchronise()
+    board.refuse = {images(11)[10]: Status.WRONG_SIZE}
+    answers = session.exchange(Command.INFER, images(100))
+    assert 11 <= len(answers) <= 10 + N_PAGES
+    assert [status for status, _ in answers].index(Status.WRONG_SIZE) == 10
+    with pytest.raises(BoardError, match="refused INFER: WRONG_SIZE"):
+        session.ask(Command.INFER, images(100))
+    board.refuse = {}
+    assert session.ask(Command.INFER, images(5)) == images(5)
+
+
+def test_old_and_other_boards_are_refused() -> None:
+    with pytest.raises(BoardError, match="speaks protocol 0, this kit speaks 1"):
+        BoardDevice(Echo(identity(protocol=0)), CORE)
+
+    class Older(Echo):
+        def read(self, least: int, timeout_s: float) -> bytes:
+            [frame], _ = link.decode(super().read(least, timeout_s))
+            return link.encode(Frame(frame.sequence, frame.command, frame.payload[:-6]))
+
+    with pytest.raises(BoardError, match="an identity has 46 bytes, not 40; another kit's board"):
+        BoardDevice(Older(identity()), CORE)
+    board = Echo(identity(), lost=(3,))
+    session = Session(board, 1.0)
+    session.synchronise()
+    board.identity = identity(build=1)  # e.g. programmed anew while a frame was on its way
+    with pytest.raises(BoardError, match="another board answers now"):
+        session.ask(Command.INFER, images(9))
+    for window in (0, MAX_WINDOW + 1):
+        with pytest.raises(InputError, match="must be 1..128 frames"):
+            Session(board, 1.0, window)
