@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from ..exceptions import ArtefactError, StoicError
-from . import memory_tables, onnx_tables, readme_tables, study, tolerance_tables
+from . import memory_tables, onnx_tables, readme_tables, study, tolerance_tables, trigger_tables
 
 NOISE = 1.5
 BLOCKS: dict[str, Callable[[Path], Iterable[str]]] = {
@@ -27,6 +27,8 @@ BLOCKS: dict[str, Callable[[Path], Iterable[str]]] = {
     "prediction": tolerance_tables.prediction,
     "certificates": tolerance_tables.certificates,
     "metrics": tolerance_tables.metrics,
+    "trigger-found": trigger_tables.found,
+    "trigger-fast": trigger_tables.fast,
 }
 END = "<!-- end of results -->"
 _BLOCK = re.compile(
