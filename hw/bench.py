@@ -93,7 +93,9 @@ def _cpu_s(pid: int) -> float:
 
 def main(arguments: list[str]) -> None:
     """Measure and write."""
-    parser = argparse.ArgumentParser(prog="stoic.hw.bench", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="stoic.hw.bench", description=(__doc__ or "").split("\n")[0]
+    )
     parser.add_argument("network", type=Path)
     parser.add_argument("--board", default="ulx3s-25f")
     parser.add_argument("--json", type=Path, required=True)

@@ -18,6 +18,7 @@ import typer
 from ..sim.container import kit_version
 from ..sim.exceptions import ArtefactError
 from .link import Identity
+from .port import split_token
 
 FILE = "lab.jsonl"
 Notes = Annotated[
@@ -35,7 +36,7 @@ def write(
     """Append the line of a run.
 
     Args:
-        values: more of the run, "network_file" and "board" among them if there are any.
+        values: more of the run: "url", and "network_file" and "board" if there are any.
 
     Raises:
         ArtefactError: it cannot be written.
@@ -53,6 +54,7 @@ def write(
         "notes": notes or [],
         **bitstream(folder, identity),
         **values,
+        "url": split_token(values["url"])[0],
     }
     try:
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -27,6 +27,16 @@ FORMAT = "stoic-recording"
 VERSION = 1
 
 
+def split_token(url: str) -> tuple[str, str]:
+    """URL without the token of a served board, and the token.
+
+    >>> split_token("socket://secret@lab:5000"), split_token("/dev/ttyUSB0")
+    (('socket://lab:5000', 'secret'), ('/dev/ttyUSB0', ''))
+    """
+    match = _WITH_TOKEN.fullmatch(url)
+    return (match[1] + match[3], match[2]) if match else (url, "")
+
+
 class Port(Protocol):
     """A byte stream to a board."""
 
@@ -57,10 +67,8 @@ class SerialPort:
         Raises:
             BoardError: no such port, no permission, busy, or nothing listens there.
         """
-        if match := _WITH_TOKEN.fullmatch(url):
-            url = match[1] + match[3]
-        self.url = url
-        self.token = match[2] if match else ""
+        self.url, self.token = split_token(url)
+        url = self.url
         try:
             self._serial = serial.serial_for_url(  # type: ignore[no-untyped-call]
                 url, baudrate=baud, timeout=timeout_s, write_timeout=timeout_s, exclusive=True

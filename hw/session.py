@@ -18,6 +18,9 @@ from .port import Port
 RETRIES = 5
 MAX_WINDOW = 128  # half of all sequence numbers: no late answer is taken for one that is owed
 _FIRST_PROBE_S = 0.02
+_PATIENCE = (
+    1.5  # growth of the pause between probes: a noisy line needs many, a slow board long ones
+)
 
 Progress = Callable[[int], None]
 Answer = tuple[Status, bytes]
@@ -167,7 +170,7 @@ class Session:
                     if (found := self._identity(frame)) is not None:
                         self.identity = self.identity or found
                         return found
-            waited_s, wait_s = waited_s + wait_s, 2 * wait_s
+            waited_s, wait_s = waited_s + wait_s, _PATIENCE * wait_s
         raise BoardError(
             f"{self.url}: no answer in {self._timeout_s:g} s; check cable, baud rate and bitstream"
         )

@@ -187,7 +187,9 @@ def fate(run: Any) -> tuple[bool, str]:
 
 def main(arguments: list[str]) -> None:
     """Soak, try the mutants and write."""
-    parser = argparse.ArgumentParser(prog="stoic.hw.soak", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="stoic.hw.soak", description=(__doc__ or "").split("\n")[0]
+    )
     parser.add_argument("--frames", type=int, default=100_000)
     parser.add_argument("--mutant-frames", type=int, default=2_000)
     parser.add_argument("--seed", type=int, default=1)

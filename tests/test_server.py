@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from stoic.hw import cli, link, probe
+from stoic.hw import cli, lab, link, probe
 from stoic.hw.device import BoardDevice
 from stoic.hw.link import Command, Frame, Status
 from stoic.hw.port import SerialPort
@@ -178,9 +178,12 @@ def test_the_command_serves_and_says_what_happens(
             assert cli.run(["board", "identify", "--url", url, "--json"]) == 0
             shown = capfd.readouterr().out
             assert "a-longer-token" not in shown and start["url"] in shown
+            lab.write(tmp_path / "lab.jsonl", "test", probe.identify(url), ["41 C"], {"url": url})
+            logged = (tmp_path / "lab.jsonl").read_text()
+            assert "a-longer-token" not in logged and json.loads(logged)["url"] == start["url"]
         finally:
             running.send_signal(signal.SIGINT)
             out, err = running.communicate(timeout=60)
         events = [json.loads(line)["event"] for line in out.splitlines()]
-        assert events == ["connect", "disconnect"]
+        assert events == ["connect", "disconnect"] * 2
         assert running.returncode == 2 and b"interrupted" in err
