@@ -51,6 +51,7 @@ Commands = dict[str, "Command | tuple[str, Commands]"]
 COMMANDS: Commands = {
     "train": Command("models.commands:train", "Train a network by a recipe."),
     "accuracy": Command("models.commands:accuracy", "Test accuracy over bit error rate."),
+    "trace": Command("models.trace_commands:trace", "What predictions owe to the training."),
     "study": Command("models.commands:study", "Train, measure and judge the claims of a study."),
     "data": (
         "Find and fetch data sets.",

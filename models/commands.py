@@ -17,6 +17,7 @@ log = logging.getLogger(__name__)
 _SEEDED = (
     "gamma",
     "imbalanced",
+    "trace",
     "trigger",
 )  # names of `studies.seeded.STUDIES`, which needs scikit-learn
 
@@ -34,6 +35,10 @@ def train(
     out: Annotated[Path | None, typer.Option(help="Folder of the results; build/<name>.")] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's.")] = None,
     device: Annotated[str, typer.Option(help="Of torch: cpu, cuda, cuda:1, ...")] = "cpu",
+    ledger: Annotated[
+        bool, typer.Option("--ledger", help="Write <out>/<name>.ledger, for stoic trace.")
+    ] = False,
+    ledger_mb: Annotated[float, typer.Option(min=0.0, help="The most that it may hold.")] = 1000.0,
     plot: Annotated[
         Path | None, typer.Option(metavar="FILE.svg", help="Draw its curves: .svg, .png or .pdf.")
     ] = None,
@@ -47,6 +52,7 @@ def train(
     from . import train as training
     from .evaluate import training_cost
     from .recipe import load_recipe
+    from .tracer.recorder import Recorder
 
     if plot is not None:
         from ..sim.report.figures import check_format
@@ -57,7 +63,10 @@ def train(
         chosen = replace(chosen, epochs=epochs)
     folder = out or Path("build") / chosen.name
     report = _epoch_line(chosen.name, chosen.epochs)
-    made = training.train(chosen, seed, folder, data_root, report=report, device=device)
+    recorder = Recorder(folder / f"{chosen.name}.ledger", ledger_mb) if ledger else None
+    made = training.train(
+        chosen, seed, folder, data_root, report=report, device=device, recorder=recorder
+    )
     if plot is not None:
         _draw_curves(folder, chosen.name, plot)
     return {

@@ -39,6 +39,7 @@ class Recipe:
         epochs: passes over the training images.
         batch: images of a step; a last smaller one is left out.
         learning_rate: of Adam, at its peak.
+        momentum: of Adam, its beta_1; with 0 a step is due to its own batch alone.
         warm_up: share of the steps in which the rate rises from 0, before it falls on a cosine.
         loss: on the integer scores.
         scale: "fixed" takes scores as they are; "learned" multiplies them by one more parameter,
@@ -111,6 +112,7 @@ class Recipe:
     augment: Augment = "none"
     batches: Batches = "mixed"
     n_ghosts: int = 0
+    momentum: float = 0.9
 
     def __post_init__(self) -> None:
         for name, legal in (
@@ -142,6 +144,7 @@ class Recipe:
         for name in ("epochs", "n_calibrations"):
             self._check(name, getattr(self, name) >= 1, "1 or more")
         self._check("batch", self.batch >= 2, "2 or more, for batch norm")
+        self._check("momentum", 0 <= self.momentum < 1, "0 or more, less than 1")
         self._check("n_ghosts", 0 <= self.n_ghosts < self.batch, f"0..{self.batch - 1}")
         self._check("n_ghosts", self.n_ghosts != 1, "0, or 2 or more, for batch norm")
         self._check(

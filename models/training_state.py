@@ -83,7 +83,8 @@ def start(recipe: Recipe, seed: int, training: Images, device: str) -> State:
     if recipe.scale == "learned":
         scale = torch.nn.Parameter(torch.tensor(recipe.first_scale, device=where))
     parameters = [*model.parameters(), *([] if scale is None else [scale])]
-    optimizer = torch.optim.Adam(parameters, lr=recipe.learning_rate, fused=True)
+    betas = (recipe.momentum, 0.999)
+    optimizer = torch.optim.Adam(parameters, lr=recipe.learning_rate, betas=betas, fused=True)
     rng = np.random.Generator(np.random.SFC64(streams[2]))
     return State(model, scale, optimizer, order, rng)
 

@@ -25,7 +25,7 @@ from stoic.models.tracer.gradients import capturing
 from stoic.models.tracer.influence import Chunk, by_class, by_example, cosines, top, trace
 from stoic.models.tracer.recorder import Recorder
 from stoic.models.tracer.updates import FlipUpdates
-from stoic.models.tracer.views import View, binary_views, float_views
+from stoic.models.tracer.views import along, binary_views, float_views
 from stoic.models.train import fit
 from stoic.sim import container
 from stoic.sim.exact_sums import steps
@@ -104,11 +104,11 @@ def test_scores_of_flips_are_those_of_their_contributions(seed: int, n_windows: 
     met = rng.integers(0, 256, (n, n_windows, n_inputs))
     dense = change.reshape(n_steps, n_outputs, n_inputs)
     wanted = np.einsum("toi,nwi->tnwo", dense, met)  # integers
-    view = View("layer", torch.tensor(met).float(), torch.tensor(wanted.sum(0)).float())
+    view = along("layer", 0, torch.tensor(met).float(), torch.tensor(wanted.sum(0)).float())
     assert (updates.contributions(view).numpy() == wanted).all()
     assert (updates.summed().numpy() == dense.sum(0)).all()
-    dots = np.einsum("tnwo,nwo->tn", wanted, wanted.sum(0))
-    assert updates.dots(view).numpy() == pytest.approx(dots, rel=1e-5, abs=1e-2)
+    scores = np.einsum("tnwo,nwo->tn", wanted, wanted.sum(0)) / view.length.numpy()
+    assert updates.scores(view).numpy() == pytest.approx(scores, rel=1e-5, abs=1e-2)
 
 
 @pytest.mark.parametrize("recipe", [TINY, CONV], ids=["dense", "conv"])
@@ -134,7 +134,7 @@ def test_a_decision_is_the_first_weights_and_every_flip_exactly(
     whole = trace(epochs, views)
     assert max(whole.residuals) < 1e-5
     labels = found.labels
-    for i, length in enumerate(whole.lengths):
+    for i, length in enumerate(whole.totals):
         assert by_example(whole, i, len(labels)).sum(0) == pytest.approx(length, rel=1e-4)
         assert by_class(whole, i, labels, 3).sum(0) == pytest.approx(length, rel=1e-4)
     for step_examples in whole.examples:

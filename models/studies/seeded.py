@@ -10,10 +10,12 @@ from typing import Any, Protocol
 
 from ...sim.container import write_whole
 from ...sim.report.study import write_page
+from ..tracer import study as trace_study
 from ..weak_labels import gamma, imbalanced, trigger_study
 from .judgement import Judge
 from .judges import gamma as gamma_judge
 from .judges import imbalanced as imbalanced_judge
+from .judges import trace as trace_judge
 from .judges import trigger as trigger_judge
 
 Row = dict[str, Any]
@@ -35,6 +37,7 @@ class Plan(Protocol):
 STUDIES: dict[str, tuple[ModuleType, Judge]] = {
     "gamma": (gamma, gamma_judge.judge),
     "imbalanced": (imbalanced, imbalanced_judge.judge),
+    "trace": (trace_study, trace_judge.judge),
     "trigger": (trigger_study, trigger_judge.judge),
 }
 """A module with TITLE, CLAIM, PROTOCOL, a Plan and `repeat`, and who judges its rows."""

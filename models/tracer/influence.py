@@ -34,64 +34,77 @@ class Trace:
     """What every step contributed to the answers to some images.
 
     Attributes:
-        names: of the layers.
-        scores: by layer, (n_steps, n_images) <c_t, p> / |p|.
-        lengths: by layer, (n_images,) |p|, to which the scores of an image add up.
+        names: of the views.
+        scores: by view, (n_steps, n_images) <c_t, d>.
+        totals: by view, (n_images,) <p, d>, to which the scores of an image add up.
+        lengths: by view, (n_images,) |p|.
         examples: for each step the numbers of its training images.
     """
 
     names: list[str]
     scores: list[NDArray[np.float32]]
+    totals: list[Floats]
     lengths: list[Floats]
     examples: list[NDArray[np.uint32]]
 
     @property
     def residuals(self) -> list[float]:
-        """By layer, the greatest | sum of scores - |p| | / |p| of an image."""
-        pairs = zip(self.scores, self.lengths, strict=True)
-        return [float(np.max(np.abs(s.sum(0, np.float64) - of) / of)) for s, of in pairs]
+        """By view, the greatest | sum of scores - <p, d> | / |p| of an image."""
+        whole = zip(self.scores, self.totals, self.lengths, strict=True)
+        return [float(np.max(np.abs(s.sum(0, np.float64) - of) / p)) for s, of, p in whole]
 
 
 def trace(chunks: Iterable[Chunk], views: Sequence[View]) -> Trace:
     """Score all steps in one pass over their file."""
     scores: list[list[NDArray[np.float32]]] = [[] for _ in views]
-    lengths = [view.length for view in views]
     examples: list[NDArray[np.uint32]] = []
     for chunk in chunks:
         examples += chunk.examples
-        for found, updates, view, length in zip(scores, chunk.updates, views, lengths, strict=True):
-            found.append((updates.dots(view).double() / length).float().numpy())
+        for found, view in zip(scores, views, strict=True):
+            found.append(chunk.updates[view.layer].scores(view).float().numpy())
     return Trace(
         [view.name for view in views],
         [np.concatenate(found) for found in scores],
-        [length.numpy() for length in lengths],
+        [view.total.numpy() for view in views],
+        [view.length.numpy() for view in views],
         examples,
     )
 
 
-def by_example(traced: Trace, layer: int, n_examples: int) -> NDArray[np.float32]:
-    """(n_examples, n_images) influence of every training image on a layer's answers.
+def by_example(traced: Trace, view: int, n_examples: int) -> NDArray[np.float32]:
+    """(n_examples, n_images) influence of every training image on the answers of a view.
 
     A step's score is shared evenly by the images of its batch, so that all influences on an answer
-    add up to |p|.
+    add up to <p, d>.
     """
     sizes = np.array([len(step) for step in traced.examples])
     which = np.concatenate(traced.examples).astype(np.int64)
     step = np.repeat(np.arange(len(sizes)), sizes)
     shares = (1 / sizes[step]).astype(np.float32)
     shared = csr_array((shares, (which, step)), shape=(n_examples, len(sizes)))
-    return np.asarray(shared @ traced.scores[layer])
+    return np.asarray(shared @ traced.scores[view])
 
 
 def by_class(
-    traced: Trace, layer: int, labels: NDArray[np.uint8], n_classes: int
+    traced: Trace, view: int, labels: NDArray[np.uint8], n_classes: int
 ) -> NDArray[np.float32]:
-    """(n_classes, n_images) influence of every class; of all together it is |p|.
+    """(n_classes, n_images) influence of every class; of all together it is <p, d>.
 
     Args:
         labels: (n_examples,) of the training images.
     """
-    return shares_of_classes(traced, labels, n_classes) @ traced.scores[layer]
+    return shares_of_classes(traced, labels, n_classes) @ traced.scores[view]
+
+
+def without_own_steps(traced: Trace, view: int) -> Floats:
+    """(n_images,) what all steps add to an answer but those that had the image in their batch.
+
+    The images are the training images, in order.
+    """
+    scores, found = traced.scores[view], traced.totals[view].copy()
+    for step, examples in enumerate(traced.examples):
+        found[examples] -= scores[step, examples]
+    return found
 
 
 def shares_of_classes(
@@ -99,7 +112,8 @@ def shares_of_classes(
 ) -> NDArray[np.float32]:
     """(n_classes, n_steps) the share of each class in a step's batch."""
     counts = [
-        np.bincount(labels[step], minlength=n_classes) / len(step) for step in traced.examples
+        np.bincount(labels[step], minlength=n_classes) / max(1, len(step))
+        for step in traced.examples
     ]
     return np.array(counts, np.float32).T
 
@@ -120,7 +134,7 @@ def precision_at(
 
 @torch.no_grad()
 def cosines(chunks: Iterable[Chunk], views: Sequence[View]) -> tuple[list[Floats], list[Floats]]:
-    """By layer, (n_steps, n_images) cos(c_t, p) and |c_t|, of few images.
+    """By view, (n_steps, n_images) cos(c_t, d) and |c_t|, of few images.
 
     A step that contributes nothing has cosine 0.
     """
@@ -129,11 +143,12 @@ def cosines(chunks: Iterable[Chunk], views: Sequence[View]) -> tuple[list[Floats
         [[] for _ in views],
     )
     for chunk in chunks:
-        for i, (updates, view) in enumerate(zip(chunk.updates, views, strict=True)):
+        for i, view in enumerate(views):
+            updates, d = chunk.updates[view.layer], view.direction.double().flatten(1)
             given = updates.contributions(view).double().flatten(2)  # (n_steps, n_images, ...)
             size = given.norm(dim=2)
-            along = torch.einsum("tnk,nk->tn", given, view.refinement.double().flatten(1))
-            whole = (size * view.length).clamp(min=torch.finfo(torch.float64).tiny)
+            along = torch.einsum("tnk,nk->tn", given, d)
+            whole = (size * d.norm(dim=1)).clamp(min=torch.finfo(torch.float64).tiny)
             found[0][i].append((along / whole).numpy())
             found[1][i].append(size.numpy())
     return tuple([np.concatenate(part) for part in kind] for kind in found)  # type: ignore[return-value]

@@ -46,8 +46,14 @@ class Recorder:
             n_epochs: that were made already.
 
         Raises:
+            InputError: they were made without a ledger.
             ArtefactError: their shards are not all there, or of another training.
         """
+        if n_epochs and not ledger.shard_path(self.folder, 0).is_file():
+            raise InputError(
+                f"{self.folder}: {n_epochs} epochs were trained without a ledger; remove the "
+                "*.state file of the training to start anew"
+            )
         self._run: dict[str, Any] = json.loads(json.dumps(run))
         self._bits = [_stored(layer) for layer in model.binary_layers]
         if n_epochs == 0:

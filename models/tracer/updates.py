@@ -1,10 +1,11 @@
 """What steps of training added to a layer, in three ways of storing it, and what that contributes.
 
-Step t contributes c_t(x) = dW_t a(x), and sum_t c_t = p exactly. Its score is the share of it that
-lies along p, <c_t, p> / |p| = |c_t| cos(c_t, p); scores of all steps add up to |p|.
+Step t contributes c_t(x) = dW_t a(x), and sum_t c_t = p exactly. Its score is the part of it that
+lies in a direction d(x): p / |p|, which makes it |c_t| cos(c_t, p), or that of a decision. Scores
+of all steps add up to <p, d>.
 
-Since <c_t, p> = <dW_t, M(x)> with M = sum over windows of p a^T, scores need no contributions
-where M is small (convolutions); dense layers sum rows first, of binary ones only rows that flipped.
+Since <c_t, d> = <dW_t, M(x)> with M = sum over windows of d a^T, scores need no contributions where
+M is small (convolutions); dense layers sum rows first, of binary ones only rows that flipped.
 """
 
 from dataclasses import dataclass
@@ -24,8 +25,8 @@ _IMAGES = 128
 class Updates(Protocol):
     """Consecutive steps of one layer."""
 
-    def dots(self, view: View) -> Tensor:
-        """(n_steps, n_images) <c_t, p>."""
+    def scores(self, view: View) -> Tensor:
+        """(n_steps, n_images) <c_t, d>."""
         ...
 
     def contributions(self, view: View) -> Tensor:
@@ -54,21 +55,21 @@ class FlipUpdates:
     signs: NDArray[np.float32]
     counts: NDArray[np.int64]
 
-    def dots(self, view: View) -> Tensor:
-        """As of Updates; exact where the sums fit float32."""
+    def scores(self, view: View) -> Tensor:
+        """As of Updates; sums of flips are exact, products with the direction round."""
         if view.inputs.shape[1] > 1:
-            moments = torch.einsum("nwo,nwi->noi", view.refinement, view.inputs).flatten(1)
+            moments = torch.einsum("nwo,nwi->noi", view.direction, view.inputs).flatten(1)
             return _bags(self.places, moments.T, _starts(self.counts), self.signs)
         step = self._steps
         row = step * self.n_outputs + self.places // self.n_inputs  # of a step
         first = np.flatnonzero(np.diff(row, prepend=-1))
-        lanes, rows = self.places % self.n_inputs, row[first] % self.n_outputs
+        lanes, rows = self.places % self.n_inputs, torch.from_numpy(row[first] % self.n_outputs)
         n_rows = np.bincount(step[first], minlength=len(self.counts))
         found = []
         for k in range(0, len(view.inputs), _IMAGES):
             some = view.of(slice(k, k + _IMAGES))
-            sums = _bags(lanes, some.inputs[:, 0].T, first, self.signs)  # (n_rows, n_images)
-            sums *= some.refinement[:, 0].T[torch.from_numpy(rows)]
+            sums = _bags(lanes, some.inputs[:, 0].T, first, self.signs)  # (rows, images)
+            sums *= some.direction[:, 0].T.contiguous()[rows]
             found.append(_bags(np.arange(len(sums)), sums, _starts(n_rows)))
         return torch.cat(found, 1)
 
@@ -102,10 +103,10 @@ class DenseUpdates:
 
     change: Tensor
 
-    def dots(self, view: View) -> Tensor:
+    def scores(self, view: View) -> Tensor:
         """As of Updates."""
         change = self.change.to(view.inputs.dtype).flatten(1)
-        moments = torch.einsum("nwo,nwi->noi", view.refinement, view.inputs)
+        moments = torch.einsum("nwo,nwi->noi", view.direction, view.inputs)
         return change @ moments.flatten(1).T
 
     def contributions(self, view: View) -> Tensor:
@@ -129,10 +130,10 @@ class FactoredUpdates:
     left: Tensor
     right: Tensor
 
-    def dots(self, view: View) -> Tensor:
+    def scores(self, view: View) -> Tensor:
         """As of Updates."""
         kind = view.inputs.dtype
-        along = self.right.to(kind) @ view.refinement[:, 0].T
+        along = self.right.to(kind) @ view.direction[:, 0].T
         return along * (self.left.to(kind) @ view.inputs[:, 0].T)
 
     def contributions(self, view: View) -> Tensor:
@@ -152,9 +153,9 @@ class JoinedUpdates:
 
     parts: tuple[Updates, ...]
 
-    def dots(self, view: View) -> Tensor:
+    def scores(self, view: View) -> Tensor:
         """As of Updates."""
-        return torch.cat([part.dots(view) for part in self.parts])
+        return torch.cat([part.scores(view) for part in self.parts])
 
     def contributions(self, view: View) -> Tensor:
         """As of Updates."""

@@ -9,9 +9,11 @@ Source: xai.py of Whadup/xai_tracking, code of arXiv 2109.05880.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -29,25 +31,60 @@ class View:
     """One layer and some images.
 
     Attributes:
-        name: of the layer.
+        name: for tables.
+        layer: number of the layer among those that are traced.
         inputs: (n, n_windows, n_inputs) a(x), floating; a dense layer has one window. Of a binary
             layer -1, +1 or pixels, so every sum is an integer that float32 holds.
         refinement: (n, n_windows, n_outputs) p(x).
+        direction: of the same shape, along which contributions are measured, see `along` and
+            `toward`.
     """
 
     name: str
+    layer: int
     inputs: Tensor
     refinement: Tensor
+    direction: Tensor
+
+    @property
+    def total(self) -> Tensor:
+        """(n,) float64 <p, direction>, to which the scores of an image add up."""
+        return (self.refinement.double() * self.direction.double()).flatten(1).sum(1)
 
     @property
     def length(self) -> Tensor:
-        """(n,) norm of the refinement, float64; at least the least positive number."""
-        norms = self.refinement.double().flatten(1).norm(dim=1)
-        return norms.clamp(min=torch.finfo(torch.float64).tiny)
+        """(n,) float64 |p|, positive."""
+        return _lengths(self.refinement)
 
     def of(self, images: slice | NDArray[np.int64]) -> "View":
         """The view of some of the images."""
-        return View(self.name, self.inputs[images], self.refinement[images])
+        parts = (self.inputs, self.refinement, self.direction)
+        return View(self.name, self.layer, *(part[images] for part in parts))
+
+
+def along(name: str, layer: int, inputs: Tensor, refinement: Tensor) -> View:
+    """A view along the refinement itself: its direction is p / |p|, its total |p|."""
+    unit = refinement.double() / _lengths(refinement)[:, None, None]
+    return View(name, layer, inputs, refinement, unit.to(refinement.dtype))
+
+
+def toward(view: View, classes: NDArray[np.integer[Any]], name: str = "decision") -> View:
+    """The view of a last layer along what a decision hangs on: the score of a class less the mean.
+
+    A step that raises all scores alike decides nothing, and has score 0 here.
+
+    Args:
+        classes: (n,) one an image.
+    """
+    n_classes = view.refinement.shape[2]
+    wanted = F.one_hot(torch.from_numpy(np.asarray(classes, np.int64)), n_classes)
+    direction = (wanted - 1 / n_classes).to(view.refinement.dtype)[:, None]
+    return View(name, view.layer, view.inputs, view.refinement, direction)
+
+
+def _lengths(refinement: Tensor) -> Tensor:
+    norms = refinement.double().flatten(1).norm(dim=1)
+    return norms.clamp(min=torch.finfo(torch.float64).tiny)
 
 
 def binary_views(
@@ -70,7 +107,8 @@ def binary_views(
         seen = torch.from_numpy(step.x).float()
         inputs = seen if step.layer.input == "uint8" else 2 * seen - 1
         change = weight_change(first[i], checkpoint, i)
-        found.append(View(step.layer.name, inputs, inputs @ change.reshape(-1, n_inputs).T))
+        refinement = inputs @ change.reshape(-1, n_inputs).T
+        found.append(along(step.layer.name, i, inputs, refinement))
     return found
 
 
@@ -106,8 +144,8 @@ def float_views(
     for hook in hooks:
         hook.remove()
     found = []
-    for name, layer in traced.items():
+    for i, (name, layer) in enumerate(traced.items()):
         inputs = windows_of(layer, seen[name]).double()
         change = layer.weight.double() - torch.from_numpy(first[name]).double()
-        found.append(View(name, inputs, inputs @ change.flatten(1).T))
+        found.append(along(name, i, inputs, inputs @ change.flatten(1).T))
     return found

@@ -15,6 +15,7 @@ from .html import Raw, element, percent, short_hash, table
 from .parts import note, section, seeds
 from .results import Result, Results, read, reading
 from .style import CSS
+from .trace import traced
 
 SUMMARY_RATES = (0.0, 0.001, 0.01, 0.033, 0.05, 0.10)
 
@@ -49,6 +50,7 @@ def page(results: Results) -> str:
         accuracy(results),
         confusion(results),
         protections(results),
+        traced(results),
         memory(results),
         agreement(results),
         benches(results),

@@ -18,6 +18,7 @@ MADE_BY = {
     "virtual": "make virtual",
     "campaign": "make campaign",
     "protections": "make protections",
+    "trace": "make trace",
 }
 
 

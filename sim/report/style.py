@@ -52,6 +52,8 @@ tbody th { font-weight: 400; white-space: nowrap; }
 .confusion td {
   background: color-mix(in srgb, var(--series-1) calc(var(--share) * 60%), var(--panel)); }
 .confusion th { font-weight: 400; color: var(--soft); white-space: nowrap; }
+.grid th { white-space: nowrap; } .grid td { padding: .1rem; border: 0; }
+img { image-rendering: pixelated; vertical-align: middle; border-radius: .2rem; }
 svg.figure, svg.flow { max-width: 100%; height: auto; display: block; margin: .8rem 0; }
 svg.flow text { font: 13px var(--sans); fill: var(--ink); }
 svg.flow .small { font-size: 11px; fill: var(--soft); }
