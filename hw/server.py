@@ -100,6 +100,8 @@ class Server:
                 self._put_out(client, f"{MAX_CLIENTS} clients are connected already")
                 connection.close()
                 continue
+            with self._lock:
+                self._clients.append(client)
             threading.Thread(target=self._talk, args=(client,), daemon=True).start()
 
     def close(self) -> None:
@@ -110,8 +112,6 @@ class Server:
 
     def _talk(self, client: Client) -> None:
         """Answer a client until it leaves, is put out, or the board is gone."""
-        with self._lock:
-            self._clients.append(client)
         self._log({"event": "connect", "client": client.name})
         why = "left"
         try:
@@ -161,17 +161,16 @@ class Server:
             answers += self._execute(client, command, payloads[len(answers) :])
         name = Command(command).name if command in set(Command) else f"{command:#x}"
         client.frames[name] += len(frames)
-        n_refused = sum(status in (Status.BUSY, Status.FORBIDDEN) for status, _ in answers)
-        if n_refused:
-            client.n_refused += n_refused
-            text = next(text for status, text in answers if status is not Status.OK)
+        refusals = [text for status, text in answers if status in (Status.BUSY, Status.FORBIDDEN)]
+        if refusals:
+            client.n_refused += len(refusals)
             self._log(
                 {
                     "event": "refuse",
                     "client": client.name,
                     "command": name,
-                    "n_frames": n_refused,
-                    "why": text.decode(),
+                    "n_frames": len(refusals),
+                    "why": refusals[0].decode(),
                 }
             )
         client.socket.sendall(
