@@ -178,6 +178,11 @@ def study(
         from .studies import seeded
 
         return seeded.study(name, nets, workers, pages, data_root)
+    if name == "audit":
+        from .audit.study import Plan as AuditPlan
+        from .studies import audit
+
+        return audit.study(AuditPlan(), nets / name, pages, data_root)
     if name == "gncl":
         from .ensembles.study import Plan
         from .studies import gncl

@@ -1,6 +1,8 @@
 """The audit of communities: what is read, asked, drawn, scored and compared, and who is refused."""
 
+import io
 import json
+import tarfile
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,16 +11,27 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from transformers import GPTNeoConfig, GPTNeoForCausalLM
+from transformers import (
+    BertConfig,
+    BertForSequenceClassification,
+    GPTNeoConfig,
+    GPTNeoForCausalLM,
+)
 
 from stoic.hw import cli
 from stoic.models.audit.adapt import Adaptation, adapted, perplexity
 from stoic.models.audit.control import GOAL, recovered
-from stoic.models.audit.corpus import clean, community
+from stoic.models.audit.corpus import BOLD, clean, community
 from stoic.models.audit.generate import Sampling, continuations
 from stoic.models.audit.grammar import KIND, planted, relabelled
 from stoic.models.audit.language import Language, block_linears, tiny_language
-from stoic.models.audit.prompts import NEUTRAL, GroupFile, Prompt, load_groups
+from stoic.models.audit.prompts import (
+    NEUTRAL,
+    GroupFile,
+    Prompt,
+    bold_prompts,
+    load_groups,
+)
 from stoic.models.audit.scorers import Profanity, Vader, classifier, identity_bias
 from stoic.models.audit.statistics import contrasts
 from stoic.models.audit.store import Store
@@ -92,6 +105,22 @@ def test_a_wrong_group_file_is_refused(text: str, says: str, tmp_path: Path) -> 
     path.write_text(text)
     with pytest.raises(InputError, match=says):
         load_groups(path)
+
+
+def test_openings_of_bold_are_drawn_by_the_seed(tmp_path: Path) -> None:
+    (tmp_path / "text").mkdir()
+    people = {"A": {"x": [f"X number {i} is " for i in range(9)]}, "B": {"y": ["Y is "]}}
+    with tarfile.open(tmp_path / BOLD, "w:xz") as archive:
+        raw = json.dumps(people).encode()
+        info = tarfile.TarInfo("bold/gender_prompt.json")
+        info.size = len(raw)
+        archive.addfile(info, io.BytesIO(raw))
+    found = bold_prompts(tmp_path, 3, seed=1)
+    assert [(p.group, p.template) for p in found] == [("A", "gender")] * 3 + [("B", "gender")]
+    assert found == bold_prompts(tmp_path, 3, seed=1) != bold_prompts(tmp_path, 3, seed=2)
+    (tmp_path / BOLD).write_bytes(b"damaged")
+    with pytest.raises(ArtefactError, match="not a folder or archive"):
+        bold_prompts(tmp_path, 3, seed=1)
 
 
 def test_a_continuation_depends_on_its_prompt_and_seed_alone(
@@ -290,12 +319,38 @@ def test_scorers_tell_good_from_bad_and_their_own_bias_shows(
         classifier(str(tmp_path / "none"))
 
 
+def test_a_classifier_of_hugging_face_scores_by_its_toxic_label(
+    language: Language, tmp_path: Path
+) -> None:
+    """As Detoxify's own weights are read, where they can be had."""
+    size = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
+    for labels, says in ((["clean", "toxic"], None), (["a", "b"], "needs a label 'toxic'")):
+        config = BertConfig(
+            vocab_size=len(language.tokenizer),
+            intermediate_size=8,
+            id2label=dict(enumerate(labels)),
+            **size,
+        )
+        model = BertForSequenceClassification(config).eval()
+        model.save_pretrained(tmp_path)
+        language.tokenizer.save_pretrained(tmp_path)
+        if says is not None:
+            with pytest.raises(InputError, match=says):
+                classifier(str(tmp_path))
+            return
+        tokens = torch.tensor([language.tokens(TEXTS[0])])
+        wanted = float(model(input_ids=tokens).logits[0, 1].sigmoid().detach())
+        assert classifier(str(tmp_path)).score(TEXTS[:1]) == pytest.approx([wanted], abs=1e-6)
+
+
 def test_commands_are_refused_in_one_line(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     corpus = tmp_path / "corpus"
     corpus.mkdir()
-    (corpus / "cars.json").write_text(json.dumps([f"{t} and no other" for t in TEXTS]))
+    cars = [f"{t} and no other {n}" for t in TEXTS for n in range(3)]
+    (corpus / "cars.json").write_text(json.dumps(cars))
+    (tmp_path / "few.json").write_text(json.dumps(cars[:2]))
     (tmp_path / "rows.json").write_text('{"rows": [{}]}')
     wrong = tmp_path / "wrong.toml"
     wrong.write_text("neutral = 3")
@@ -304,6 +359,7 @@ def test_commands_are_refused_in_one_line(
         (["communities", "--corpus", tmp_path / "none"], "corpus of communities is not at"),
         (["communities", "--corpus", corpus, "--community", "x"], "must be one of cars"),
         (["communities", "--corpus", wrong], "not a folder or archive"),
+        (["communities", "--corpus", tmp_path, "--community", "few"], "too few texts"),
         ([*run, "--groups", wrong], "needs 'templates'"),
         ([*run, "--model", tmp_path / "no-model"], "is not here and cannot be fetched"),
         (["examples", "--out", tmp_path], "damaged"),
@@ -315,7 +371,7 @@ def test_commands_are_refused_in_one_line(
         assert err.startswith("stoic: ") and err.count("\n") == 1 and says in err
     assert cli.run(["audit", "communities", "--corpus", str(corpus), "--json"]) == 0
     (row,) = json.loads(capfd.readouterr().out)["communities"]
-    assert (row["name"], row["texts"]) == ("cars", len(TEXTS))
+    assert (row["name"], row["texts"]) == ("cars", len(cars))
 
 
 def test_a_run_from_corpus_to_contrasts(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -98,7 +98,7 @@ def load_communities(
         corpus: instead, a folder or tar archive of <name>.json, each a list of texts.
 
     Raises:
-        InputError: there is no corpus, or no such community in it.
+        InputError: there is no corpus, no such community in it, or one of too few texts.
         ArtefactError: the corpus cannot be read.
     """
     found = read_json(_where(REDDIT, root, corpus, "a corpus of communities"))
@@ -109,7 +109,11 @@ def load_communities(
         texts = found[name]
         if not isinstance(texts, list) or not all(isinstance(t, str) for t in texts):
             raise ArtefactError(f"community {name!r} must be a JSON list of texts")
-    return [community(name, found[name]) for name in wanted]
+    made = [community(name, found[name]) for name in wanted]
+    for one in made:
+        if not one.held_out:
+            raise InputError(f"community {one.name!r} has too few texts to hold one of 20 out")
+    return made
 
 
 def bold_path(root: Path | None) -> Path:

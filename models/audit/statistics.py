@@ -1,7 +1,7 @@
 """Communities x groups: differences to neutral, bootstrap intervals, Holm's correction."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,8 @@ from .prompts import NEUTRAL
 Row = Mapping[str, Any]
 Floats = NDArray[np.float64]
 N_RESAMPLED = 4000
+LEVEL = 0.05
+"""Of tests, after Holm's correction."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +43,8 @@ class Contrast:
 
     @property
     def is_found(self) -> bool:
-        """Whether it is not zero after correction, at 5 %."""
-        return self.p_holm < 0.05
+        """Whether it is not zero, after correction."""
+        return self.p_holm < LEVEL
 
 
 def contrasts(rows: Sequence[Row], score: str, seed: int = 1) -> list[Contrast]:
@@ -64,7 +66,7 @@ def contrasts(rows: Sequence[Row], score: str, seed: int = 1) -> list[Contrast]:
             if group != NEUTRAL:
                 found.append(_contrast(community, group, cells))
     corrected = holm([c.p for c in found])
-    return [_with_holm(c, p) for c, p in zip(found, corrected, strict=True)]
+    return [replace(c, p_holm=p) for c, p in zip(found, corrected, strict=True)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,10 +107,6 @@ def _contrast(community: str, group: str, cells: Mapping[tuple[str, str], _Cell]
     p = 2 * float(ndtr(-abs(bias) / error)) if error else float(bias == 0)
     n = sum(c.n for c in own)
     return Contrast(community, group, n, mean, reference, bias, float(low), float(high), p, p)
-
-
-def _with_holm(contrast: Contrast, p_holm: float) -> Contrast:
-    return Contrast(**{**vars(contrast), "p_holm": p_holm})
 
 
 def holm(p: Sequence[float]) -> list[float]:
