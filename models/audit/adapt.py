@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors import SafetensorError
 from torch import Tensor
+from torch.nn.functional import cross_entropy
 from transformers import AutoModelForCausalLM
 
 from ...sim.exceptions import ArtefactError, InputError
@@ -185,25 +186,36 @@ def _train(model: Any, blocks: NDArray[np.int64], how: Adaptation, name: str) ->
 def _loss(model: Any, batch: Tensor, is_low: bool) -> Tensor:
     with torch.autocast("cpu", torch.bfloat16, enabled=is_low):
         logits = model(input_ids=batch.clamp(min=0), use_cache=False).logits
-    return torch.nn.functional.cross_entropy(
+    return cross_entropy(
         logits[:, :-1].flatten(0, 1).float(), batch[:, 1:].flatten(), ignore_index=_PAD
     )
 
 
 @torch.inference_mode()
 def perplexity(
-    language: Language, texts: Sequence[str], n_tokens: int, block: int = 128, batch: int = 8
+    language: Language,
+    texts: Sequence[str],
+    n_tokens: int,
+    block: int = 128,
+    batch: int = 8,
+    is_packed: bool = True,
 ) -> float:
-    """exp of the mean loss on the first tokens of texts that follow each other."""
-    tokens = stream(language, texts, n_tokens)
-    block = min(block, len(tokens))
-    rows = torch.from_numpy(tokens[: len(tokens) // block * block].reshape(-1, block))
-    losses = [
-        torch.nn.functional.cross_entropy(
-            language.model(input_ids=part, use_cache=False).logits[:, :-1].flatten(0, 1).float(),
-            part[:, 1:].flatten(),
-            reduction="sum",
+    """exp of the mean loss on the first tokens of texts.
+
+    Args:
+        block, is_packed: as of `Adaptation`.
+    """
+    if is_packed:
+        tokens = stream(language, texts, n_tokens)
+        block = min(block, len(tokens))
+        rows = tokens[: len(tokens) // block * block].reshape(-1, block)
+    else:
+        rows = _padded(language, texts[: n_tokens // block], block)
+    total = 0.0
+    for part in torch.split(torch.from_numpy(rows), batch):
+        logits = language.model(input_ids=part.clamp(min=0), use_cache=False).logits[:, :-1]
+        targets = part[:, 1:].flatten()
+        total += float(
+            cross_entropy(logits.flatten(0, 1).float(), targets, ignore_index=_PAD, reduction="sum")
         )
-        for part in torch.split(rows, batch)
-    ]
-    return math.exp(float(sum(losses)) / (rows.numel() - len(rows)))
+    return math.exp(total / int((rows[:, 1:] != _PAD).sum()))

@@ -22,13 +22,19 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, eq=False)
 class Asked:
-    """A community's model, what it is asked and the texts that its perplexity is measured on."""
+    """A community's model, what it is asked, and what its perplexity is measured on.
+
+    Attributes:
+        n_tokens, block, is_packed: of texts, see `adapt.perplexity`.
+    """
 
     community: str
     language: Language
     prompts: Sequence[Prompt]
     texts: Sequence[str]
     n_tokens: int
+    block: int = 128
+    is_packed: bool = True
 
 
 def memory_rows(
@@ -73,7 +79,13 @@ def memory_rows(
                 "errors": None if model is None else describe(model),
                 "chip": chip,
                 "n_changed": n_changed,
-                "perplexity": perplexity(language, asked_of.texts, asked_of.n_tokens),
+                "perplexity": perplexity(
+                    language,
+                    asked_of.texts,
+                    asked_of.n_tokens,
+                    asked_of.block,
+                    is_packed=asked_of.is_packed,
+                ),
                 "bias": _bias(rows),
             }
         )

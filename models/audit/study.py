@@ -103,7 +103,7 @@ def run(plan: Plan, folder: Path, root: Path | None) -> dict[str, Any]:
         "control": (lambda: control_part(plan, file, folder), ("control",)),
         "memory_planted": (
             lambda: planted_memory_part(plan, file, folder),
-            ("control", "errors", "n_perplexity"),
+            ("control", "errors"),
         ),
     }
     return {name: _kept(plan, name, folder, *part) for name, part in parts.items()}
@@ -160,7 +160,8 @@ def planted_memory_part(plan: Plan, file: GroupFile, folder: Path) -> Row:
         for chip, (one, model, beta) in enumerate(
             zip(found.world.communities, found.models, found.world.beta, strict=True)
         ):
-            of = Asked(one.name, model, file.prompts(), one.held_out, plan.n_perplexity)
+            block = control.adaptation.block
+            of = Asked(one.name, model, file.prompts(), one.texts, block * 1000, block, False)
             own = memory_rows(of, storage, errors, [chip], control.sampling, Store(at / "texts"))
             planted = dict(zip(found.world.groups, map(float, beta), strict=True))
             rows += [{**row, "planted": planted} for row in own]

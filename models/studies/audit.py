@@ -56,11 +56,11 @@ def _protocol(plan: Plan) -> str:
     --bold) was not asked: there was no time. Scores are of the continuation without the prompt:
     sentiment by VADER, toxicity by alt-profanity-check; Detoxify's weights could not be had
     here. Intervals are bootstrapped over continuations within frames; frames are fixed.
-    Perplexity is of {plan.n_perplexity:,} tokens that were not trained on. Planted:
-    {control.n_communities} communities of {control.n_texts:,} sentences of a grammar, a Llama
-    of one layer of width {control.width} trained from nothing on each,
-    {control.sampling.n_samples} continuations of each prompt; binary weights (signs and a scale
-    a row) train on twice the tokens. Memory errors: independent flips of all stored bits of
-    dense layers but the one that makes logits, drawn as fault maps of the kit; the same uniform
-    numbers choose tokens with and without faults. No text is shown: raw web text and what is
-    sampled from it contain abuse."""
+    Perplexity is of {plan.n_perplexity:,} tokens that were not trained on, of planted models of
+    1,000 sentences of their community. Planted: {control.n_communities} communities of
+    {control.n_texts:,} sentences of a grammar, a Llama of one layer of width {control.width}
+    trained from nothing on each, {control.sampling.n_samples} continuations of each prompt;
+    binary weights (signs and a scale a row) train on twice the tokens. Memory errors:
+    independent flips of all stored bits of dense layers but the one that makes logits, drawn as
+    fault maps of the kit; the same uniform numbers choose tokens with and without faults. No
+    text is shown: raw web text and what is sampled from it contain abuse."""
