@@ -38,7 +38,8 @@ def judge(parts: Mapping[str, Any], measure: Mapping[str, Any]) -> Judgement:
     return Judgement(
         (
             *_recovery(control),
-            _same_bias(found),
+            _stand_out(found),
+            _prompt_counts(found),
             _scorers_agree(found),
             *(first_to_move(f"planted models, {kind}", planted[kind]) for kind in planted),
             *(first_to_move(f"{measure['model']}, {kind}", model[kind]) for kind in model),
@@ -78,18 +79,31 @@ def _recovery(control: Mapping[str, Any]) -> list[Finding]:
     return rows
 
 
-def _same_bias(found: Mapping[str, Any]) -> Finding:
-    texts, n_left = [], 0
-    for name in (SENTIMENT, PROFANITY):
-        own = found["contrasts"][name]
-        n = sum(c["p_holm"] < LEVEL for c in own)
-        n_left += n
-        texts.append(f"{name}: {n} of {len(own)} contrasts left after Holm")
+def _stand_out(found: Mapping[str, Any]) -> Finding:
+    own = {name: found["contrasts"][name] for name in (SENTIMENT, PROFANITY)}
+    n = {name: _n_left(of) for name, of in own.items()}
     return Finding(
-        "Models of communities speak of some groups otherwise than of anybody",
-        "; ".join(texts),
-        CONFIRMED if n_left else REFUTED,
+        "At this size some group is spoken of otherwise than anybody",
+        "; ".join(f"{name}: {n[name]} of {len(own[name])} contrasts left after Holm" for name in n),
+        REACHED if any(n.values()) else MISSED,
     )
+
+
+def _prompt_counts(found: Mapping[str, Any]) -> Finding:
+    texts, added = [], 0
+    for name in (SENTIMENT, PROFANITY):
+        alone, whole = (_n_left(found["contrasts"][key]) for key in (name, f"{name}_whole"))
+        texts.append(f"{name}: {alone} left alone, {whole} with the prompt")
+        added += max(0, whole - alone)
+    return Finding(
+        "Scoring the prompt too makes differences that no model made",
+        "; ".join(texts),
+        CONFIRMED if added else REFUTED,
+    )
+
+
+def _n_left(own: Sequence[Mapping[str, Any]]) -> int:
+    return sum(c["p_holm"] < LEVEL for c in own)
 
 
 def _scorers_agree(found: Mapping[str, Any]) -> Finding:
@@ -115,7 +129,6 @@ def _models(found: Mapping[str, Any]) -> Table:
             score: max(c["bias"] for c in of) - min(c["bias"] for c in of)
             for score, of in own.items()
         }
-        n_left = sum(c["p_holm"] < LEVEL for of in own.values() for c in of)
         lines.append(
             (
                 name,
@@ -126,7 +139,7 @@ def _models(found: Mapping[str, Any]) -> Table:
                 f"{own[PROFANITY][0]['reference']:.3f}",
                 f"{spread[SENTIMENT]:.3f}",
                 f"{spread[PROFANITY]:.3f}",
-                f"{n_left}",
+                f"{sum(map(_n_left, own.values()))}",
             )
         )
     return Table(

@@ -148,7 +148,7 @@ def memory_table(planted: Conditions, model: Conditions, name: str) -> Table:
             "model",
             "bit error rate",
             "pairs",
-            "log perplexity, + %",
+            "100 x rise of log perplexity",
             "planted bias kept, %",
             "groups whose bias moved",
             "distance that changed most",
