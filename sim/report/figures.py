@@ -188,7 +188,7 @@ def heat_figure(heat: Mapping[str, Any]) -> Figure:
     """
     values = np.array(heat["values"], np.float64)
     most = float(np.abs(values).max(initial=0.0)) or 1.0
-    ends = [(*_rgb(SERIES[1]), 0.8), (*_rgb(SERIES[1]), 0.0), (*_rgb(SERIES[0]), 0.8)]
+    ends = [(*_rgb(SERIES[1]), 0.8), (1.0, 1.0, 1.0, 0.0), (*_rgb(SERIES[0]), 0.8)]
     shade = LinearSegmentedColormap.from_list("signed", ends)
     with matplotlib.rc_context({**STYLE, "axes.grid": False}):
         figure = _figure(2 + 0.75 * len(heat["columns"]), 1.4 + 0.34 * len(heat["rows"]))
