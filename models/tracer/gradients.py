@@ -51,7 +51,9 @@ def capturing(layers: Mapping[str, Traced]) -> Iterator[dict[str, Captured]]:
     def note(of: Captured, given: Tensor, made: Tensor) -> None:
         of.left = windows_of(of.layer, given.detach())
         if made.requires_grad:
-            made.register_hook(lambda gradient: _note_right(of, gradient))
+            made.register_hook(  # type: ignore[no-untyped-call]
+                lambda gradient: _note_right(of, gradient)
+            )
 
     hooks = [
         layer.register_forward_hook(lambda _, given, made, of=found[name]: note(of, given[0], made))

@@ -23,7 +23,8 @@ def factors(model: nn.Module, layers: Mapping[str, Traced], x: Tensor, y: Tensor
     """Of the cross entropy of every single example, in evaluation mode."""
     model.eval()
     with capturing(layers) as captured:
-        F.cross_entropy(model(x), y, reduction="sum").backward()
+        loss = F.cross_entropy(model(x), y, reduction="sum")
+        loss.backward()  # type: ignore[no-untyped-call]
     model.zero_grad()
     return [(of.left, of.right) for of in captured.values()]
 
