@@ -36,6 +36,8 @@ from stoic.models.audit.scorers import Profanity, Vader, classifier, identity_bi
 from stoic.models.audit.statistics import contrasts
 from stoic.models.audit.store import Store
 from stoic.models.audit.stored import STORAGES, Storage, as_read, stored
+from stoic.models.studies.judgement import CONFIRMED, REFUTED
+from stoic.models.studies.judges.audit_memory import conditions, first_to_move, memory_table
 from stoic.sim.errors import Iid
 from stoic.sim.exceptions import ArtefactError, InputError
 from stoic.sim.faults import no_faults
@@ -303,6 +305,39 @@ def test_weights_are_read_through_the_fault_maps_of_the_kit(
     other = stored(tiny_language(TEXTS, 1, 24, 1), storage)
     with pytest.raises(InputError, match="not for the layout"):
         other.read(faults)
+
+
+@pytest.mark.parametrize(
+    ("kept", "rise", "verdict", "moved"),
+    [(0.5, 1.0, CONFIRMED, ["a", "b"]), (1.0, 1.5, REFUTED, []), (1.0, 1.0, REFUTED, [])],
+)
+def test_what_moves_first_under_errors_is_told(
+    kept: float, rise: float, verdict: str, moved: list[str]
+) -> None:
+    rng = np.random.default_rng(5)
+    planted = {"a": 0.8, "b": -0.8, "c": 0.0}
+    rows = [
+        {
+            "community": f"c{i}",
+            "storage": "int8",
+            "errors": None if is_clean else {"p01": 0.01, "p10": 0.01},
+            "chip": i,
+            "perplexity": (1.0 if is_clean else rise) * (20 + 0.01 * rng.normal()),
+            "bias": {
+                g: 0.5 * b * (1.0 if is_clean else kept) + 0.01 * rng.normal()
+                for g, b in planted.items()
+            },
+            "planted": planted,
+        }
+        for i in range(6)
+        for is_clean in (True, False)
+    ]
+    of = conditions(rows)
+    assert first_to_move("m", of["int8"]).verdict == verdict
+    (line,) = memory_table(of, {}, "m").rows
+    assert line[1:3] == ("1 %", "6") and line[5] == (", ".join(moved) or "none")
+    assert float(line[4].split()[0]) == pytest.approx(100 * kept, abs=4)
+    assert float(line[3].split()[0]) == pytest.approx(100 * np.log(rise), abs=0.5)
 
 
 def test_scorers_tell_good_from_bad_and_their_own_bias_shows(
