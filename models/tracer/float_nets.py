@@ -112,7 +112,8 @@ def train_floats(what: Floats, images: Images, seed: int, folder: Path | None = 
             for batch in batches.draw(what.recipe, y, rng):
                 optimizer.zero_grad()
                 logits = model(x[batch.all])[: len(batch.examples)]
-                F.cross_entropy(logits, y[batch.examples]).backward()
+                loss = F.cross_entropy(logits, y[batch.examples])
+                loss.backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
                 paused = time.process_time()
                 if isinstance(recorder, ExampleRecorder):

@@ -81,7 +81,8 @@ def by_example(traced: Trace, view: int, n_examples: int) -> NDArray[np.float32]
     which = np.concatenate(traced.examples).astype(np.int64)
     step = np.repeat(np.arange(len(sizes)), sizes)
     shares = (1 / sizes[step]).astype(np.float32)
-    shared = csr_array((shares, (which, step)), shape=(n_examples, len(sizes)))
+    shape = (n_examples, len(sizes))
+    shared = csr_array((shares, (which, step)), shape=shape)  # type: ignore[no-untyped-call]
     return np.asarray(shared @ traced.scores[view])
 
 

@@ -71,9 +71,7 @@ class Kind:
 
 _CONVS = (ConvSize(8, stride=2, pad=1, pool=2), ConvSize(16, pad=1, pool=2))
 KINDS = tuple(
-    Kind(what, body)  # type: ignore[arg-type]
-    for what in ("by example", "by step", "binary")
-    for body in ("dense", "conv")
+    Kind(what, body) for what in ("by example", "by step", "binary") for body in ("dense", "conv")
 )
 
 

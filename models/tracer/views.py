@@ -83,8 +83,8 @@ def toward(view: View, classes: NDArray[np.integer[Any]], name: str = "decision"
 
 
 def _lengths(refinement: Tensor) -> Tensor:
-    norms = refinement.double().flatten(1).norm(dim=1)
-    return norms.clamp(min=torch.finfo(torch.float64).tiny)
+    norms = torch.linalg.vector_norm(refinement.double().flatten(1), dim=1)
+    return torch.clamp(norms, min=torch.finfo(torch.float64).tiny)
 
 
 def binary_views(
