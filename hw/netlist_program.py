@@ -18,7 +18,11 @@ from .netlist_cells import Bit, Cell, Memory, Part, Register, Table, parts
 from .reports import read_json
 
 ZERO, ONE = 0, 1  # the nets of the constants
-PLL_OUTPUT = {"EHXPLLL": "CLKOP", "SB_PLL40_PAD": "PLLOUTGLOBAL"}
+PLL_OUTPUT = {
+    "EHXPLLL": "CLKOP",
+    "SB_PLL40_PAD": "PLLOUTGLOBAL",
+    "SB_PLL40_CORE": "PLLOUTGLOBAL",
+}
 
 TABLE = np.dtype([("out", "u4"), ("inputs", "u4", 4), ("table", "u4"), ("memory", "i4")])
 """`memory` 0 or more: this is no table but the read of that memory, which has no clock."""

@@ -24,7 +24,7 @@ from ..sim.core import Core, to_json
 from ..sim.exceptions import InputError, ToolError
 from .boards import Board, wrapper_verilog
 from .flows import nextpnr
-from .flows.yosys import FIRST, SYNTH
+from .flows.yosys import FIRST, synth_command
 from .fold import Prediction, predict
 from .netlist import check_netlist
 from .reports import Route, Utilisation, route, utilisation
@@ -238,7 +238,7 @@ def _synthesise(design: Design, out_dir: Path, tools: Mapping[str, str]) -> floa
     job = {
         "sources": [f"src/{name}" for name in sorted(design.sources)],
         "top": board.top,
-        "synth": SYNTH[board.family],
+        "synth": synth_command(board.family, board.device),
         "netlist": NETLIST,
         "stat": "synth.stat.json",
     }

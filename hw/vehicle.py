@@ -17,7 +17,7 @@ from ..sim.core import Core, beat_bits, score_bits
 from ..sim.rtl import core_files
 from .boards import Board
 from .flows import nextpnr
-from .flows.yosys import FIRST, SYNTH
+from .flows.yosys import FIRST, synth_command
 from .netlist import check_engine_netlist, check_netlist
 from .reports import Route, route, utilisation
 from .synth import step
@@ -134,7 +134,7 @@ def synthesise(vehicle: Vehicle, out_dir: Path, tools: Mapping[str, str]) -> flo
     job = {
         "sources": [f"src/{name}" for name in sorted(sources)],
         "top": chip.top,
-        "synth": SYNTH[chip.family],
+        "synth": synth_command(chip.family, chip.device),
         "netlist": "synth.netlist.json",
         "stat": "synth.stat.json",
     }

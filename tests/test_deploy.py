@@ -78,7 +78,7 @@ def test_boards_ports_and_cables_are_listed(
     found = json.loads(capfd.readouterr().out)
     assert "not on PATH" in found["loader"] and found["cables"] == []
     assert [(p["where"], p["boards"]) for p in found["ports"]] == [
-        ("/dev/ttyUSB1", ["icebreaker"]),
+        ("/dev/ttyUSB1", ["ecpix5-85f", "ice40-hx8k", "icebreaker"]),  # all carry an FT2232H
         ("/dev/ttyS0", []),
     ]
     play(loader, SCAN)

@@ -4,15 +4,15 @@ import re
 import tomllib
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from ...sim.exceptions import InputError
-from ..flows.pll import Pll, find_pll
+from ..flows.pll import CELLS, Family, Pll, find_pll
+from .pins import pins_problem
 
 FOLDER = Path(__file__).parent
 MAX_BAUD_ERROR = 0.02  # a UART samples the middle of bit 10: 2 % is a fifth of a bit
 
-Family = Literal["ecp5", "ice40"]
 FAMILIES: tuple[Family, ...] = ("ecp5", "ice40")
 _USB_ID = re.compile(r"[0-9a-f]{4}:[0-9a-f]{4}")
 SECTIONS = ("device", "clock", "flow", "uart", "io", "resources")
@@ -25,6 +25,7 @@ class Board:
     Attributes:
         seeds: of place and route, how many to try unless told otherwise.
         core_hz: clock of the design, asked of place and route and made by the PLL from pin_hz.
+        pll_cell: of the family's cells, the one that the clock pin allows.
         luts, flops: four-input LUTs and flip-flops of the device.
         distributed_ram: LUTs may serve as small memories.
         usb: ids of the USB chip that carries the UART, "vendor:product" in hexadecimal.
@@ -42,6 +43,7 @@ class Board:
     speed_grade: str
     pin_hz: int
     core_hz: int
+    pll_cell: str
     baud: int
     usb: tuple[str, ...]
     seeds: int
@@ -68,8 +70,15 @@ class Board:
             raise InputError(
                 f"board {self.name}: family must be one of {FAMILIES}, not {self.family!r}"
             )
+        if self.pll_cell not in CELLS[self.family]:
+            raise InputError(
+                f"board {self.name}: pll_cell must be one of {CELLS[self.family]}, "
+                f"not {self.pll_cell!r}"
+            )
         if not self.pins.is_file():
             raise InputError(f"board {self.name}: no pins file {self.pins.name}")
+        if problem := pins_problem(self.pins.read_text(), self.family, self.ports):
+            raise InputError(f"board {self.name}: {self.pins.name}: {problem}")
         if wrong := [usb for usb in self.usb if not _USB_ID.fullmatch(usb)]:
             raise InputError(f"board {self.name}: usb must be like 0403:6015, not {wrong[0]!r}")
         if abs(self.baud_error) >= MAX_BAUD_ERROR:
@@ -93,6 +102,12 @@ class Board:
     def pll(self) -> Pll:
         """Settings that make core_hz from pin_hz exactly."""
         return find_pll(self.family, self.pin_hz, self.core_hz)
+
+    @property
+    def ports(self) -> tuple[str, ...]:
+        """Ports of the wrapper, bit by bit, by the names that place and route gives them."""
+        leds = [f"led_o[{i}]" for i in range(self.n_leds)] if self.n_leds > 1 else ["led_o"]
+        return "clk_i", "button_i", "uart_rx_i", "uart_tx_o", *leds, *self.tie_high
 
     @property
     def top(self) -> str:

@@ -32,7 +32,7 @@ module {board.top} (
     output wire [{board.n_leds - 1}:0] led_o{ports}
 );
     wire clk, locked;
-{pll_verilog(board.pll)}
+{pll_verilog(board.pll, board.pll_cell)}
     // reset: held for 16 clocks after the PLL locks, and while the button is pressed
     reg  [1:0]  ready_q;
     reg  [15:0] hold_q;

@@ -5,7 +5,13 @@ from typing import Literal
 
 from ...sim.exceptions import InputError
 
-# Source: Lattice FPGA-DS-02012 (ECP5), table of sysCLOCK PLL timing; FPGA-DS-02008 (iCE40 UP).
+Family = Literal["ecp5", "ice40"]
+
+# Of iCE40 the first where the clock has the pin that belongs to the PLL, else the second.
+CELLS = {"ecp5": ("EHXPLLL",), "ice40": ("SB_PLL40_PAD", "SB_PLL40_CORE")}
+
+# Source: Lattice FPGA-DS-02012 (ECP5), table of sysCLOCK PLL timing; FPGA-DS-02008 (iCE40 UP). The
+# icepll of Project IceStorm has the same for all iCE40.
 ECP5_VCO_HZ = (400_000_000, 800_000_000)
 ECP5_PFD_HZ = (3_125_000, 400_000_000)
 ECP5_MAX_DIVISOR = 128
@@ -23,7 +29,7 @@ class Pll:
         post: divisor from the oscillator to the output, 2**DIVQ on iCE40.
     """
 
-    family: Literal["ecp5", "ice40"]
+    family: Family
     pin_hz: int
     core_hz: int
     divide: int
@@ -31,7 +37,7 @@ class Pll:
     post: int
 
 
-def find_pll(family: Literal["ecp5", "ice40"], pin_hz: int, core_hz: int) -> Pll:
+def find_pll(family: Family, pin_hz: int, core_hz: int) -> Pll:
     """Settings that give core_hz exactly, of the highest phase detector clock (least jitter).
 
     Raises:
@@ -75,9 +81,9 @@ def _ice40(pin_hz: int, core_hz: int) -> Pll | None:
     return None
 
 
-def pll_verilog(pll: Pll) -> str:
-    """The instance from wire clk_i to wires `clk` and `locked`."""
-    return _ecp5_verilog(pll) if pll.family == "ecp5" else _ice40_verilog(pll)
+def pll_verilog(pll: Pll, cell: str) -> str:
+    """The instance of a cell of CELLS, from wire clk_i to wires `clk` and `locked`."""
+    return _ecp5_verilog(pll) if pll.family == "ecp5" else _ice40_verilog(pll, cell)
 
 
 def _ecp5_verilog(pll: Pll) -> str:
@@ -99,15 +105,16 @@ def _ecp5_verilog(pll: Pll) -> str:
 """
 
 
-def _ice40_verilog(pll: Pll) -> str:
+def _ice40_verilog(pll: Pll, cell: str) -> str:
     # Source of the ranges: icepll of Project IceStorm.
     pfd_mhz = pll.pin_hz / pll.divide / 1e6
     filter_range = 1 + sum(pfd_mhz >= limit for limit in (17, 26, 44, 66, 101))
+    port = {"SB_PLL40_PAD": "PACKAGEPIN", "SB_PLL40_CORE": "REFERENCECLK"}[cell]
     return f"""\
-    SB_PLL40_PAD #(
+    {cell} #(
         .FEEDBACK_PATH("SIMPLE"), .DIVR(4'd{pll.divide - 1}), .DIVF(7'd{pll.multiply - 1}),
         .DIVQ(3'd{pll.post.bit_length() - 1}), .FILTER_RANGE(3'd{filter_range})
     ) u_pll (
-        .PACKAGEPIN(clk_i), .PLLOUTGLOBAL(clk), .LOCK(locked), .RESETB(1'b1), .BYPASS(1'b0)
+        .{port}(clk_i), .PLLOUTGLOBAL(clk), .LOCK(locked), .RESETB(1'b1), .BYPASS(1'b0)
     );
 """

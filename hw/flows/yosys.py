@@ -10,12 +10,24 @@ import sys
 from pathlib import Path
 from typing import Any
 
-# Wide LUTs (PFUMX) double the LUTs of a popcount on ECP5, and win no speed in a pipelined one.
-SYNTH = {"ecp5": "synth_ecp5 -nowidelut", "ice40": "synth_ice40 -device u"}
+from .pll import Family
 
+# Wide LUTs (PFUMX) double the LUTs of a popcount on ECP5, and win no speed in a pipelined one.
+ECP5 = "synth_ecp5 -nowidelut"
 
 # What is mapped before all else, by synthesis command; why, the file says.
-FIRST = {SYNTH["ecp5"]: Path(__file__).parent / "small_adders_ecp5.v"}
+FIRST = {ECP5: Path(__file__).parent / "small_adders_ecp5.v"}
+
+
+def synth_command(family: Family, device: str) -> str:
+    """The synthesis of a device, which has the name that nextpnr gives it.
+
+    >>> synth_command("ice40", "up5k"), synth_command("ice40", "hx8k")
+    ('synth_ice40 -device u', 'synth_ice40 -device hx')
+    """
+    if family == "ecp5":
+        return ECP5
+    return f"synth_ice40 -device {'u' if device.startswith('u') else device[:2]}"
 
 
 def passes(job: dict[str, Any]) -> list[str]:
