@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from stoic.models import train as train_module
+from stoic.models import training_state
 from stoic.models.binary import PositiveBatchNorm
 from stoic.models.checkpoint import load_checkpoint
 from stoic.models.data import Images
@@ -28,6 +29,7 @@ from stoic.models.tracer.updates import FlipUpdates
 from stoic.models.tracer.views import along, binary_views, float_views
 from stoic.models.train import fit
 from stoic.sim import container
+from stoic.sim.bits import unpack
 from stoic.sim.exact_sums import steps
 from stoic.sim.exceptions import ArtefactError, InputError
 
@@ -125,7 +127,7 @@ def test_a_decision_is_the_first_weights_and_every_flip_exactly(
     ):
         parts = torch.cat([epoch.updates[i].contributions(view) for epoch in epochs])
         assert torch.equal(parts.sum(0), view.refinement), "not the last integer"
-        first = 2.0 * ledger.unpack(found.first[i], view.inputs.shape[2]) - 1.0
+        first = 2.0 * unpack(found.first[i], view.inputs.shape[2]) - 1.0
         sums = view.inputs @ torch.from_numpy(first).float().T + view.refinement
         given = step.sums if step.layer.input == "uint8" else 2 * step.sums - step.layer.n_inputs
         assert (sums.numpy() == given).all(), "not what the datapath sums"
@@ -151,7 +153,7 @@ def test_a_killed_training_ends_with_the_same_ledger(
     class Killed(Exception):
         pass
 
-    real = train_module.save
+    real = training_state.save
 
     def dies(run: object, path: Path, key: dict[str, object]) -> None:
         if (tmp_path / "ledger" / f"{stops_at + 1:05d}.shard").is_file():
@@ -291,7 +293,7 @@ def _train_floats(
     run = {"seed": 1, "by_example": by_example}
     if by_example:
         optimizer: torch.optim.Optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-        kept = ExampleRecorder(folder, layers, run, shard_mb=0.003)
+        kept: ExampleRecorder | StepRecorder = ExampleRecorder(folder, layers, run, shard_mb=0.003)
     else:
         assert isinstance(model.norm, PositiveBatchNorm)
         model.norm.n_ghosts = 4
@@ -307,7 +309,8 @@ def _train_floats(
             batch = torch.arange(4 * k, 4 * k + 4)
             seen = torch.cat([batch, torch.arange(4)]) if not by_example else batch
             optimizer.zero_grad()
-            nn.functional.cross_entropy(model(x[seen])[:4], y[batch]).backward()
+            loss = nn.functional.cross_entropy(model(x[seen])[:4], y[batch])
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             if isinstance(kept, ExampleRecorder):
                 kept.step(batch, captured, optimizer)

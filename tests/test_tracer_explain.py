@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -130,8 +131,8 @@ def test_faults_undo_the_last_step_that_set_a_bit(made: ledger.Ledger) -> None:
         by_class = np.zeros((4, len(met)))
         for place in places[i]:
             row, lane = divmod(int(place), layer.n_inputs)
-            of = 3 if last[i][place] < 0 else classes[last[i][place]]
-            by_class[of] += 2 * signs[place] * met[:, lane] * p[:, row]
+            taught = 3 if last[i][place] < 0 else classes[last[i][place]]
+            by_class[taught] += 2 * signs[place] * met[:, lane] * p[:, row]
         share = by_class / np.maximum((p**2).sum(1), 1e-300)
         assert taken.shares[i] == pytest.approx(share, rel=1e-4, abs=1e-5)
         assert taken.n_bits[i].sum() == len(places[i])
@@ -223,7 +224,7 @@ def test_the_judge_tells_a_trace_that_works_from_one_that_does_not() -> None:
         right = {"auc": 0.9, "precision": 0.8, "wrong": 0, "residual": 1e-7, "mb": 100.0}
         now = {**right, **changed}
         kind = "binary, dense"
-        rows = [
+        rows: list[dict[str, Any]] = [
             {
                 "part": "net",
                 "kind": kind,
