@@ -92,13 +92,16 @@ def test_fashion_sfc_on_ulx3s_is_at_least_the_reference() -> None:
     assert predict(plan, ULX3S).bandwidth_share >= 0.61
 
 
-def test_fashion_tfc_fits_the_icebreaker() -> None:
-    assert not lacks(fold(TFC, ICEBREAKER), ICEBREAKER)
+@pytest.mark.parametrize("name", ["icebreaker", "ice40-hx8k"])
+def test_fashion_tfc_fits_an_ice40(name: str) -> None:
+    board = boards.load(name)
+    assert not lacks(fold(TFC, board), board)
 
 
-def test_fashion_sfc_does_not_fit_the_icebreaker() -> None:
-    with pytest.raises(InputError, match=r"needs \d+ SB_RAM40_4K, icebreaker has 30$"):
-        fold(SFC, ICEBREAKER)
+@pytest.mark.parametrize(("name", "n_rams"), [("icebreaker", 30), ("ice40-hx8k", 32)])
+def test_fashion_sfc_does_not_fit_an_ice40(name: str, n_rams: int) -> None:
+    with pytest.raises(InputError, match=rf"needs \d+ SB_RAM40_4K, {name} has {n_rams}$"):
+        fold(SFC, boards.load(name))
 
 
 def vgg3(width: int) -> Core:
