@@ -85,7 +85,7 @@ def test_a_netlist_that_is_silent_is_not_waited_for(program: Program, folder: Pa
             (valid,) = program.line.tx_valid
             d = program.registers["d"][program.registers["q"] == valid]
             tables["table"][tables["out"] == d] = 0  # nothing is ever sent
-        port = NetlistPort(replace(program, tables=tables), 500, folder)
+        port = NetlistPort(replace(program, tables=tables), CORE, folder)
         port.write(link.encode(link.Frame(1, link.Command.IDENTIFY)))
         answered.append(len(port.read(10, 1.0)))
         port.close()

@@ -11,7 +11,7 @@ from stoic.models.checkpoint import load_checkpoint
 from stoic.models.event_images import LEVELS, code, edges_of, quantise, split_events
 from stoic.models.event_tables import Table
 from stoic.models.frozen import integers
-from stoic.models.recipe import load_recipe, to_values
+from stoic.models.recipe import from_values, load_recipe
 from stoic.models.studies.judgement import MISSED, REACHED
 from stoic.models.studies.judges.trigger import judge
 from stoic.models.weak_labels import significance, trigger
@@ -103,7 +103,7 @@ def test_the_judge_sets_the_binary_network_beside_the_float_one() -> None:
 
 def test_the_network_of_the_zoo_fires_on_a_source_that_it_has_not_seen() -> None:
     made = load_checkpoint(ZOO)
-    assert made.recipe == to_values(load_recipe("magic-trigger")) and made.seed == 1
+    assert from_values(made.recipe) == load_recipe("magic-trigger") and made.seed == 1
     try:
         test = data.load(data.ON_OFF, "test", ROOT)
     except InputError as error:
