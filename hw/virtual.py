@@ -74,7 +74,7 @@ def build(
     if pins:
         name = pins.top
         no_pll = "    assign clk = clk_i;\n    assign locked = 1'b1;\n"
-        text += wrapper_verilog(pins).replace(pll_verilog(pins.pll), no_pll)
+        text += wrapper_verilog(pins).replace(pll_verilog(pins.pll, pins.pll_cell), no_pll)
         flags += ["-CFLAGS", f"-DSTOIC_BUTTON={int(pins.button_active_low)}"]
     path = f"{name}__DOT__u_top__DOT__idle" if pins else f"{name}__DOT__idle"
     flags += ["-CFLAGS", f"-DSTOIC_IDLE={path}"]
