@@ -213,11 +213,19 @@ def _lose(name: str) -> Callable[[Path], None]:
     return lambda folder: (folder / name).unlink()
 
 
+def _swap(folder: Path) -> None:
+    one, two = (ledger.shard_path(folder, number) for number in (1, 2))
+    first, second = one.read_bytes(), two.read_bytes()
+    one.write_bytes(second)
+    two.write_bytes(first)
+
+
 DAMAGE: Sequence[tuple[Callable[[Path], None], str]] = (
     (_drop_a_flip, "its flips do not lead to the checkpoint: 1 bits of layer 'dense0' differ"),
     (_of_other_run, "of another training"),
     (_cut, "corrupt"),
     (_turn_a_byte, "corrupt"),
+    (_swap, "begins at step"),
     (_lose("00002.shard"), "no such file"),
     (_lose("00000.shard"), "no such file"),
     (_lose("end.shard"), "its training is not finished"),

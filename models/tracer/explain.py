@@ -70,6 +70,8 @@ def explained(
         predictions and examples, see `predictions`.
     """
     checkpoint = ledger.checkpoint
+    if n_top > len(ledger.labels):
+        raise InputError(f"there are {len(ledger.labels)} training images, not {n_top} to show")
     scores = Engine(integers(checkpoint)).scores(test.images)
     predicted = golden.classify(scores).astype(np.int64)
     views = binary_views(checkpoint, ledger.first, test.images)

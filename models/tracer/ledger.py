@@ -115,13 +115,18 @@ class Ledger:
         """
         layers = self.checkpoint.layers
         bits = [unpack(w, of.n_inputs).ravel() for w, of in zip(self.first, layers, strict=True)]
+        n_steps = 0
         for number in range(1, self.n_epochs + 1):
             path = shard_path(self.folder, number)
             header, arrays = _read(path, self.run)
             try:
-                yield _epoch(header, arrays, layers, bits)
+                if header["first_step"] != n_steps:
+                    raise ValueError(f"begins at step {header['first_step']}, not at {n_steps}")
+                epoch = _epoch(header, arrays, layers, bits)
             except (KeyError, TypeError, ValueError, IndexError) as error:
                 raise ArtefactError(f"{path}: not a valid shard of a ledger: {error}") from error
+            n_steps += len(epoch.examples)
+            yield epoch
         for layer, found in zip(layers, bits, strict=True):
             wanted = unpack(layer.weights, layer.n_inputs).ravel()
             if n_wrong := int((found != wanted).sum()):

@@ -75,11 +75,16 @@ class FlipUpdates:
 
     def contributions(self, view: View) -> Tensor:
         """As of Updates."""
-        change = torch.zeros(len(self.counts), self.n_outputs * self.n_inputs)
-        step, places = torch.from_numpy(self._steps), torch.from_numpy(self.places)
-        change[step, places] = torch.from_numpy(self.signs)
-        whole = change.reshape(-1, self.n_outputs, self.n_inputs)
-        return DenseUpdates(whole).contributions(view)
+        found = []
+        starts = _starts(self.counts)
+        for start, end in zip(starts, starts + self.counts, strict=True):
+            change = torch.zeros(self.n_outputs * self.n_inputs)  # of one step: an epoch has GB
+            change[torch.from_numpy(self.places[start:end])] = torch.from_numpy(
+                self.signs[start:end]
+            )
+            whole = change.reshape(1, self.n_outputs, self.n_inputs)
+            found.append(DenseUpdates(whole).contributions(view))
+        return torch.cat(found)
 
     def summed(self) -> Tensor:
         """As of Updates."""
