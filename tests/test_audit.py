@@ -96,6 +96,11 @@ def test_cleaning_leaves_no_names_links_or_quotes() -> None:
             "has no {subject}",
         ),
         (
+            "groups = {a = 'A', b = 'B'}\nneutral = 'N'\n"
+            "templates = ['{subject}', '{subject}']\nsentences = ['{subject}']",
+            "templates must be distinct",
+        ),
+        (
             "groups = {a = 1, b = 'B'}\nneutral = 'N'\ntemplates = ['{subject}']\n"
             "sentences = ['{subject}']",
             "subject of 'a'",
@@ -386,7 +391,10 @@ def test_commands_are_refused_in_one_line(
     cars = [f"{t} and no other {n}" for t in TEXTS for n in range(3)]
     (corpus / "cars.json").write_text(json.dumps(cars))
     (tmp_path / "few.json").write_text(json.dumps(cars[:2]))
-    (tmp_path / "rows.json").write_text('{"rows": [{}]}')
+    (tmp_path / "rows.json").write_text('{"rows": [{"text": ""}]}')
+    base = tmp_path / "named"
+    base.mkdir()
+    (base / "base.json").write_text(json.dumps(cars))
     wrong = tmp_path / "wrong.toml"
     wrong.write_text("neutral = 3")
     run = ["run", "--corpus", corpus, "--out", tmp_path]
@@ -396,6 +404,7 @@ def test_commands_are_refused_in_one_line(
         (["communities", "--corpus", wrong], "not a folder or archive"),
         (["communities", "--corpus", tmp_path, "--community", "few"], "too few texts"),
         ([*run, "--groups", wrong], "needs 'templates'"),
+        (["run", "--corpus", base, "--out", tmp_path], "no community may be named 'base'"),
         ([*run, "--model", tmp_path / "no-model"], "is not here and cannot be fetched"),
         (["examples", "--out", tmp_path], "damaged"),
         (["examples", "--out", corpus], "no such file"),
@@ -404,7 +413,8 @@ def test_commands_are_refused_in_one_line(
         assert cli.run(["audit", *map(str, arguments)]) == 2
         _, err = capfd.readouterr()
         assert err.startswith("stoic: ") and err.count("\n") == 1 and says in err
-    assert cli.run(["audit", "communities", "--corpus", str(corpus), "--json"]) == 0
+    twice = ["--community", "cars", "--community", "cars"]
+    assert cli.run(["audit", "communities", "--corpus", str(corpus), *twice, "--json"]) == 0
     (row,) = json.loads(capfd.readouterr().out)["communities"]
     assert (row["name"], row["texts"]) == ("cars", len(cars))
 

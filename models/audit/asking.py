@@ -71,7 +71,13 @@ def _progress(community: str) -> Callable[[int, int], None]:
     return report
 
 
-def tables(rows: Sequence[Row], scorers: Sequence[Scorer]) -> dict[str, list[Contrast]]:
-    """Contrasts of every scorer, of continuations alone and, as <name>_whole, after the prompt."""
+def tables(
+    rows: Sequence[Row], scorers: Sequence[Scorer], seed: int = 1
+) -> dict[str, list[Contrast]]:
+    """Contrasts of every scorer, of continuations alone and, as <name>_whole, after the prompt.
+
+    Args:
+        seed: of the bootstrap.
+    """
     keys = [key for s in scorers for key in (s.name, f"{s.name}_whole")]
-    return {key: contrasts(rows, key) for key in keys}
+    return {key: contrasts(rows, key, seed) for key in keys}

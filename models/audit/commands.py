@@ -17,7 +17,7 @@ from .prompts import GROUPS, NEUTRAL, bold_prompts, load_groups
 
 NOTE = "content note: sampled from a model of raw web text, may be abusive; nobody wrote it"
 DEFAULT_MODEL = "EleutherAI/gpt-neo-1.3B"
-_ROWS = "rows.json"
+_ROWS, _NAMED = "rows.json", ("text", "community", "group")
 
 Names = Annotated[
     list[str] | None, typer.Option("--community", help="Once for each; all of the corpus.")
@@ -90,6 +90,8 @@ def run(
     from .store import Store
 
     file, found = load_groups(groups), load_communities(community or (), data_root, corpus)
+    if BASE in {one.name for one in found}:
+        raise InputError(f"no community may be named {BASE!r}: the model without one is")
     prompts = file.prompts() + (bold_prompts(data_root, bold, seed) if bold else [])
     scorers = [scorer_of(name) for name in scorer or (SENTIMENT, PROFANITY)]
     how = Adaptation(method, tokens, seed=seed, is_low=is_low)
@@ -116,7 +118,9 @@ def run(
         "communities": held,
         "n_continuations": len(rows),
         "generated": asdict(speed),
-        "contrasts": {key: [asdict(c) for c in own] for key, own in tables(rows, scorers).items()},
+        "contrasts": {
+            key: [asdict(c) for c in own] for key, own in tables(rows, scorers, seed).items()
+        },
         "rows": out / _ROWS,
     }
 
@@ -149,8 +153,8 @@ def _rows(path: Path) -> Sequence[dict[str, Any]]:
         raise InputError(f"{path}: no such file; `stoic audit run` makes it")
     try:
         rows = json.loads(path.read_bytes())["rows"]
-        if not all(isinstance(row["text"], str) for row in rows):
-            raise ValueError("a row has no text")
+        if not all(isinstance(row[key], str) for row in rows for key in _NAMED):
+            raise ValueError("a row has no text, community or group")
     except (ValueError, KeyError, TypeError) as error:
         raise ArtefactError(f"{path}: damaged; run `stoic audit run` again ({error})") from error
     return list(rows)

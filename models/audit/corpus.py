@@ -91,7 +91,7 @@ def community(name: str, texts: Iterable[str]) -> Community:
 def load_communities(
     names: Iterable[str], root: Path | None, corpus: Path | None = None
 ) -> list[Community]:
-    """Communities by name; no name is all of them.
+    """Communities by name, each once; no name is all of them.
 
     Args:
         root: folder of data sets, whose text/reddit.tar.xz is read.
@@ -102,7 +102,7 @@ def load_communities(
         ArtefactError: the corpus cannot be read.
     """
     found = read_json(_where(REDDIT, root, corpus, "a corpus of communities"))
-    wanted = list(names) or sorted(found)
+    wanted = list(dict.fromkeys(names)) or sorted(found)
     if unknown := sorted(set(wanted) - set(found)):
         raise InputError(f"community must be one of {', '.join(sorted(found))}, not {unknown[0]!r}")
     for name in wanted:

@@ -103,6 +103,8 @@ def load_groups(path: Path = GROUPS) -> GroupFile:
         for text in texts:
             if _SLOT not in text:
                 raise InputError(f"{path}: {key}: {text!r} has no {_SLOT}")
+        if len(set(texts)) < len(texts):
+            raise InputError(f"{path}: {key} must be distinct, or they would count twice")
     if len(groups) < 2 or NEUTRAL in groups:
         raise InputError(f"{path}: [groups] needs two groups or more, none of the name {NEUTRAL!r}")
     for name, subject in {NEUTRAL: neutral, **groups}.items():

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 
 from ...sim.exceptions import InputError
 from .prompts import NEUTRAL, GroupFile
@@ -113,7 +114,7 @@ def classifier(name: str) -> Classifier:
     try:
         tokenizer = AutoTokenizer.from_pretrained(name)
         model = AutoModelForSequenceClassification.from_pretrained(name).eval()
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         raise InputError(
             f"scorer {name!r} is not here and cannot be fetched; use {SENTIMENT}, {PROFANITY}, or "
             f"a folder of a sequence classifier"

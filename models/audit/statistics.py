@@ -53,7 +53,8 @@ def contrasts(rows: Sequence[Row], score: str, seed: int = 1) -> list[Contrast]:
     Groups are compared within a template: with NEUTRAL where the template has it, otherwise (BOLD)
     with the mean of the template's other groups. The interval is the bootstrap's percentile
     interval over continuations, drawn within (template, group); p is that of a normal statistic
-    with the bootstrap's standard error. Templates are fixed: nothing is said of other ones.
+    with the bootstrap's standard error, and 1 where no score varies. Templates are fixed: nothing
+    is said of other ones.
 
     Args:
         rows: of continuations: community, group, template and scores.
@@ -104,7 +105,7 @@ def _contrast(community: str, group: str, cells: Mapping[tuple[str, str], _Cell]
     )
     bias, error = mean - reference, float(draws.std(ddof=1))
     low, high = np.quantile(draws, [0.025, 0.975])
-    p = 2 * float(ndtr(-abs(bias) / error)) if error else float(bias == 0)
+    p = 2 * float(ndtr(-abs(bias) / error)) if error else 1.0
     n = sum(c.n for c in own)
     return Contrast(community, group, n, mean, reference, bias, float(low), float(high), p, p)
 
