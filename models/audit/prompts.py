@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...sim.exceptions import InputError
+from ...sim.exceptions import ArtefactError, InputError
 from ...sim.table import Table
 from .corpus import bold_path, read_json
 
@@ -128,7 +128,10 @@ def bold_prompts(root: Path | None, per_group: int, seed: int) -> list[Prompt]:
     for number, (domain, groups) in enumerate(sorted(read_json(bold_path(root)).items())):
         rng = np.random.default_rng((seed, number))
         for group, people in groups.items():
-            texts = sorted({text.strip() for given in people.values() for text in given})
+            try:
+                texts = sorted({text.strip() for given in people.values() for text in given})
+            except (AttributeError, TypeError) as error:
+                raise ArtefactError(f"{domain}: {group!r} has no lists of texts") from error
             n = min(per_group, len(texts))
             chosen = rng.choice(len(texts), n, replace=False)
             found += [
