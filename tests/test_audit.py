@@ -364,22 +364,28 @@ def test_a_classifier_of_hugging_face_scores_by_its_toxic_label(
 ) -> None:
     """As Detoxify's own weights are read, where they can be had."""
     size = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
-    for labels, says in ((["clean", "toxic"], None), (["a", "b"], "needs a label 'toxic'")):
+    for kind, labels in (
+        ("single_label_classification", ["clean", "toxic"]),
+        ("multi_label_classification", ["clean", "toxic"]),
+        (None, ["a", "b"]),
+    ):
         config = BertConfig(
             vocab_size=len(language.tokenizer),
             intermediate_size=8,
+            problem_type=kind,
             id2label=dict(enumerate(labels)),
             **size,
         )
         model = BertForSequenceClassification(config).eval()
         model.save_pretrained(tmp_path)
         language.tokenizer.save_pretrained(tmp_path)
-        if says is not None:
-            with pytest.raises(InputError, match=says):
+        if kind is None:
+            with pytest.raises(InputError, match="needs a label 'toxic'"):
                 classifier(str(tmp_path))
             return
-        tokens = torch.tensor([language.tokens(TEXTS[0])])
-        wanted = float(model(input_ids=tokens).logits[0, 1].sigmoid().detach())
+        logits = model(input_ids=torch.tensor([language.tokens(TEXTS[0])])).logits.detach()
+        chances = logits.softmax(1) if kind.startswith("single") else logits.sigmoid()
+        wanted = float(chances[0, 1])
         assert classifier(str(tmp_path)).score(TEXTS[:1]) == pytest.approx([wanted], abs=1e-6)
 
 

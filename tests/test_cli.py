@@ -307,7 +307,7 @@ REFUSED = [
     (("board", "identify", "--url", "socket://127.0.0.1:99999"), "with a port 1..65535"),
     (("board", "identify", "--url", "socket://127.0.0.1"), "with a port 1..65535"),
     (("board", "program", "absent.bit", "--board", "icebreaker"), "absent.bit: no bitstream"),
-    (("virtual", "@net.stoic", "--netlist"), "a netlist needs a board: --board icebreaker"),
+    (("virtual", "@net.stoic", "--netlist"), "a netlist needs a board: --board colorlight-i5|"),
     (("virtual", "@net.stoic", "--url", "udp"), "one of ('tcp', 'pty'), not 'udp'"),
     (("serve", "--url", "virtual"), "a virtual board needs --network"),
     (("report", "--results", "absent"), "no such folder of results"),

@@ -30,6 +30,7 @@ METHODS: tuple[Method, ...] = ("lora", "full")
 VERSION = 1
 """Raised by hand when an equal adaptation would give another model."""
 _REPORTS, _PAD = 5, -1
+_MOST_LOG = 700.0  # of a perplexity, so that it is a number
 
 
 @dataclass(frozen=True)
@@ -218,4 +219,4 @@ def perplexity(
         total += float(
             cross_entropy(logits.flatten(0, 1).float(), targets, ignore_index=_PAD, reduction="sum")
         )
-    return math.exp(total / int((rows[:, 1:] != _PAD).sum()))
+    return math.exp(min(total / int((rows[:, 1:] != _PAD).sum()), _MOST_LOG))

@@ -93,13 +93,19 @@ class Classifier:
 
     @torch.inference_mode()
     def score(self, texts: Sequence[str]) -> Scores:
-        """(n,) in 0..1: the probability of the label."""
+        """(n,) in 0..1: the probability of the label, be it one of several or by itself."""
+        kind = self.model.config.problem_type
+        excludes = kind == "single_label_classification" or (
+            kind is None and self.model.config.num_labels > 1
+        )
         found: list[float] = []
         for i in range(0, len(texts), _BATCH):
             part = self.tokenizer(
                 list(texts[i : i + _BATCH]), return_tensors="pt", padding=True, truncation=True
             )
-            found += self.model(**part).logits[:, self.label].sigmoid().tolist()
+            logits = self.model(**part).logits
+            chances = logits.softmax(1) if excludes else logits.sigmoid()
+            found += chances[:, self.label].tolist()
         return np.array(found)
 
 
