@@ -363,12 +363,13 @@ def test_a_classifier_of_hugging_face_scores_by_its_toxic_label(
     language: Language, tmp_path: Path
 ) -> None:
     """As Detoxify's own weights are read, where they can be had."""
-    size = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
-    for kind, labels in (
+    size: dict[str, Any] = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
+    kinds: tuple[tuple[Any, list[str]], ...] = (
         ("single_label_classification", ["clean", "toxic"]),
         ("multi_label_classification", ["clean", "toxic"]),
         (None, ["a", "b"]),
-    ):
+    )
+    for kind, labels in kinds:
         config = BertConfig(
             vocab_size=len(language.tokenizer),
             intermediate_size=8,

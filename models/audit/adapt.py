@@ -98,7 +98,7 @@ def adapted(
         _train(model, _blocks(base, to, how), how, to.name)
         if change is not None:
             _settle(model)
-        model.save_pretrained(target)
+        model.save_pretrained(str(target))
         (target / "done").touch()
     try:
         if how.method == "full":

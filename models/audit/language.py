@@ -99,7 +99,7 @@ def _unpacked(folder: Path) -> Path:
     target = folder / f"smollm2-{file_sha256(package / _WEIGHTS)[:16]}"
     if not (target / "config.json").is_file():  # written last
         tokenizer = AutoTokenizer.from_pretrained(package, gguf_file=_WEIGHTS)
-        model = AutoModelForCausalLM.from_pretrained(package, gguf_file=_WEIGHTS)
+        model: Any = AutoModelForCausalLM.from_pretrained(package, gguf_file=_WEIGHTS)
         del model.config.quantization_config  # dequantized: floats from here on
         model.hf_quantizer = None
         tokenizer.save_pretrained(target)

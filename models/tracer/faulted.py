@@ -89,7 +89,7 @@ def undone(
     """
     n_classes = int(classes.max()) + 1
     by_step = np.append(classes, n_classes)  # step -1: never
-    counts, shares = [], []
+    counts, shares, undone = [], [], list[FlipUpdates]()
     for layer, wrong, steps, view in zip(checkpoint.layers, places, last, views, strict=True):
         of = by_step[steps[wrong]]
         order = np.argsort(of, kind="stable")  # rising places in every class
@@ -102,9 +102,10 @@ def undone(
             np.where(stored, -2, 2).astype(np.float32),
             n_bits,
         )
+        undone.append(updates)
         counts.append(n_bits)
         shares.append((-updates.scores(view).double() / view.length).numpy())
-    lost = -updates.scores(toward(views[-1], predicted)).double().sum(0).numpy()
+    lost = -undone[-1].scores(toward(views[-1], predicted)).double().sum(0).numpy()
     return Undone([view.name for view in views], counts, shares, lost)
 
 

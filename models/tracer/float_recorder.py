@@ -66,10 +66,9 @@ class _Recorder:
         """
         self._before = self._weights()
         self._n_steps, self._number, self._n_bytes = n_steps, 1, 0
+        path = shard_path(self.folder, 0)
         if n_steps == 0:
-            container.write(
-                shard_path(self.folder, 0), FORMAT, VERSION, {"run": self.run}, self._before
-            )
+            container.write(path, FORMAT, VERSION, {"run": self.run}, self._before)
         done = 0
         while done < n_steps:
             path = shard_path(self.folder, self._number)

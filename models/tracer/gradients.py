@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -48,12 +49,10 @@ def capturing(layers: Mapping[str, Traced]) -> Iterator[dict[str, Captured]]:
     """While it lasts, every forward and backward pass through the layers is noted."""
     found = {name: Captured(layer) for name, layer in layers.items()}
 
-    def note(of: Captured, given: Tensor, made: Tensor) -> None:
+    def note(of: Captured, given: Tensor, made: Any) -> None:
         of.left = windows_of(of.layer, given.detach())
         if made.requires_grad:
-            made.register_hook(  # type: ignore[no-untyped-call]
-                lambda gradient: _note_right(of, gradient)
-            )
+            made.register_hook(lambda gradient: _note_right(of, gradient))
 
     hooks = [
         layer.register_forward_hook(lambda _, given, made, of=found[name]: note(of, given[0], made))
