@@ -2,33 +2,37 @@
 // stoic_engine : dense binary layers one after another on 64 lanes, B images to a word of weights
 //
 //   for layer l, neuron j, step w, one a cycle:  P_j += popcount(XNOR(weights, activations of l))
-//   y_j = (P_j >= theta_j), the activations of layer l + 1; P_j itself in the last layer
+//   y_j = (P_j >= theta_j), the activations of layer l + 1; P_j in the last layer of a member
+//   out_c = sum over members of their P_c
 //
 // All weights stand in one single-port memory in the order in which they are read: one sweep of it
-// serves B images. Hidden layers are whole words of 64 neurons.
+// serves B images. Hidden layers are whole words of 64 neurons. The members of an ensemble follow
+// each other on the same lanes; each begins at the image and has as many classes as the others.
 //
-// Latency:    B images in sum of NEURONS * STEPS + 12 LAYERS + B * classes + 2 cycles
+// Latency:    B images in sum of NEURONS * STEPS + 12 LAYERS + B * classes * members + 2 cycles
 // Throughput: the same; the next images load meanwhile
 // Encoding:   bit 1 is +1, bit 0 is -1, lane 0 is the LSB
 // Handshake:  AXI4-Stream; in, beats of 16 lanes, 4 STEPS of layer 0 an image, lanes past the last
-//             element do not count; out, one P a beat, image after image, tlast ends one
-// Golden:     stoic.sim.golden.fire, of the last layer stoic.sim.golden.accumulate
+//             element do not count; out, one sum a beat, image after image, tlast ends one
+// Golden:     stoic.sim.golden.fire, of last layers stoic.sim.golden.accumulate, added over members
 //
 //   activations of an image           words          thresholds: as layers follow each other
-//   page p of layer 0                 p * STEPS[0]   weights:    as layers follow each other, neuron
-//   input of layer l > 0              after that                 by neuron, step by step
-//   scores                            last, one P a word
+//   page p of the image               p * STEPS[0]   weights:    as layers follow each other,
+//   inputs of layers not in FIRST     after that                 neuron by neuron, step by step
+//   P_c of member m                   last, word c * members + m
 `resetall
 `timescale 1ns / 1ps
 `default_nettype none
 
 module stoic_engine #(
     parameter B       = 1,         // images, 1..64
-    parameter LAYERS  = 2,         // 1..8
+    parameter LAYERS  = 2,         // of all members, 1..32
     parameter [16*LAYERS-1:0] STEPS   = {16'd1, 16'd13},    // words of a neuron, layer 0 lowest
     parameter [16*LAYERS-1:0] NEURONS = {16'd10, 16'd64},
+    parameter [LAYERS-1:0] FIRST = 1,  // layers that read the image; before each ends a member
     parameter N       = 784,       // elements of an image
-    parameter VALUE_W = 10,        // bits of sums and thresholds, 7..16
+    parameter VALUE_W = 10,        // bits of the sums and thresholds of a layer, 7..16
+    parameter SUM_W   = VALUE_W,   // bits of the sums of members; of several above VALUE_W, to 21
     parameter TARGET  = "generic"  // as in stoic_ram and stoic_spram
 ) (
     input  wire               clk_i,
@@ -37,8 +41,8 @@ module stoic_engine #(
     input  wire [15:0]        s_axis_tdata,
     input  wire               s_axis_tvalid,
     output wire               s_axis_tready,
-    /* sums of the last layer out */
-    output wire [VALUE_W-1:0] m_axis_tdata,
+    /* sums of the last layers out */
+    output wire [SUM_W-1:0]   m_axis_tdata,
     output wire               m_axis_tvalid,
     input  wire               m_axis_tready,
     output wire               m_axis_tlast,
@@ -54,24 +58,48 @@ module stoic_engine #(
     localparam [31:0] STEPS_0 = {16'd0, STEPS[15:0]};
     localparam [31:0] CLASSES = {16'd0, NEURONS[16*LAYERS-1:16*LAYERS-16]};
 
-    // words of activations before those of layer `layer`; `layer` LAYERS: before the scores
-    function [31:0] base_of;
-        input [31:0] layer;
+    // words of activations before those of every layer; last, before the scores
+    function [16*LAYERS+15:0] bases;
+        input [15:0] begin_at;
+        reg [15:0] next;
         integer l;
         begin
-            base_of = (layer == 0) ? 0 : 2 * STEPS_0;
-            for (l = 1; l < LAYERS; l = l + 1)
-                if (l < layer) base_of = base_of + {16'd0, STEPS[16*l+:16]};
+            next = begin_at;
+            for (l = 0; l < LAYERS; l = l + 1) begin
+                bases[16*l+:16] = FIRST[l] ? 16'd0 : next;
+                if (!FIRST[l]) next = next + STEPS[16*l+:16];
+            end
+            bases[16*LAYERS+:16] = next;
+        end
+    endfunction
+
+    function [31:0] n_members;
+        input [31:0] none;
+        integer l;
+        begin
+            n_members = none;
+            for (l = 0; l < LAYERS; l = l + 1) n_members = n_members + {31'd0, FIRST[l]};
         end
     endfunction
 
     function [31:0] n_thresholds;
-        input [31:0] unused;
+        input [LAYERS-1:0] ends;
         integer l;
         begin
-            n_thresholds = unused;
-            for (l = 0; l < LAYERS - 1; l = l + 1)
-                n_thresholds = n_thresholds + {16'd0, NEURONS[16*l+:16]};
+            n_thresholds = 0;
+            for (l = 0; l < LAYERS; l = l + 1)
+                if (!ends[l]) n_thresholds = n_thresholds + {16'd0, NEURONS[16*l+:16]};
+        end
+    endfunction
+
+    // members of other classes than the last
+    function [31:0] n_odd;
+        input [LAYERS-1:0] ends;
+        integer l;
+        begin
+            n_odd = 0;
+            for (l = 0; l < LAYERS; l = l + 1)
+                if (ends[l] && {16'd0, NEURONS[16*l+:16]} != CLASSES) n_odd = n_odd + 1;
         end
     endfunction
 
@@ -96,31 +124,43 @@ module stoic_engine #(
 
     localparam [16*LAYERS-1:0] STEPS_LESS_TWO = less_two(STEPS);
     localparam [16*LAYERS-1:0] NEURONS_LESS_TWO = less_two(NEURONS);
-    localparam DEPTH = 1 << $clog2(base_of(LAYERS) + CLASSES);
+    localparam [16*LAYERS+15:0] BASES = bases({STEPS[14:0], 1'b0});
+    localparam [31:0] SCORES = {16'd0, BASES[16*LAYERS+:16]};
+    localparam [LAYERS:0] BEGINS = {1'b1, FIRST};     // a member, or the end
+    localparam [LAYERS-1:0] ENDS = BEGINS[LAYERS:1];  // last layers of members
+    localparam [31:0] MEMBERS = n_members(0);
+    localparam [31:0] TOLD = CLASSES * MEMBERS;  // sums of an image
+    localparam DEPTH = 1 << $clog2(SCORES + TOLD);
     localparam X_W = $clog2(DEPTH);
-    localparam N_THETA = (LAYERS > 1) ? n_thresholds(0) : 1;
+    localparam N_THETA = (n_thresholds(ENDS) > 0) ? n_thresholds(ENDS) : 1;
     localparam THETA_W = (N_THETA > 1) ? $clog2(N_THETA) : 1;
     localparam LAYER_W = (LAYERS > 1) ? $clog2(LAYERS) : 1;
     localparam PAD = 64 * STEPS_0 - N;           // lanes of the last word of layer 0 past N
     localparam [4:0] DRAIN = 12;                 // cycles until the last neuron is stored
-    localparam SCORES = base_of(LAYERS);
     localparam [63:0] REAL = {64{1'b1}} >> PAD;
     localparam FIFO_DEPTH = 2 << $clog2(B * CLASSES);
     localparam BEATS = 4 * STEPS_0;              // of an image
     localparam STEP_W = $clog2(most(STEPS));
     localparam NEURON_W = $clog2(most(NEURONS));
-    localparam CLASS_W = (CLASSES > 1) ? $clog2(CLASSES) : 1;
+    localparam TOLD_W = (TOLD > 1) ? $clog2(TOLD) : 1;
     localparam BEAT_W = $clog2(BEATS);
-    localparam OUT_W = NEURON_W;                 // quarters of words, or scores
+    localparam OUT_W = (NEURON_W > TOLD_W) ? NEURON_W : TOLD_W;  // quarters of words, or scores
+    localparam FACTS_W = 2 * X_W + STEP_W + NEURON_W + 3;
     localparam [B-1:0] IMAGE_0 = 1;
     localparam [31:0] LAST_LAYER = LAYERS - 1;
-    localparam [31:0] BEFORE_LAST_CLASS = CLASSES - 2;
+    localparam [31:0] BEFORE_LAST_TOLD = TOLD - 2;
     localparam [31:0] BEFORE_LAST_BEAT = BEATS - 2;
 
     generate
-        if (B < 1 || B > 64 || LAYERS < 1 || LAYERS > 8 || VALUE_W < 7 || VALUE_W > 16)
+        if (B < 1 || B > 64 || LAYERS < 1 || LAYERS > 32 || VALUE_W < 7 || VALUE_W > 16)
         begin : g_illegal
-            stoic_illegal_parameter ERROR_engine_needs_B_1_64_LAYERS_1_8_VALUE_W_7_16 ();
+            stoic_illegal_parameter ERROR_engine_needs_B_1_64_LAYERS_1_32_VALUE_W_7_16 ();
+        end
+        if ((MEMBERS > 1 ? SUM_W <= VALUE_W : SUM_W != VALUE_W) || SUM_W > 21) begin : g_sum
+            stoic_illegal_parameter ERROR_engine_needs_SUM_W_VALUE_W_21 ();
+        end
+        if (!FIRST[0] || n_odd(ENDS) != 0) begin : g_odd
+            stoic_illegal_parameter ERROR_engine_needs_FIRST_0_and_equal_classes ();
         end
     endgenerate
 
@@ -189,6 +229,8 @@ module stoic_engine #(
     reg page_q;
     reg [LAYER_W-1:0] layer_q;
     reg last_layer_q;
+    wire ends_member;           // this layer does, its sums are scores
+    wire [OUT_W-1:0] start;     // where the first of them goes, 0 in layers of neurons
     reg [STEP_W-1:0] step_q;
     reg keep_q;                 // this is not step 0
     reg step_end_q;
@@ -197,22 +239,32 @@ module stoic_engine #(
     reg [4:0] wait_for_q;
     reg wait_end_q;             // over, but for scores that have to leave
     reg [13:0] weight_q;        // address
-    reg [CLASS_W-1:0] class_q;
+    reg [TOLD_W-1:0] class_q;   // class by class, member by member
     reg class_end_q;
     reg [B-1:0] told_q;         // one-hot image whose scores are read
     reg done_q;
     reg idle_q;
     wire layer_end = run_q && step_end_q && neuron_end_q;
-    wire [15:0] n_steps = STEPS[16*layer_q+:16];
-    wire [15:0] n_neurons = NEURONS[16*layer_q+:16];
-    wire [15:0] before_end = STEPS_LESS_TWO[16*layer_q+:16];
-    wire [15:0] before_last = NEURONS_LESS_TWO[16*layer_q+:16];
-    wire one_step = n_steps == 16'd1;
-    wire one_neuron = n_neurons == 16'd1;
     assign done = done_q;
     wire empty;                 // all scores have left
     wire leaves = wait_q && wait_end_q;          // the layer is stored
     wire told = tell_q && class_end_q && told_q[B-1];
+    // what is known of a layer; the tables of several members take a cycle, long before it is asked
+    reg [LAYER_W-1:0] next_q;   // the layer whose neurons are stored
+    wire [FACTS_W-1:0] table_of = {
+        BASES[16*layer_q+:X_W], BASES[16*next_q+16+:X_W],
+        STEPS_LESS_TWO[16*layer_q+:STEP_W], NEURONS_LESS_TWO[16*layer_q+:NEURON_W],
+        STEPS[16*layer_q+:16] == 16'd1, NEURONS[16*layer_q+:16] == 16'd1, FIRST[layer_q]
+    };
+    wire [FACTS_W-1:0] facts;
+    wire [X_W-1:0] x_base;
+    wire [X_W-1:0] out_base;
+    wire [STEP_W-1:0] before_end;
+    wire [NEURON_W-1:0] before_last;
+    wire one_step;
+    wire one_neuron;
+    wire first;
+    assign {x_base, out_base, before_end, before_last, one_step, one_neuron, first} = facts;
     always @(posedge clk_i) begin
         done_q <= told && !rst_i;
         if (rst_i) begin
@@ -243,6 +295,29 @@ module stoic_engine #(
         if (rst_i) page_q <= 1'b0;
         else if (done_q) page_q <= !page_q;
     end
+    // the members of an ensemble
+    generate
+        if (MEMBERS == 1) begin : g_one
+            assign ends_member = last_layer_q;
+            assign start = {OUT_W{1'b0}};
+            assign facts = table_of;
+        end else begin : g_members
+            reg ends_q;
+            reg [OUT_W-1:0] member_q;
+            reg [FACTS_W-1:0] facts_q;
+            always @(posedge clk_i) begin
+                facts_q <= table_of;
+                if (rst_i || idle_q) ends_q <= ENDS[0];
+                else if (leaves) ends_q <= ENDS[layer_q];
+                if (rst_i) member_q <= {OUT_W{1'b0}};
+                else if (layer_end && ends_q)
+                    member_q <= last_layer_q ? {OUT_W{1'b0}} : member_q + 1'b1;
+            end
+            assign ends_member = ends_q;
+            assign start = member_q & {OUT_W{ends_q}};
+            assign facts = facts_q;
+        end
+    endgenerate
     // the steps of a layer
     always @(posedge clk_i) begin
         if (rst_i || idle_q) begin
@@ -254,10 +329,10 @@ module stoic_engine #(
         end else if (run_q) begin
             keep_q <= !step_end_q;
             step_q <= step_end_q ? {STEP_W{1'b0}} : step_q + 1'b1;
-            step_end_q <= one_step || (!step_end_q && step_q == before_end[STEP_W-1:0]);
+            step_end_q <= one_step || (!step_end_q && step_q == before_end);
             if (step_end_q) begin
                 neuron_q <= neuron_end_q ? {NEURON_W{1'b0}} : neuron_q + 1'b1;
-                neuron_end_q <= !neuron_end_q && neuron_q == before_last[NEURON_W-1:0];
+                neuron_end_q <= !neuron_end_q && neuron_q == before_last;
             end
         end else begin
             step_end_q <= one_step;
@@ -273,13 +348,13 @@ module stoic_engine #(
     // scores
     always @(posedge clk_i) begin
         if (rst_i) begin
-            class_q <= {CLASS_W{1'b0}};
-            class_end_q <= CLASSES == 1;
+            class_q <= {TOLD_W{1'b0}};
+            class_end_q <= TOLD == 1;
             told_q <= IMAGE_0;
         end else if (tell_q) begin
-            class_q <= class_end_q ? {CLASS_W{1'b0}} : class_q + 1'b1;
-            class_end_q <= CLASSES == 1
-                        || (!class_end_q && class_q == BEFORE_LAST_CLASS[CLASS_W-1:0]);
+            class_q <= class_end_q ? {TOLD_W{1'b0}} : class_q + 1'b1;
+            class_end_q <= TOLD == 1
+                        || (!class_end_q && class_q == BEFORE_LAST_TOLD[TOLD_W-1:0]);
             if (class_end_q) told_q <= told_q[B-1] ? IMAGE_0 : told_q << 1;
         end
     end
@@ -292,19 +367,18 @@ module stoic_engine #(
     reg [9:0] last_q;           // the word ends a neuron, 1 .. 10 cycles ago
     reg [8:0] keep_line_q;
     reg [1:0] pad_q;
-    reg [10:0] score_q;         // this is the last layer
-    wire [31:0] x_base = base_of({{(32 - LAYER_W){1'b0}}, layer_q});
-    wire [31:0] x_page = (layer_q == 0 && page_q) ? STEPS_0 : 32'd0;
-    wire [31:0] x_word = tell_q ? SCORES + {{(32 - CLASS_W){1'b0}}, class_q}
-                       : x_base + x_page + {{(32 - STEP_W){1'b0}}, step_q};
+    reg [10:0] score_q;         // this is the last layer of a member
+    wire [31:0] x_page = (first && page_q) ? STEPS_0 : 32'd0;
+    wire [31:0] x_word = tell_q ? SCORES + {{(32 - TOLD_W){1'b0}}, class_q}
+                       : {{(32 - X_W){1'b0}}, x_base} + x_page + {{(32 - STEP_W){1'b0}}, step_q};
     always @(posedge clk_i) begin
         addr_q <= (we_i || re_i) ? addr_i : weight_q;
         wdata_q <= data_i;
         we_q <= we_i && !theta_i && !rst_i;
         x_addr_q <= x_word[X_W-1:0];
         keep_line_q <= {keep_line_q[7:0], keep_q};
-        pad_q <= {pad_q[0], step_end_q && layer_q == 0 && run_q};
-        score_q <= {score_q[9:0], last_layer_q};
+        pad_q <= {pad_q[0], step_end_q && first && run_q};
+        score_q <= {score_q[9:0], ends_member};
         if (rst_i) last_q <= 10'd0;
         else last_q <= {last_q[8:0], run_q && step_end_q};
     end
@@ -370,11 +444,10 @@ module stoic_engine #(
     reg [X_W-1:0] write_addr_q;
     reg [3:0] write_quarter_q;
     reg shift_q;
-    reg [LAYER_W-1:0] next_q;   // the layer that they are for
     reg fresh_q;                // the neurons of a layer are all stored
     wire [31:0] out = {{(32 - OUT_W){1'b0}}, out_q};
-    wire [31:0] out_base = base_of({{(32 - LAYER_W){1'b0}}, next_q} + 32'd1);
-    wire [31:0] out_word = score_q[10] ? SCORES + out : out_base + (out >> 2);
+    wire [31:0] out_word = score_q[10] ? SCORES + out
+                         : {{(32 - X_W){1'b0}}, out_base} + (out >> 2);
     assign hold = last_q[9];
     always @(posedge clk_i) begin
         write_addr_q <= out_word[X_W-1:0];
@@ -392,10 +465,11 @@ module stoic_engine #(
             fresh_q <= leaves;
             if (fresh_q) begin
                 place_q <= 16'd1;
-                out_q <= {OUT_W{1'b0}};
+                out_q <= start;
             end else if (shift_q) begin
                 place_q <= {place_q[14:0], place_q[15]};
-                if (place_q[15] || score_q[10]) out_q <= out_q + 1'b1;
+                if (score_q[10]) out_q <= out_q + MEMBERS[OUT_W-1:0];
+                else if (place_q[15]) out_q <= out_q + 1'b1;
             end
         end
     end
@@ -452,16 +526,41 @@ module stoic_engine #(
         if (rst_i) telling_q <= 3'd0;
         else telling_q <= {telling_q[1:0], tell_q};
     end
+    wire [SUM_W-1:0] sum;
+    wire sum_valid;
+    wire sum_last;
+    generate
+        if (MEMBERS == 1) begin : g_single
+            assign sum_valid = telling_q[2];
+            assign sum = g_told[B].score;
+            assign sum_last = tell_last_q[2];
+        end else begin : g_added
+            stoic_engine_members #(
+                .MEMBERS(MEMBERS),
+                .VALUE_W(VALUE_W),
+                .SUM_W(SUM_W)
+            ) members (
+                .clk_i(clk_i),
+                .rst_i(rst_i),
+                .valid_i(telling_q[2]),
+                .score_i(g_told[B].score),
+                .last_i(tell_last_q[2]),
+                .valid_o(sum_valid),
+                .sum_o(sum),
+                .last_o(sum_last)
+            );
+        end
+    endgenerate
     wire room;
     stoic_fifo #(
         .DEPTH(FIFO_DEPTH),
-        .WIDTH(VALUE_W + 1),
+        .WIDTH(SUM_W + 1),
         .TARGET(TARGET)
     ) fifo (
         .clk_i(clk_i),
         .rst_i(rst_i),
-        .s_axis_tdata({tell_last_q[2], g_told[B].score}),
-        .s_axis_tvalid(telling_q[2]),
+        .s_axis_tdata({sum_last, sum}),
+        .s_axis_tvalid(sum_valid),
         .s_axis_tready(room),  // always: it holds all scores of B images twice
         .m_axis_tdata({m_axis_tlast, m_axis_tdata}),
         .m_axis_tvalid(m_axis_tvalid),

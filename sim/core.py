@@ -32,7 +32,8 @@ class Core:
         pools: behind each layer, None where there is none; () for no pools.
         thermometer: levels of the encoding of the image, () for none.
         words: images come in words of the lanes of the first layer, not in bytes.
-        engine: one engine runs all layers in turn (`rtl_engine`); images come in beats of 16 lanes.
+        engine: one engine runs all layers of all members in turn (`rtl_engine`); images come in
+            beats of 16 lanes.
         injector: form of the layers' injectors of transient read errors, None for none.
     """
 
@@ -52,9 +53,10 @@ class Core:
             if len(getattr(self, name)) != n:
                 raise InputError(f"{n} layers need {n} {name}, not {len(getattr(self, name))}")
         is_one_dense_chain = len(self.chains) == 1 and not any(self.windows)
-        if self.side_by_side > 1 and not is_one_dense_chain:
+        if self.side_by_side > 1 and not (is_one_dense_chain or self.engine):
             raise InputError(
-                f"B must be 1 in ensembles and under convolutions, not {self.side_by_side}"
+                "B must be 1 in ensembles, unless one engine runs them, and under convolutions, "
+                f"not {self.side_by_side}"
             )
         if self.words and not (
             is_one_dense_chain and self.layout.shapes[0].input == "bits" and not self.thermometer
@@ -106,8 +108,11 @@ def from_json(values: dict[str, Any]) -> Core:
     )
 
 
-def core_of(network: Network, layout: Layout | None = None) -> Core:
+def core_of(network: Network, layout: Layout | None = None, *, engine: bool = False) -> Core:
     """The core of a network under a layout; without one, a processing element a layer.
+
+    Args:
+        engine: one engine runs it (`Core.engine`).
 
     Raises:
         InputError: the layout is of other shapes, or the network is nothing that a core runs.
@@ -121,6 +126,7 @@ def core_of(network: Network, layout: Layout | None = None) -> Core:
         tuple(conv.window if conv else None for conv in convs),
         tuple(conv.pool if conv else None for conv in convs),
         network.thermometer,
+        engine=engine,
     )
 
 
@@ -329,7 +335,7 @@ def engine_cycles(core: Core) -> int:
     """Cycles of B images on one engine (`rtl_engine`), from one start to the next."""
     layout = core.layout
     sweep = sum(layout.n_steps(i) * s.n_outputs for i, s in enumerate(layout.shapes))
-    n_scores = core.side_by_side * layout.shapes[-1].n_outputs
+    n_scores = core.side_by_side * len(core.chains) * layout.shapes[-1].n_outputs
     return sweep + 12 * len(layout.shapes) + n_scores + 2
 
 

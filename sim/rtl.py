@@ -85,7 +85,10 @@ class RtlDevice:
 
     def load(self, network: Network) -> None:
         """Build the core if need be, write the network and read it back; clears faults."""
-        core = core_of(network, self._fixed) if self._fixed else default_core(network)
+        if self._fixed:
+            core = core_of(network, self._fixed, engine=self._engine)
+        else:
+            core = default_core(network)
         core = replace(core, words=self._words, engine=self._engine, injector=self._injector)
         if core != self._built:
             self._open(core)

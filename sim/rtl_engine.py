@@ -1,5 +1,6 @@
 """The core of one engine: every layer in turn on 64 lanes, all weights in one single-port memory.
 
+The members of an ensemble follow each other on these lanes, their scores are added as they leave.
 For chips of few block memories and a large single-port one, as the UP5K: `stoic_core` has the ports
 of `rtl_core`, but beats of 16 lanes, and the layout of one processing element of 64 lanes a layer.
 """
@@ -14,15 +15,15 @@ from .memory import MAX_WIDTH, Fold
 from .rtl_scores import busy
 
 MAX_WEIGHT_WORDS = 1 << 14  # of stoic_spram
-MAX_LAYERS = 8
+MAX_LAYERS = 32
 BEAT = 16
 
 
 def engine_sources() -> list[Path]:
     """Verilog files below the `stoic_core` of an engine."""
     names = (
-        "engine", "engine_image", "fifo", "popcount", "ram", "ram_ecp5", "ram_lut", "scores",
-        "skid", "spram", "sum",
+        "engine", "engine_image", "engine_members", "fifo", "popcount", "ram", "ram_ecp5",
+        "ram_lut", "scores", "skid", "spram", "sum",
     )  # fmt: skip
     return [rtl.ROOT / f"stoic_{name}.v" for name in names]
 
@@ -37,8 +38,8 @@ def check_engine(core: Core) -> None:
         check_injectors(core)
     layout = core.layout
     for i, (shape, fold) in enumerate(zip(layout.shapes, layout.folds, strict=True)):
-        if len(core.chains) > 1 or core.windows[i] or shape.input != "bits":
-            raise InputError("the engine runs one chain of dense layers, on bits")
+        if core.windows[i] or core.thermometer or shape.input != "bits":
+            raise InputError("the engine runs dense layers, on bits")
         if fold != Fold(1, MAX_WIDTH, core.side_by_side):
             raise InputError(f"layers of the engine are folded {MAX_WIDTH} x 1, not as layer {i}")
         if shape.has_thresholds and shape.n_outputs % MAX_WIDTH:
@@ -67,6 +68,7 @@ def engine_verilog(core: Core) -> str:
     check_engine(core)
     layout, b = core.layout, core.side_by_side
     shapes = layout.shapes
+    chains = core.chains
     first = {"weights": 0, "thresholds": 0}
     bases = []
     bank_w = max(1, (len(layout.banks) - 1).bit_length())
@@ -74,13 +76,20 @@ def engine_verilog(core: Core) -> str:
         bases.append(f"            {bank_w}'d{n}: base_q <= 14'd{first[bank.kind]};")
         first[bank.kind] += bank.n_words
     n_weights = sum(bank.kind == "weights" for bank in layout.banks)
+    has_thresholds = n_weights < len(layout.banks)
+    is_theta = f"bank >= {bank_w}'d{n_weights}" if has_thresholds else "1'b0"
     width = max(
         max(s.threshold_bits if s.has_thresholds else 0, s.n_inputs.bit_length()) for s in shapes
     )
     width = max(width, 7)
-    sizes = "-".join(str(s.n_inputs) for s in shapes) + f"-{shapes[-1].n_outputs}"
-    last = shapes[-1]
-    value_bits = last.n_inputs.bit_length()
+    sizes = " + ".join(
+        "-".join(str(shapes[i].n_inputs) for i in chain) + f"-{shapes[-1].n_outputs}"
+        for chain in chains
+    )
+    n_last = sum(shapes[chain[-1]].n_inputs for chain in chains)
+    value_bits = n_last.bit_length()
+    sum_width = max(width + 1, value_bits) if len(chains) > 1 else width
+    begins = sum(1 << chain[0] for chain in chains)
     base_lines = "\n".join(bases)
     return f"""\
 // SPDX-License-Identifier: Apache-2.0
@@ -143,11 +152,11 @@ module stoic_core #(
         data_q <= cfg_data_i;
         write_q <= known && cfg_write_i;
         read_q <= known && !cfg_write_i;
-        theta_q <= bank >= {bank_w}'d{n_weights};
+        theta_q <= {is_theta};
     end
     wire [13:0] addr = base_q + addr_q;
 
-    wire [{width - 1}:0] sum_tdata;
+    wire [{sum_width - 1}:0] sum_tdata;
     wire sum_tvalid;
     wire sum_tready;
     wire sum_tlast;
@@ -156,8 +165,10 @@ module stoic_core #(
         .LAYERS({len(shapes)}),
         .STEPS({_packed([layout.n_steps(i) for i in range(len(shapes))])}),
         .NEURONS({_packed([s.n_outputs for s in shapes])}),
+        .FIRST({len(shapes)}'d{begins}),
         .N({shapes[0].n_inputs}),
         .VALUE_W({width}),
+        .SUM_W({sum_width}),
         .TARGET(TARGET)
     ) engine (
         .clk_i(clk_i),
@@ -178,8 +189,8 @@ module stoic_core #(
         .read_valid_o(cfg_rvalid_o)
     );
     stoic_scores #(
-        .N({last.n_inputs}),
-        .M({last.n_outputs}),
+        .N({n_last}),
+        .M({shapes[-1].n_outputs}),
         .BITS(1),
         .VALUE_W({value_bits})
     ) scores (

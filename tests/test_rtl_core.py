@@ -30,7 +30,7 @@ from stoic.sim.injector import ReadErrors
 from stoic.sim.layers import Input
 from stoic.sim.memory import Fold, Layout, Shape, bank_words, layout_of, stored_bits
 from stoic.sim.network import Network
-from stoic.sim.random_network import random_network
+from stoic.sim.random_network import random_ensemble, random_network
 from stoic.sim.rtl import RtlDevice, core_files
 from stoic.sim.rtl_core import core_sources, core_verilog
 from stoic.sim.rtl_engine import engine_verilog
@@ -171,18 +171,43 @@ def test_cores_that_cannot_be_are_refused() -> None:
     layout = layout_of(random_network((8, 3), "uint8", np.random.default_rng(0)))
     with pytest.raises(InputError, match="in words only to one chain"):
         Core(layout, words=True)
+    member = random_network((8, 3), "bits", np.random.default_rng(0))
+    ensemble = layout_of(random_ensemble((member, member)), (Fold(1, 64, 2),) * 2)
+    with pytest.raises(InputError, match="B must be 1 in ensembles, unless one engine"):
+        Core(ensemble)
     with pytest.raises(InputError, match="B must be the same"):
         Layout((Shape(8, 3, "bits", True),) * 2, (Fold(1, 8, 2), Fold(1, 3)))
 
 
-def test_engine_s_scores_are_golden_s_under_fault_maps(build_dir: Path) -> None:
-    network = with_extremes(random_network((150, 128, 64, 7), "bits", np.random.default_rng(5)))
-    layout = layout_of(network, (Fold(1, 64, 3),) * 3)
+def any_ensemble(seed: int) -> tuple[Network, int]:
+    """Members of any sizes that an engine runs, and images that share a weight word."""
+    rng = np.random.default_rng(seed)
+    n_inputs, n_classes = int(rng.integers(1, 200)), int(rng.integers(1, 9))
+    members = []
+    for _ in range(rng.integers(2, 6)):
+        hidden = tuple(int(n) for n in 64 * rng.integers(1, 4, rng.integers(0, 3)))
+        member = random_network((n_inputs, *hidden, n_classes), "bits", rng)
+        members.append(with_extremes(member))
+    return random_ensemble(tuple(members)), int(rng.integers(1, 4))
+
+
+@pytest.mark.parametrize(
+    "seed",
+    [None, 4, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(5, 15))],
+    ids=lambda seed: "one" if seed is None else f"ensemble-{seed}",
+)
+def test_engine_s_scores_are_golden_s_under_fault_maps(build_dir: Path, seed: int | None) -> None:
+    if seed is None:
+        network = random_network((150, 128, 64, 7), "bits", np.random.default_rng(5))
+        network, b = with_extremes(network), 3
+    else:
+        network, b = any_ensemble(seed)
+    layout = layout_of(network, (Fold(1, 64, b),) * len(network.layers))
     device = RtlDevice(layout, build_dir, engine=True)
-    images = images_for(network, 61, 1)
+    images = images_for(network, 20 * b + 1, 1)
     device.load(network)
     cycles = []
-    for n in (30, 60):
+    for n in (10 * b, 20 * b):
         before = device.counters()["cycles"]
         np.testing.assert_array_equal(device.infer(images[:n]), golden.scores(network, images[:n]))
         cycles.append(device.counters()["cycles"] - before)
@@ -196,16 +221,20 @@ def test_engine_s_scores_are_golden_s_under_fault_maps(build_dir: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "sizes, folds, message",
+    "sizes, pe, n_members, message",
     [
-        ((75, 65, 3), (Fold(1, 64), Fold(1, 64)), "multiples of 64, not 65"),
-        ((75, 64, 3), (Fold(2, 64), Fold(1, 64)), "folded 64 x 1, not as layer 0"),
+        ((75, 65, 3), 1, 1, "multiples of 64, not 65"),
+        ((75, 64, 3), 2, 2, "folded 64 x 1, not as layer 0"),
+        ((8, 64, 3), 1, 17, "of 32 layers, not 1139 of 34"),
+        ((6400, 128, 3), 1, 2, "16384 weight words of 32 layers, not 25612 of 4"),
     ],
 )
 def test_engine_refuses_what_it_cannot_run(
-    sizes: tuple[int, ...], folds: tuple[Fold, ...], message: str
+    sizes: tuple[int, ...], pe: int, n_members: int, message: str
 ) -> None:
-    network = random_network(sizes, "bits", np.random.default_rng(0))
+    member = random_network(sizes, "bits", np.random.default_rng(0))
+    network = random_ensemble((member,) * n_members) if n_members > 1 else member
+    folds = (Fold(pe, 64), Fold(1, 64)) * n_members
     with pytest.raises(InputError, match=message):
         engine_verilog(Core(layout_of(network, folds), engine=True))
 

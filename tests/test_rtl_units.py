@@ -612,15 +612,29 @@ def guarded_bits(tmp_path: Path) -> Bench:
     return core(tmp_path, net, hardware_layout(plain, 3, secded=True))
 
 
-def engine(tmp_path: Path, images: int) -> Bench:
-    """An engine; the last word of the image is not full, the last layer no whole word."""
-    net = random_network((75, 64, 3), "bits", np.random.default_rng(7))
-    return core(tmp_path, net, layout_of(net, (Fold(1, 64, images),) * 2), engine=True)
+ONE = ((75, 64, 3),)  # the last word of the image is not full, the last layer no whole word
+TWO = ((75, 3), (75, 128, 64, 3))
+THREE = ((75, 64, 64, 3), (75, 64, 3), (75, 3))
 
 
-@pytest.mark.parametrize("images", [1, 6])  # 6 still come while neurons are written
-def test_engine_equals_golden(cosim: Cosim, tmp_path: Path, images: int) -> None:
-    cosim.passes(engine(tmp_path, images))
+def engine(tmp_path: Path, images: int, sizes: tuple[tuple[int, ...], ...] = ONE) -> Bench:
+    """An engine that runs members of these sizes in turn."""
+    rng = np.random.default_rng(7)
+    members = tuple(random_network(member, "bits", rng) for member in sizes)
+    net = random_ensemble(members) if len(members) > 1 else members[0]
+    folds = (Fold(1, 64, images),) * len(net.layers)
+    return core(tmp_path, net, layout_of(net, folds), engine=True)
+
+
+@pytest.mark.parametrize(
+    "images, sizes",
+    [(1, ONE), (6, ONE), (2, TWO), (1, THREE)],  # of 6 some come while neurons are written
+    ids=["one", "one-by-6", "two-by-2", "three"],
+)
+def test_engine_equals_golden(
+    cosim: Cosim, tmp_path: Path, images: int, sizes: tuple[tuple[int, ...], ...]
+) -> None:
+    cosim.passes(engine(tmp_path, images, sizes))
 
 
 @pytest.mark.parametrize(
@@ -635,6 +649,28 @@ def test_engine_mutant_is_caught(
     cosim: Cosim, tmp_path: Path, file: str, old: str, new: str
 ) -> None:
     cosim.catches(engine(tmp_path, 6), file, old, new)
+
+
+@pytest.mark.parametrize(
+    "file, old, new",
+    [
+        pytest.param("stoic_engine.v", "FIRST[l] ? 16'd0 : next", "next", marks=pytest.mark.slow),
+        ("stoic_engine.v", "(first && page_q)", "(layer_q == 0 && page_q)"),
+        ("stoic_engine.v", "step_end_q && first && run_q", "step_end_q && layer_q == 0 && run_q"),
+        ("stoic_engine.v", "{score_q[9:0], ends_member}", "{score_q[9:0], last_layer_q}"),
+        ("stoic_engine.v", "out_q + MEMBERS[OUT_W-1:0]", "out_q + 1'b1"),
+        ("stoic_engine.v", "member_q <= last_layer_q ? {OUT_W{1'b0}} : ", "member_q <= "),
+        ("stoic_engine_members.v", "{SUM_W{!turn_q[0]}}", "{SUM_W{1'b1}}"),
+        pytest.param(
+            *("stoic_engine_members.v", "valid_i && turn_q[MEMBERS-1]", "valid_i && turn_q[0]"),
+            marks=pytest.mark.slow,
+        ),
+    ],
+)
+def test_engine_of_members_mutant_is_caught(
+    cosim: Cosim, tmp_path: Path, file: str, old: str, new: str
+) -> None:
+    cosim.catches(engine(tmp_path, 2, TWO), file, old, new)
 
 
 @pytest.mark.parametrize("make", [small_uint8, guarded_bits])
