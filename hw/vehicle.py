@@ -23,6 +23,7 @@ from .reports import Route, route, utilisation
 from .synth import step
 
 _REQUEST = 97  # bits: write, bank, address, data
+_WAY = 3  # registers between the pins of images and the core
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,8 @@ def vehicle_verilog(core: Core, chip: Board) -> str:
 //
 //   a request (write, bank, address, data) is shifted in, highest bit first, while host_shift_i
 //   is 1 and asked in the cycle after host_go_i; an answer is shifted out from bit 0 on. A beat of
-//   an image is at the pins for a cycle; image_ready_o tells a cycle later whether it was taken
+//   an image is at the pins for a cycle; image_ready_o tells {_WAY} cycles later whether it was taken.
+//   Pins lie all around the chip: beats pass {_WAY} registers on their way to the core
 `resetall
 `timescale 1ns / 1ps
 `default_nettype none
@@ -71,18 +73,16 @@ module {chip.top} (
     reg go_q;
     reg rst_q;
     reg [63:0] answer_q;
-    reg [{beat_bits(core) - 1}:0] image_q;
-    reg image_valid_q;
-    reg image_last_q;
+    localparam BEAT_W = {beat_bits(core)} + 2;
+    reg [BEAT_W*{_WAY}-1:0] beat_q;
+    wire [BEAT_W-1:0] beat = beat_q[BEAT_W*{_WAY}-1:BEAT_W*{_WAY - 1}];
     wire [31:0] score;
     assign score_o = score[{score_bits(core) - 1}:0];
     wire answers;
     wire [63:0] answer;
     always @(posedge clk_i) begin
         rst_q <= rst_i;
-        image_q <= image_i;
-        image_valid_q <= image_valid_i;
-        image_last_q <= image_last_i;
+        beat_q <= {{beat_q[BEAT_W*{_WAY - 1}-1:0], image_last_i, image_valid_i, image_i}};
         go_q <= host_go_i;
         if (host_shift_i) request_q <= {{request_q[{_REQUEST - 2}:0], host_i}};
         answer_q <= answers ? answer : answer_q >> 1;
@@ -93,10 +93,10 @@ module {chip.top} (
     ) core (
         .clk_i(clk_i),
         .rst_i(rst_q),
-        .s_axis_tdata(image_q),
-        .s_axis_tvalid(image_valid_q),
+        .s_axis_tdata(beat[BEAT_W-3:0]),
+        .s_axis_tvalid(beat[BEAT_W-2]),
         .s_axis_tready(image_ready_o),
-        .s_axis_tlast(image_last_q),
+        .s_axis_tlast(beat[BEAT_W-1]),
         .m_axis_tdata(score),
         .m_axis_tvalid(score_valid_o),
         .m_axis_tready(score_ready_i),

@@ -121,7 +121,6 @@ def busy(width: int, lost: str = "") -> str:
         width: bits of the count.
         lost: what keeps a core busy for ever, an expression; none by default.
     """
-    one = f"{width - 1}'d0"
     return f"""\
     /* images inside, counted from their first beat to their last score */
     reg fresh_q;
@@ -130,6 +129,7 @@ def busy(width: int, lost: str = "") -> str:
     reg [{width - 1}:0] inside_q;
     reg busy_q;
     wire takes = s_axis_tvalid && s_axis_tready;
+    wire fewer = leaves_q && !enters_q;
     always @(posedge clk_i) begin
         if (rst_i) begin
             fresh_q <= 1'b1;
@@ -141,7 +141,7 @@ def busy(width: int, lost: str = "") -> str:
             if (takes) fresh_q <= s_axis_tlast;
             enters_q <= takes && fresh_q;
             leaves_q <= m_axis_tvalid && m_axis_tready && m_axis_tlast;
-            inside_q <= inside_q + {{{one}, enters_q}} - {{{one}, leaves_q}};
+            inside_q <= inside_q + {{{{{width - 1}{{fewer}}}}, enters_q != leaves_q}};
             busy_q <= enters_q || inside_q != {width}'d0{f" || {lost}" if lost else ""};
         end
     end
