@@ -7,6 +7,7 @@ import hashlib
 import importlib.util
 import logging
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -22,6 +23,17 @@ FLAGS = (
     "--no-timing", "-Wno-fatal", "-Wno-lint",
 )  # fmt: skip
 CFLAGS = "-O3 -fPIC -fno-semantic-interposition"
+if platform.machine() in ("x86_64", "AMD64"):
+    CFLAGS += " -mpopcnt"
+
+# Found before Verilator's own header of this name, whose $countones, of shifts and masks, takes a
+# fifth of the time of a network; the processor's instruction takes hardly any.
+VERILATED_H = """\
+#pragma once
+#include "{root}/include/verilated.h"
+#define VL_COUNTONES_I(lhs) static_cast<IData>(__builtin_popcount(lhs))
+#define VL_COUNTONES_Q(lhs) static_cast<IData>(__builtin_popcountll(lhs))
+"""
 
 _log = logging.getLogger(__name__)
 
@@ -99,7 +111,7 @@ def verilate(
     """
     command, environment = find_verilator()
     arguments = [*FLAGS, *flags, "--top-module", top, "-CFLAGS", CFLAGS, "-LDFLAGS", "-shared"]
-    digest = hashlib.sha256(repr((verilator_version(), arguments, generated)).encode())
+    digest = hashlib.sha256(repr((verilator_version(), VERILATED_H, arguments, generated)).encode())
     for path in (*sorted(sources), harness):
         digest.update(path.name.encode() + path.read_bytes())
     library = build_dir / f"lib{top}-{digest.hexdigest()[:16]}.so"
@@ -108,6 +120,7 @@ def verilate(
     build_dir.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix=f"{top}-", dir=build_dir)).resolve()
     _log.info("building %s", library)
+    (scratch / "verilated.h").write_text(VERILATED_H.format(root=environment["VERILATOR_ROOT"]))
     texts = [path.resolve() for path in sources]
     if generated:
         (scratch / f"{top}.v").write_text(generated)
