@@ -1,6 +1,7 @@
 """What the tools wrote, read into values: warnings, statistics and timing."""
 
 import json
+import re
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,6 +89,22 @@ def utilisation(stat: Path, report: Path, board: Board) -> Utilisation:
         block_rams=ram["used"],
         block_rams_available=ram["available"],
     )
+
+
+def packed(log: Path, board: Board) -> tuple[int, int]:
+    """Logic cells and block memories that the packer printed.
+
+    Raises:
+        ToolError: it printed none.
+    """
+    kinds = (
+        ("TRELLIS_COMB", "DP16KD") if board.family == "ecp5" else ("ICESTORM_LC", "ICESTORM_RAM")
+    )
+    text = log.read_text(errors="replace")
+    found = [re.search(rf"\b{kind}: *(\d+)/", text) for kind in kinds]
+    if found[0] is None or found[1] is None:
+        raise ToolError(f"{log}: no count of {kinds[0]} and {kinds[1]} in it")
+    return int(found[0][1]), int(found[1][1])
 
 
 def route(report: Path, seed: int, wall_s: float) -> Route:

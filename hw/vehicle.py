@@ -53,7 +53,8 @@ def vehicle_verilog(core: Core, chip: Board) -> str:
 //
 //   a request (write, bank, address, data) is shifted in, highest bit first, while host_shift_i
 //   is 1 and asked in the cycle after host_go_i; an answer is shifted out from bit 0 on. A beat of
-//   an image is at the pins for a cycle; image_ready_o tells {_WAY} cycles later whether it was taken.
+//   an image is at the pins for a cycle; image_ready_o tells {_WAY} cycles later \
+whether it was taken.
 //   Pins lie all around the chip: beats pass {_WAY} registers on their way to the core
 `resetall
 `timescale 1ns / 1ps

