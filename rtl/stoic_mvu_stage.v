@@ -204,6 +204,7 @@ module stoic_mvu_stage #(
         for (g = 0; g < GROUP; g = g + 1) begin : g_pe
             localparam [31:0] INDEX = FIRST + g;
             wire hit = sel_q == INDEX[SEL_W-1:0];
+            reg we_hit_q;  // found out a cycle ahead: the memory may be far away
             wire [WORD_W-1:0] weight;
             wire [B*TOTAL_W-1:0] pe_total;
             wire corrected;
@@ -212,6 +213,7 @@ module stoic_mvu_stage #(
             reg re_hit_q2;
             reg re_hit_q3;
             always @(posedge clk_i) begin
+                we_hit_q <= we_i && sel_i == INDEX[SEL_W-1:0];
                 re_hit_q <= re_q && hit && !rst_i;
                 re_hit_q2 <= re_hit_q && !rst_i;
                 re_hit_q3 <= re_hit_q2 && !rst_i;
@@ -258,7 +260,7 @@ module stoic_mvu_stage #(
             ) pe (
                 .clk_i(clk_i),
                 .addr_i(addr_q),
-                .we_i(we_q && hit),
+                .we_i(we_hit_q),
                 .flip_i(flip),
                 .weight_o(weight),
                 .corrected_o(decoded),
