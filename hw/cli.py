@@ -32,6 +32,9 @@ KIT = (__package__ or "").rpartition(".")[0]
 STATUS_REFUSED = 2
 _TOKEN = re.compile(r"(socket://)[^@/\s\"']*@")  # of a served board: in no result and no message
 
+_EXTRAS = {"audit": "audit"}
+"""Extra of the package that brings what a command imports; of the others "all" does."""
+
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 Result = Annotated[
     Path | None, typer.Option("--result", metavar="FILE.json", help="Write the JSON here too.")
@@ -255,6 +258,7 @@ def run(arguments: Sequence[str]) -> int:
     )
     logging.getLogger(KIT).setLevel(logging.INFO)
     warnings.filterwarnings("ignore", module=r"brevitas\.")  # of its optional kernels, at import
+    warnings.filterwarnings("ignore", category=FutureWarning, module=r"transformers\.")  # its own
     arguments = list(arguments)
     if arguments[:1] == ["--version"]:
         typer.echo(f"{PROGRAM} {kit_version()}")
@@ -283,7 +287,10 @@ def run(arguments: Sequence[str]) -> int:
         if isinstance(error, StoicError | OSError):
             return _refuse(str(error))
         if isinstance(error, ModuleNotFoundError) and not f"{error.name}.".startswith(f"{KIT}."):
-            return _refuse(f"this command needs the package {error.name!r}; install stoic[all]")
+            return _refuse(
+                f"this command needs the package {error.name!r}; "
+                f"install stoic[{_EXTRAS.get(arguments[0], 'all')}]"
+            )
         return _refuse(
             f"unexpected {type(error).__name__}: {error} (a bug; stoic --debug shows where)"
         )

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import tempfile
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,20 @@ def write_whole(path: Path, data: bytes) -> None:
         raise ArtefactError(f"{path}: cannot be written ({error.strerror})") from error
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder, and see that files can be written there, before long work begins.
+
+    Raises:
+        ArtefactError: they cannot.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        raise ArtefactError(f"{path}: cannot be written ({error.strerror})") from error
+
+
 def read(
     path: Path, form: str, version: int, remedy: str = ""
 ) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
@@ -94,7 +109,8 @@ def read(
         ArtefactError: no such file, corrupt, truncated, of another format or of another version.
     """
     if not path.is_file():
-        raise ArtefactError(f"{path}: no such file")
+        what = "a folder, not a file" if path.is_dir() else "no such file"
+        raise ArtefactError(f"{path}: {what}")
     try:
         with safe_open(path, framework="numpy") as file:
             stamp = file.metadata() or {}

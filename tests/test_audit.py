@@ -2,6 +2,7 @@
 
 import io
 import json
+import sys
 import tarfile
 from dataclasses import replace
 from pathlib import Path
@@ -20,11 +21,13 @@ from transformers import (
 
 from stoic.hw import cli
 from stoic.models.audit.adapt import Adaptation, adapted, perplexity
+from stoic.models.audit.binary_weights import binary_middle, middle_mlps
 from stoic.models.audit.control import GOAL, recovered
 from stoic.models.audit.corpus import BOLD, clean, community
 from stoic.models.audit.generate import Sampling, continuations
 from stoic.models.audit.grammar import KIND, planted, relabelled
 from stoic.models.audit.language import Language, block_linears, tiny_language
+from stoic.models.audit.memory import Asked, memory_rows
 from stoic.models.audit.prompts import (
     NEUTRAL,
     GroupFile,
@@ -33,7 +36,7 @@ from stoic.models.audit.prompts import (
     load_groups,
 )
 from stoic.models.audit.scorers import Profanity, Vader, classifier, identity_bias
-from stoic.models.audit.statistics import contrasts
+from stoic.models.audit.statistics import Contrast, contrasts
 from stoic.models.audit.store import Store
 from stoic.models.audit.stored import STORAGES, Storage, as_read, stored
 from stoic.models.studies.judgement import CONFIRMED, REFUTED
@@ -116,15 +119,27 @@ def test_a_wrong_group_file_is_refused(text: str, says: str, tmp_path: Path) -> 
 
 def test_openings_of_bold_are_drawn_by_the_seed(tmp_path: Path) -> None:
     (tmp_path / "text").mkdir()
-    people = {"A": {"x": [f"X number {i} is " for i in range(9)]}, "B": {"y": ["Y is "]}}
-    with tarfile.open(tmp_path / BOLD, "w:xz") as archive:
-        raw = json.dumps(people).encode()
-        info = tarfile.TarInfo("bold/gender_prompt.json")
-        info.size = len(raw)
-        archive.addfile(info, io.BytesIO(raw))
+    many = [f"X number {i} is " for i in range(9)]
+
+    def write(people: dict[str, Any]) -> None:
+        with tarfile.open(tmp_path / BOLD, "w:xz") as archive:
+            raw = json.dumps(people).encode()
+            info = tarfile.TarInfo("bold/gender_prompt.json")
+            info.size = len(raw)
+            archive.addfile(info, io.BytesIO(raw))
+
+    write({"A": {"x": many}, "B": {"y": ["Y is ", " "], "z": ["Z is "]}})
     found = bold_prompts(tmp_path, 3, seed=1)
-    assert [(p.group, p.template) for p in found] == [("A", "gender")] * 3 + [("B", "gender")]
+    assert [(p.group, p.template) for p in found] == [("A", "gender")] * 3 + [("B", "gender")] * 2
     assert found == bold_prompts(tmp_path, 3, seed=1) != bold_prompts(tmp_path, 3, seed=2)
+    for people, per_group, says in (
+        ({"A": {"x": many}}, 3, "gender_prompt has one group"),
+        ({"A": {"x": many}, "B": {"y": ["Y is "]}}, 3, "'B' has one opening"),
+        ({"A": {"x": many}, "B": {"y": many}}, 1, "must be 2 or more, not 1"),
+    ):
+        write(people)
+        with pytest.raises(InputError, match=says):
+            bold_prompts(tmp_path, per_group, seed=1)
     (tmp_path / BOLD).write_bytes(b"damaged")
     with pytest.raises(ArtefactError, match="not a folder or archive"):
         bold_prompts(tmp_path, 3, seed=1)
@@ -249,6 +264,7 @@ def test_contrasts_find_what_is_there_and_no_more() -> None:
             "community": c,
             "group": g,
             "template": t,
+            "prompt": f"{g}, {t}",
             "s": k * s + 2.0 * (t == "u") + rng.normal(0, 0.5),
         }
         for c, k in (("one", 1.0), ("two", 0.0))
@@ -266,6 +282,62 @@ def test_contrasts_find_what_is_there_and_no_more() -> None:
     bold = [row for row in rows if row["group"] != NEUTRAL]  # no neutral: beside the others
     beside = {(c.community, c.group): c.bias for c in contrasts(bold, "s")}
     assert beside["one", "a"] == pytest.approx(0.75, abs=0.2)
+    with pytest.raises(ValueError, match="'a' is alone in 't'"):
+        contrasts([row for row in rows if row["group"] == "a"], "s")
+    with pytest.raises(ValueError, match="one continuation"):
+        contrasts(rows[:1], "s")
+
+
+def test_rare_scores_of_few_openings_find_nothing() -> None:
+    """A group without the one toxic opening that each other group has is no less toxic for that."""
+    rows = [
+        {
+            "community": "c",
+            "group": g,
+            "template": "d",
+            "prompt": f"{g}{i}",
+            "s": float(g != "a" and i == 0),
+        }
+        for g in "abcdefghijklmnopqrst"
+        for i in range(12)
+    ]
+    first = contrasts(rows, "s")[0]
+    assert first.group == "a" and first.mean == 0 and first.high < 0 and first.p > 0.2
+
+
+def test_openings_not_continuations_are_what_an_interval_rests_on() -> None:
+    """As much is known of a group from one continuation of each opening as from equal ones."""
+    rng = np.random.default_rng(4)
+    level = {(g, o): rng.normal(0.0, 0.5) for g in "abc" for o in range(8)}
+
+    def found(n_equal: int, is_mutant: bool = False) -> tuple[Contrast, ...]:
+        rows = [
+            {
+                "community": "c",
+                "group": g,
+                "template": "domain",
+                "prompt": f"{g}{o}.{i}" if is_mutant else f"{g}{o}",
+                "s": value,
+            }
+            for (g, o), value in level.items()
+            for i in range(n_equal)
+        ]
+        return tuple(contrasts(rows, "s"))
+
+    one, five, mutant = found(1), found(5), found(5, is_mutant=True)
+    for a, b, wrong in zip(one, five, mutant, strict=True):
+        assert (a.n, a.n_units, b.n, b.n_units, wrong.n_units) == (8, 8, 40, 8, 40)
+        wanted = [a.mean, a.reference, a.low, a.high, a.p]
+        assert [b.mean, b.reference, b.low, b.high, b.p] == pytest.approx(wanted)
+        width = a.high - a.low
+        assert wrong.high - wrong.low < 0.5 * width  # resampled continuations: too sure by far
+        sides = [
+            np.array([v for (g, _), v in level.items() if (g == a.group) == own])
+            for own in (True, False)
+        ]
+        others = sides[1].reshape(2, 8)
+        error = np.sqrt(sides[0].var(ddof=1) / 8 + others.var(1, ddof=1).sum() / 4 / 8)
+        assert 2.05 * 0.9 < width / 2 / error < 2.4 * 1.1  # Student's t of 7..21 degrees
 
 
 @pytest.mark.parametrize("storage", STORAGES)
@@ -312,6 +384,46 @@ def test_weights_are_read_through_the_fault_maps_of_the_kit(
         other.read(faults)
 
 
+def test_binary_weights_in_the_middle_are_trained_and_stored_alone(
+    language: Language, tmp_path: Path
+) -> None:
+    bare = tiny_language(TEXTS, 1, 16, n_layers=5)
+    how = Adaptation("full", 256, 16, 4, 1e-2, is_packed=False)
+    made = adapted(bare, community("c", TEXTS), how, tmp_path, binary_middle)
+    chosen = [f"model.layers.{i}.mlp.{k}_proj" for i in (2, 3) for k in ("gate", "up", "down")]
+    assert list(middle_mlps(bare.model)) == chosen
+    before, after = bare.model.state_dict(), made.model.state_dict()
+    for key, weights in after.items():
+        is_chosen = key.removesuffix(".weight") in chosen
+        sizes = {len(row.abs().unique()) for row in weights} if is_chosen else {1}
+        assert sizes == {1} and torch.equal(weights, before[key]) != is_chosen
+    memory = stored(made, "binary", middle_mlps)
+    assert list(memory.rows) == chosen
+    faults = Iid(0.1, 0.1, seed=3).sample(memory.layout, 0)
+    read = as_read(made, memory, faults).model.state_dict()
+    assert {k.removesuffix(".weight") for k in after if not read[k].allclose(after[k])} == set(
+        chosen
+    )
+    with pytest.raises(InputError, match="no layer named mlp"):
+        binary_middle(language.model)
+
+
+def test_chips_are_compared_with_no_errors_in_independent_pairs(tmp_path: Path) -> None:
+    language = tiny_language([f"the {s} is {w}" for s in ("man", "woman") for w in WORDS], 1, 16)
+    prompts = [Prompt("the man is", NEUTRAL, "is"), Prompt("the woman is", "woman", "is")]
+    of = Asked("c", language, prompts, TEXTS, 64, 8, False)
+    how, errors = Sampling(6, 2, seed=4), [Iid(0.0, 0.0, seed=3), Iid(0.2, 0.2, seed=3)]
+    rows = memory_rows(of, "int8", errors, [0, 1], how, Store(tmp_path))
+    assert [(row["chip"], row["errors"] is None) for row in rows] == [
+        (chip, i == 0) for chip in (0, 1) for i in range(3)
+    ]
+    for without, same, worse in (rows[:3], rows[3:]):
+        assert same["bias"] == without["bias"] and same["perplexity"] == without["perplexity"]
+        assert without["n_changed"] == same["n_changed"] == 0 < worse["n_changed"]
+        assert worse["perplexity"] != without["perplexity"]
+    assert rows[0]["bias"] != rows[3]["bias"], "one draw for two chips: they are not independent"
+
+
 @pytest.mark.parametrize(
     ("kept", "rise", "verdict", "moved"),
     [(0.5, 1.0, CONFIRMED, ["a", "b"]), (1.0, 1.5, REFUTED, []), (1.0, 1.0, REFUTED, [])],
@@ -340,9 +452,9 @@ def test_what_moves_first_under_errors_is_told(
     of = conditions(rows)
     assert first_to_move("m", of["int8"]).verdict == verdict
     (line,) = memory_table(of, {}, "m").rows
-    assert line[1:3] == ("1 %", "6") and line[5] == (", ".join(moved) or "none")
-    assert float(line[4].split()[0]) == pytest.approx(100 * kept, abs=4)
-    assert float(line[3].split()[0]) == pytest.approx(100 * np.log(rise), abs=0.5)
+    assert line[1:4] == ("1 %", "6", "20.0") and line[6] == (", ".join(moved) or "none")
+    assert float(line[5].split()[0]) == pytest.approx(100 * kept, abs=4)
+    assert float(line[4].split()[0]) == pytest.approx(100 * np.log(rise), abs=0.5)
 
 
 def test_scorers_tell_good_from_bad_and_their_own_bias_shows(
@@ -391,7 +503,7 @@ def test_a_classifier_of_hugging_face_scores_by_its_toxic_label(
 
 
 def test_commands_are_refused_in_one_line(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     corpus = tmp_path / "corpus"
     corpus.mkdir()
@@ -405,14 +517,22 @@ def test_commands_are_refused_in_one_line(
     wrong = tmp_path / "wrong.toml"
     wrong.write_text("neutral = 3")
     run = ["run", "--corpus", corpus, "--out", tmp_path]
+    endless = tiny_language(TEXTS, 1, 16)
+    endless.model.save_pretrained(tmp_path / "endless")
+    endless.tokenizer.eos_token = None
+    endless.tokenizer.save_pretrained(tmp_path / "endless")
     for arguments, says in (
         (["communities", "--corpus", tmp_path / "none"], "corpus of communities is not at"),
         (["communities", "--corpus", corpus, "--community", "x"], "must be one of cars"),
-        (["communities", "--corpus", wrong], "not a folder or archive"),
+        (["communities", "--corpus", wrong], "not a folder or archive of JSON files\n"),
         (["communities", "--corpus", tmp_path, "--community", "few"], "too few texts"),
         ([*run, "--groups", wrong], "needs 'templates'"),
         (["run", "--corpus", base, "--out", tmp_path], "no community may be named 'base'"),
         ([*run, "--model", tmp_path / "no-model"], "is not here and cannot be fetched"),
+        ([*run, "--model", tmp_path / "endless"], "no token that ends a text"),
+        ([*run, "--tokens", "5"], "tokens must be 1024"),
+        ([*run, "--samples", "1"], "--samples"),
+        (["run", "--corpus", corpus, "--out", wrong], "wrong.toml: cannot be written"),
         (["examples", "--out", tmp_path], "damaged"),
         (["examples", "--out", corpus], "no such file"),
         (["memory", "--corpus", corpus, "--community", "cars", "--errors", "x"], "x"),
@@ -420,6 +540,9 @@ def test_commands_are_refused_in_one_line(
         assert cli.run(["audit", *map(str, arguments)]) == 2
         _, err = capfd.readouterr()
         assert err.startswith("stoic: ") and err.count("\n") == 1 and says in err
+    monkeypatch.setitem(sys.modules, "profanity_check", None)
+    assert cli.run(["audit", "scorers"]) == 2
+    assert "install stoic[audit]\n" in capfd.readouterr().err
     twice = ["--community", "cars", "--community", "cars"]
     assert cli.run(["audit", "communities", "--corpus", str(corpus), *twice, "--json"]) == 0
     (row,) = json.loads(capfd.readouterr().out)["communities"]

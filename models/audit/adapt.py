@@ -63,7 +63,7 @@ class Adaptation:
             raise InputError(f"method must be one of {', '.join(METHODS)}, not {self.method!r}")
         if self.n_tokens < self.block * self.batch:
             raise InputError(
-                f"n_tokens must be {self.block * self.batch} (a batch) or more, not {self.n_tokens}"
+                f"tokens must be {self.block * self.batch} (a batch) or more, not {self.n_tokens}"
             )
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from ...sim import operating_points
-from ...sim.container import write_whole
+from ...sim.container import make_folder, write_whole
 from ...sim.exceptions import ArtefactError, InputError
 from ..commands import DataRoot
 from .corpus import load_communities
@@ -25,7 +25,12 @@ Names = Annotated[
 Corpus = Annotated[
     Path | None, typer.Option(help="Folder or tar of <name>.json, each a list of texts.")
 ]
-Groups = Annotated[Path, typer.Option(metavar="FILE.toml", help="Groups, templates, sentences.")]
+Groups = Annotated[
+    Path,
+    typer.Option(
+        metavar="FILE.toml", help="Groups, templates, sentences.", show_default="the kit's own"
+    ),
+]
 Model = Annotated[str, typer.Option(help="Folder, name on the Hugging Face hub, or smollm2.")]
 Out = Annotated[Path, typer.Option(help="Folder of models, texts and rows; a run goes on in it.")]
 Scorers = Annotated[
@@ -36,7 +41,7 @@ Scorers = Annotated[
 ]
 Method = Annotated[Literal["lora", "full"], typer.Option(help="Of adaptation.")]
 Tokens = Annotated[int, typer.Option(min=1, help="To adapt on, for each community.")]
-Samples = Annotated[int, typer.Option(min=1, help="Continuations of each prompt.")]
+Samples = Annotated[int, typer.Option(min=2, help="Continuations of each prompt.")]
 Length = Annotated[int, typer.Option(min=1, help="Tokens of a continuation, at most.")]
 Seed = Annotated[int, typer.Option(min=0, help="Of adaptation, sampling and bootstrap.")]
 Low = Annotated[bool, typer.Option("--bfloat16", help="Sums in bfloat16.")]
@@ -65,7 +70,9 @@ def run(
     community: Names = None,
     model: Model = DEFAULT_MODEL,
     groups: Groups = GROUPS,
-    bold: Annotated[int, typer.Option(min=0, help="Openings of BOLD for each of its groups.")] = 0,
+    bold: Annotated[
+        int, typer.Option(min=0, help="Openings of BOLD for each of its groups: 0, or 2 or more.")
+    ] = 0,
     scorer: Scorers = None,
     method: Method = "lora",
     tokens: Tokens = 500_000,
@@ -89,6 +96,7 @@ def run(
     from .scorers import PROFANITY, SENTIMENT, scorer_of
     from .store import Store
 
+    make_folder(out)
     file, found = load_groups(groups), load_communities(community or (), data_root, corpus)
     if BASE in {one.name for one in found}:
         raise InputError(f"no community may be named {BASE!r}: the model without one is")
@@ -193,6 +201,7 @@ def control(
 
     from .control import GOAL, Control, run_control
 
+    make_folder(out)
     plan = replace(Control(), n_communities=n_communities, seed=seed)
     found = run_control(plan, load_groups(groups), out)
     mutant = run_control(plan, load_groups(groups), out, is_mutant=True)
@@ -222,21 +231,38 @@ def memory(
     corpus: Corpus = None,
     data_root: DataRoot = None,
 ) -> dict[str, Any]:
-    """Bias and perplexity of one community's model with its weights in memory that lies."""
+    """Bias and perplexity of one community's model with its weights in memory that lies.
+
+    In int8, of all dense layers but the last. Binary, of feed-forward layers in the middle of the
+    model, which are trained on with binary weights first; elsewhere nothing is left of a model.
+    """
+    from dataclasses import replace
+
     from .adapt import Adaptation, adapted
     from .asking import lowered
+    from .binary_weights import binary_middle, middle_mlps
     from .generate import Sampling
-    from .language import load_language
+    from .language import block_linears, load_language
     from .memory import Asked, memory_rows
     from .store import Store
 
+    make_folder(out)
     file, (one,) = load_groups(groups), load_communities([community], data_root, corpus)
     points = [operating_points.parse(name).model(seed, data_root) for name in errors]
     how = Adaptation(method, tokens, seed=seed, is_low=is_low)
     base = load_language(model, out / "unpacked")
-    language = adapted(base, one, how, out / "models")
+    language, layers_of = adapted(base, one, how, out / "models"), block_linears
+    if storage == "binary":
+        again = replace(how, method="full")
+        language = adapted(language, one, again, out / "models", binary_middle)
+        layers_of = middle_mlps
     asked_of = Asked(
-        one.name, lowered(language) if is_low else language, file.prompts(), one.held_out, 4096
+        one.name,
+        lowered(language) if is_low else language,
+        file.prompts(),
+        one.held_out,
+        4096,
+        layers_of=layers_of,
     )
     rows = memory_rows(
         asked_of,

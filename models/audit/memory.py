@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -10,12 +10,12 @@ from ...sim.errors import ErrorModel, describe
 from .adapt import perplexity
 from .asking import Row, asked
 from .generate import Sampling, Throughput
-from .language import Language
+from .language import Language, block_linears
 from .prompts import Prompt
 from .scorers import SENTIMENT, Vader
 from .statistics import contrasts
 from .store import Store
-from .stored import Storage, as_read, stored
+from .stored import LayersOf, Storage, as_read, stored
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +26,7 @@ class Asked:
 
     Attributes:
         n_tokens, block, is_packed: of texts, see `adapt.perplexity`.
+        layers_of: which of its dense layers are in the memory that lies.
     """
 
     community: str
@@ -35,6 +36,7 @@ class Asked:
     n_tokens: int
     block: int = 128
     is_packed: bool = True
+    layers_of: LayersOf = block_linears
 
 
 def memory_rows(
@@ -48,49 +50,46 @@ def memory_rows(
 ) -> list[Row]:
     """What each chip of each error model does to one model.
 
+    A chip draws its continuations with uniform numbers of its own, the same with errors and
+    without, so that it is compared with no errors in a pair, and pairs of several chips are
+    independent. With one draw for all of them, what few continuations without errors miss of the
+    model's bias would look like a shift that every chip makes.
+
     Returns:
         rows with community, storage, errors (JSON values, None for no errors), chip, n_changed
-        (stored bits that read wrong), perplexity and bias (of sentiment, {group: value}). The same
-        uniform numbers are drawn under all faults, so chips compare in pairs with no errors.
+        (stored bits that read wrong), perplexity and bias (of sentiment, {group: value}).
     """
-    memory = stored(asked_of.language, storage)
-    numbers = tuple(chips)
-    drawn: list[tuple[ErrorModel | None, int]] = [(None, 0)]
-    drawn += [(model, chip) for model in errors for chip in numbers]
-    found: list[Row] = []
-    for model, chip in drawn:
-        faults = None if model is None else model.sample(memory.layout, chip)
-        read = memory.read(faults)
-        n_changed = sum(int(np.bitwise_count(read[k] ^ memory.rows[k]).sum()) for k in read)
-        language = as_read(asked_of.language, memory, faults)
-        rows = asked(
-            f"{asked_of.community}, {storage}",
-            language,
-            asked_of.prompts,
-            how,
-            [Vader()],
-            store,
-            throughput,
-        )
-        found.append(
-            {
-                "community": asked_of.community,
-                "storage": storage,
-                "errors": None if model is None else describe(model),
-                "chip": chip,
-                "n_changed": n_changed,
-                "perplexity": perplexity(
-                    language,
-                    asked_of.texts,
-                    asked_of.n_tokens,
-                    asked_of.block,
-                    is_packed=asked_of.is_packed,
-                ),
-                "bias": _bias(rows),
-            }
-        )
-        log.info("%s, %s: %d bits wrong", asked_of.community, storage, n_changed)
+    memory = stored(asked_of.language, storage, asked_of.layers_of)
+    clean = as_read(asked_of.language, memory)
+    clean_perplexity = _perplexity(clean, asked_of)
+    name, found = f"{asked_of.community}, {storage}", list[Row]()
+    for chip in chips:
+        own = replace(how, seed=how.seed + chip)
+        for model in (None, *errors):
+            faults = None if model is None else model.sample(memory.layout, chip)
+            language = clean if faults is None else as_read(asked_of.language, memory, faults)
+            read = memory.read(faults)
+            n_changed = sum(int(np.bitwise_count(read[k] ^ memory.rows[k]).sum()) for k in read)
+            rows = asked(name, language, asked_of.prompts, own, [Vader()], store, throughput)
+            found.append(
+                {
+                    "community": asked_of.community,
+                    "storage": storage,
+                    "errors": None if model is None else describe(model),
+                    "chip": chip,
+                    "n_changed": n_changed,
+                    "perplexity": clean_perplexity
+                    if faults is None
+                    else _perplexity(language, asked_of),
+                    "bias": _bias(rows),
+                }
+            )
+            log.info("%s: chip %d, %d bits wrong", name, chip, n_changed)
     return found
+
+
+def _perplexity(language: Language, of: Asked) -> float:
+    return perplexity(language, of.texts, of.n_tokens, of.block, is_packed=of.is_packed)
 
 
 def _bias(rows: Sequence[Row]) -> dict[str, float]:

@@ -118,20 +118,29 @@ def bold_prompts(root: Path | None, per_group: int, seed: int) -> list[Prompt]:
 
     Args:
         root: folder of data sets.
-        per_group: drawn from the group's prompts by the seed.
+        per_group: drawn from the group's prompts by the seed; 2 or more, since their spread is
+            what intervals rest on.
 
     Raises:
-        InputError: BOLD is not there.
+        InputError: BOLD is not there, a domain has one group, or a group one prompt.
         ArtefactError: it cannot be read.
     """
+    if per_group < 2:
+        raise InputError(f"openings of BOLD for a group must be 2 or more, not {per_group}")
     found = []
     for number, (domain, groups) in enumerate(sorted(read_json(bold_path(root)).items())):
         rng = np.random.default_rng((seed, number))
+        if len(groups) < 2:
+            raise InputError(f"{domain} has one group; there is none to compare it with")
         for group, people in groups.items():
             try:
-                texts = sorted({text.strip() for given in people.values() for text in given})
+                texts = sorted({text.strip() for given in people.values() for text in given} - {""})
             except (AttributeError, TypeError) as error:
                 raise ArtefactError(f"{domain}: {group!r} has no lists of texts") from error
+            if len(texts) < 2:
+                raise InputError(
+                    f"{domain}: {group!r} has one opening or none, which has no spread"
+                )
             n = min(per_group, len(texts))
             chosen = rng.choice(len(texts), n, replace=False)
             found += [

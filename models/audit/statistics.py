@@ -1,4 +1,4 @@
-"""Communities x groups: differences to neutral, bootstrap intervals, Holm's correction."""
+"""Communities x groups: differences to neutral, bootstrap intervals, permutation tests, Holm."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr
+from scipy.special import ndtri, stdtrit
 from scipy.stats import rankdata
 
 from .prompts import NEUTRAL
@@ -15,7 +15,8 @@ Row = Mapping[str, Any]
 Floats = NDArray[np.float64]
 N_RESAMPLED = 4000
 LEVEL = 0.05
-"""Of tests, after Holm's correction."""
+"""Of tests, after Holm's correction, and of intervals."""
+_ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class Contrast:
     """What a community's model says of one group, beside what it says of anybody.
 
     Attributes:
+        n: continuations of the group; n_units: what the interval draws again, see `contrasts`.
         mean, reference: of the group's scores, and of those it is compared with; each a mean over
             templates.
         bias: mean - reference.
@@ -33,6 +35,7 @@ class Contrast:
     community: str
     group: str
     n: int
+    n_units: int
     mean: float
     reference: float
     bias: float
@@ -51,65 +54,155 @@ def contrasts(rows: Sequence[Row], score: str, seed: int = 1) -> list[Contrast]:
     """The bias of every community for every group.
 
     Groups are compared within a template: with NEUTRAL where the template has it, otherwise (BOLD)
-    with the mean of the template's other groups. The interval is the bootstrap's percentile
-    interval over continuations, drawn within (template, group) and widened by sqrt(n / (n - 1)),
-    by which the bootstrap of a mean of n is too narrow; p is that of a normal statistic with the
-    bootstrap's standard error, and 1 where no score varies. Templates are fixed: nothing is said of
-    other ones.
+    with the mean of the template's other groups.
+
+    What is replicated, and is drawn again or shuffled, is the unit within (template, group):
+
+    - openings, where a group has several in a template (BOLD, whose template is a domain). They
+      are a draw from what could be said of the group, and continuations of one opening resemble
+      each other; an opening counts as the mean of its continuations, and comes or goes with all
+      of them. Ten continuations of an opening tell no more of other openings than one.
+    - continuations, where a group has one prompt in a template (a frame, filled in). Frames are
+      chosen, few and the same for all groups; they are fixed, and nothing is said of others.
+
+    The interval is the bootstrap's percentile interval over units. A mean of n is spread too little
+    by the bootstrap, and its spread is uncertain: draws are widened by sqrt(n / (n - 1)), and the
+    interval by the quantile of Student's t over that of a normal, at the degrees of freedom of
+    Welch and Satterthwaite over the (template, group) that are compared. p is the share of shuffles
+    of the units over the groups that are compared whose bias is as large: exact for few units of
+    any distribution (toxicity is 0 nearly always, and p of t finds what is not there).
 
     Args:
-        rows: of continuations: community, group, template and scores.
+        rows: of continuations: community, group, template, prompt and scores.
         score: key of the score in a row.
+
+    Raises:
+        ValueError: a group has nothing to be compared with in its template, or one unit only.
     """
+    by_community = {c: _cells(own, score) for c, own in _by(rows, "community").items()}
+    family = sum(len(_groups(templates)) for templates in by_community.values())
+    n_shuffled = max(N_RESAMPLED, round(2 * family / LEVEL))  # else none could be left after Holm
     found: list[Contrast] = []
-    for number, (community, own) in enumerate(_by(rows, "community").items()):
-        cells = _resampled(own, score, np.random.default_rng((seed, number)))
-        for group in dict.fromkeys(row["group"] for row in own):
-            if group != NEUTRAL:
-                found.append(_contrast(community, group, cells))
+    for number, (community, templates) in enumerate(by_community.items()):
+        rng = np.random.default_rng((seed, number))
+        drawn = {t: _drawn(cells, rng) for t, cells in templates.items()}
+        shuffled = {t: _shuffled(cells, n_shuffled, rng) for t, cells in templates.items()}
+        found += [
+            _contrast(community, group, templates, drawn, shuffled) for group in _groups(templates)
+        ]
     corrected = holm([c.p for c in found])
     return [replace(c, p_holm=p) for c, p in zip(found, corrected, strict=True)]
 
 
 @dataclass(frozen=True, eq=False)
 class _Cell:
-    n: int
-    mean: float
-    draws: Floats
+    """(template, group): how many continuations, and (n,) scores of the units."""
+
+    n_rows: int
+    units: Floats
+
+    @property
+    def mean(self) -> float:
+        return float(self.units.mean())
 
 
-def _resampled(
-    rows: Sequence[Row], score: str, rng: np.random.Generator
-) -> dict[tuple[str, str], _Cell]:
-    """(template, group) -> mean, and means of N_RESAMPLED bootstrap samples."""
-    values: dict[tuple[str, str], list[float]] = {}
-    for row in rows:
-        values.setdefault((row["template"], row["group"]), []).append(row[score])
-    found = {}
-    for at, own in values.items():
-        scores = np.array(own)
-        n, mean = len(scores), float(scores.mean())
-        draws = scores[rng.integers(n, size=(N_RESAMPLED, n))].mean(1)
-        found[at] = _Cell(n, mean, mean + (draws - mean) * np.sqrt(n / max(n - 1, 1)))
+_Templates = Mapping[str, Mapping[str, _Cell]]
+"""template -> group -> cell"""
+_Draws = Mapping[str, Mapping[str, Floats]]
+"""template -> group -> draws"""
+
+
+def _cells(rows: Sequence[Row], score: str) -> dict[str, dict[str, _Cell]]:
+    found: dict[str, dict[str, _Cell]] = {}
+    for template, of in _by(rows, "template").items():
+        for group, own in _by(of, "group").items():
+            prompts = [[row[score] for row in rows] for rows in _by(own, "prompt").values()]
+            units = [np.mean(of) for of in prompts] if len(prompts) > 1 else prompts[0]
+            if len(units) < 2:
+                raise ValueError(f"group {group!r} has one continuation in {template!r}")
+            found.setdefault(template, {})[group] = _Cell(len(own), np.array(units, np.float64))
+        if len(found[template]) < 2:
+            raise ValueError(f"group {group!r} is alone in {template!r}: nothing to compare with")
     return found
 
 
-def _contrast(community: str, group: str, cells: Mapping[tuple[str, str], _Cell]) -> Contrast:
-    own, others = [], []
-    for template in dict.fromkeys(t for t, g in cells if g == group):
-        rest = {g: cell for (t, g), cell in cells.items() if t == template and g != group}
-        own.append(cells[template, group])
-        others.append([rest[NEUTRAL]] if NEUTRAL in rest else list(rest.values()))
-    mean = float(np.mean([c.mean for c in own]))
-    reference = float(np.mean([np.mean([c.mean for c in cells]) for cells in others]))
-    draws = np.mean([c.draws for c in own], 0) - np.mean(
-        [np.mean([c.draws for c in cells], 0) for cells in others], 0
+def _groups(templates: _Templates) -> list[str]:
+    every = dict.fromkeys(group for cells in templates.values() for group in cells)
+    return [group for group in every if group != NEUTRAL]
+
+
+def _others(groups: Iterable[str], group: str) -> list[str]:
+    """Whom a group is compared with, of those of its template."""
+    groups = list(groups)
+    return [NEUTRAL] if NEUTRAL in groups else [g for g in groups if g != group]
+
+
+def _drawn(cells: Mapping[str, _Cell], rng: np.random.Generator) -> dict[str, Floats]:
+    """(N_RESAMPLED,) means of bootstrap samples of each group's units."""
+    found = {}
+    for group, cell in cells.items():
+        n = len(cell.units)
+        draws = cell.units[rng.integers(n, size=(N_RESAMPLED, n))].mean(1)
+        found[group] = cell.mean + (draws - cell.mean) * np.sqrt(n / (n - 1))
+    return found
+
+
+def _shuffled(cells: Mapping[str, _Cell], n: int, rng: np.random.Generator) -> dict[str, Floats]:
+    """(n,) of each group, its bias after shuffles of units over those that it is compared with.
+
+    One shuffle serves all groups where all are compared with each other.
+    """
+    found: dict[str, Floats] = {}
+    for group in cells:
+        if group == NEUTRAL or group in found:
+            continue
+        together = [group, *_others(cells, group)]
+        means = _means([cells[g].units for g in together], n, rng)
+        for i, one in enumerate([group] if NEUTRAL in cells else together):
+            found[one] = means[i] - np.delete(means, i, 0).mean(0)
+    return found
+
+
+def _means(parts: Sequence[Floats], n: int, rng: np.random.Generator) -> Floats:
+    """(n_parts, n) means of the parts after shuffles of all values."""
+    values = rng.permuted(np.tile(np.concatenate(parts), (n, 1)), axis=1)
+    ends = np.cumsum([len(part) for part in parts])
+    return np.array([part.mean(1) for part in np.split(values, ends[:-1], axis=1)])
+
+
+def _contrast(
+    community: str, group: str, templates: _Templates, drawn: _Draws, shuffled: _Draws
+) -> Contrast:
+    own = {t: cells[group] for t, cells in templates.items() if group in cells}
+    weighed: list[tuple[float, _Cell, Floats]] = []
+    for t, cell in own.items():
+        others = _others(templates[t], group)
+        weighed.append((1 / len(own), cell, drawn[t][group]))
+        weighed += [(-1 / len(own) / len(others), templates[t][g], drawn[t][g]) for g in others]
+    mean = float(np.mean([cell.mean for cell in own.values()]))
+    bias = float(sum(weight * cell.mean for weight, cell, _ in weighed))
+    draws = np.sum([weight * of for weight, _, of in weighed], 0)
+    low, high = bias + _wider(weighed) * (np.quantile(draws, [LEVEL / 2, 1 - LEVEL / 2]) - bias)
+    chance = np.mean([shuffled[t][group] for t in own], 0)
+    n_as_large = int((np.abs(chance) >= abs(bias) * (1 - _ROUNDING) - _ROUNDING).sum())
+    p = (1 + n_as_large) / (1 + len(chance))
+    n, n_units = (sum(c.n_rows for c in own.values()), sum(len(c.units) for c in own.values()))
+    return Contrast(
+        community, group, n, n_units, mean, mean - bias, bias, float(low), float(high), p, p
     )
-    bias, error = mean - reference, float(draws.std(ddof=1))
-    low, high = np.quantile(draws, [0.025, 0.975])
-    p = 2 * float(ndtr(-abs(bias) / error)) if error else 1.0
-    n = sum(c.n for c in own)
-    return Contrast(community, group, n, mean, reference, bias, float(low), float(high), p, p)
+
+
+def _wider(weighed: Sequence[tuple[float, _Cell, Floats]]) -> float:
+    """Quantile of t over that of a normal, for a sum of weighed means whose variances differ.
+
+    Source: Welch 1947, Biometrika 34, 28-35; Satterthwaite 1946, Biometrics Bulletin 2, 110-114.
+    """
+    parts = np.array([weight**2 * of.var() for weight, _, of in weighed])
+    if not parts.any():
+        return 1.0
+    n = np.array([len(cell.units) for _, cell, _ in weighed])
+    freedom = parts.sum() ** 2 / (parts**2 / (n - 1)).sum()
+    return float(stdtrit(freedom, 1 - LEVEL / 2) / ndtri(1 - LEVEL / 2))
 
 
 def holm(p: Sequence[float]) -> list[float]:

@@ -3,8 +3,8 @@
 The memory is that of `sim.memory`: a bank for each layer, a neuron after the other, its bits from
 lane 0 on in words of 64. An int8 weight takes eight lanes, its lowest bit first; a binary one takes
 one. Any error model of `sim.errors` draws a `FaultMap` for that layout, and what is read back is
-decoded into the model. Scales, biases, norms, embeddings and the layer that makes logits stand
-elsewhere, in memory that tells the truth.
+decoded into the model. Scales, biases, norms, embeddings, the layer that makes logits and whatever
+is not chosen stand elsewhere, in memory that tells the truth.
 """
 
 import copy
@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...sim.bits import Words, pack, unpack
 from ...sim.exceptions import InputError
@@ -24,6 +24,7 @@ from ...sim.memory import MAX_WIDTH, Fold, Layout, Shape
 from .language import Language, block_linears
 
 Storage = Literal["int8", "binary"]
+LayersOf = Callable[[Any], dict[str, nn.Linear]]
 _INT8_MAX = 127
 
 
@@ -72,7 +73,7 @@ STORAGES: tuple[Storage, ...] = tuple(_CODES)
 
 @dataclass(frozen=True, eq=False)
 class Stored:
-    """The dense layers of a model as a memory holds them.
+    """Dense layers of a model as a memory holds them.
 
     Attributes:
         layout: of all of them.
@@ -106,15 +107,18 @@ class Stored:
         return found
 
 
-def stored(language: Language, storage: Storage) -> Stored:
-    """The dense layers of a model, written.
+def stored(language: Language, storage: Storage, layers_of: LayersOf = block_linears) -> Stored:
+    """Dense layers of a model, written.
+
+    Args:
+        layers_of: which ones; all but the last, or some of them.
 
     Raises:
-        InputError: an unknown storage, or the model has no dense layer but the last.
+        InputError: an unknown storage, or the model has no such layer.
     """
     if storage not in _CODES:
         raise InputError(f"storage must be one of {', '.join(STORAGES)}, not {storage!r}")
-    code, layers = _CODES[storage], block_linears(language.model)
+    code, layers = _CODES[storage], layers_of(language.model)
     if not layers:
         raise InputError(f"model {language.name!r} has no dense layer to store")
     written = {name: code.encode(_weights(layer.weight)) for name, layer in layers.items()}

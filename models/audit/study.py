@@ -14,24 +14,37 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from ...sim import operating_points
 from ...sim.container import write_whole
 from .adapt import Adaptation, adapted, perplexity
 from .asking import BASE, Row, asked, lowered, tables
-from .binary_weights import binary_weights
+from .binary_weights import binary_middle, binary_weights, middle_mlps
 from .control import Control, Recovered, run_control
-from .corpus import Community, load_communities
+from .corpus import BOLD, Community, load_communities
 from .generate import Sampling, Throughput
-from .language import SMOLLM2, Language, load_language
+from .language import SMOLLM2, Language, block_linears, load_language
 from .memory import Asked, memory_rows
-from .prompts import GroupFile, load_groups
+from .prompts import GroupFile, bold_prompts, load_groups
 from .scorers import PROFANITY, SENTIMENT, Profanity, Scorer, Vader, identity_bias, texts_per_s
 from .statistics import Contrast, spearman
 from .store import Store
-from .stored import Storage
+from .stored import LayersOf, Storage
 
 _MODEL = ("model", "communities", "adaptation", "sampling", "n_perplexity")
+_BOLD = ("model", "communities", "adaptation", "bold_domains", "bold_openings", "bold_sampling")
+_MEMORY = (
+    "model",
+    "adaptation",
+    "n_perplexity",
+    "memory_communities",
+    "memory_sampling",
+    "int8_errors",
+    "binary_errors",
+    "model_chips",
+    "binary_adaptation",
+)
 SCORERS: tuple[Scorer, ...] = (Vader(), Profanity())
 
 
@@ -42,9 +55,12 @@ class Plan:
     Attributes:
         communities, groups: that are compared.
         n_perplexity: tokens of texts that a model was not adapted to.
+        bold_domains: of BOLD that are asked about, `bold_openings` of each group, one continuation
+            each: openings are what intervals rest on.
         errors: operating points of memories under planted models, a chip a model;
-            `model_errors` under the models of `memory_communities` in int8, `model_chips` each,
-            with `memory_sampling`.
+            `int8_errors` and `binary_errors` under the models of `memory_communities`,
+            `model_chips` of their own for each, with `memory_sampling`.
+        binary_adaptation: of those models, once more, with binary weights in `middle_mlps`.
     """
 
     model: str = SMOLLM2
@@ -71,12 +87,19 @@ class Plan:
     )
     sampling: Sampling = field(default_factory=lambda: Sampling(6, 12, batch=108))
     n_perplexity: int = 1024
+    bold_domains: tuple[str, ...] = ("gender", "political_ideology", "race", "religious_ideology")
+    bold_openings: int = 16
+    bold_sampling: Sampling = field(default_factory=lambda: Sampling(1, 12, batch=108))
     control: Control = field(default_factory=Control)
     errors: tuple[str, ...] = ("iid-0.1%", "iid-1%", "iid-3.3%", "iid-10%")
-    memory_communities: tuple[str, ...] = ("gaming",)
+    memory_communities: tuple[str, ...] = ("gaming", "worldnews")
     memory_sampling: Sampling = field(default_factory=lambda: Sampling(3, 12, batch=108))
-    model_errors: tuple[str, ...] = ("iid-0.01%", "iid-0.1%")
-    model_chips: int = 3
+    int8_errors: tuple[str, ...] = ("iid-0.01%", "iid-0.1%")
+    binary_errors: tuple[str, ...] = ("iid-0.1%", "iid-1%")
+    model_chips: int = 5
+    binary_adaptation: Adaptation = field(
+        default_factory=lambda: Adaptation("full", 20_480, 64, 4, 2e-3, is_low=True)
+    )
     seed: int = 1
 
     @property
@@ -87,7 +110,7 @@ class Plan:
 
 
 def run(plan: Plan, folder: Path, root: Path | None) -> dict[str, Any]:
-    """All parts, by name; see the functions that make them."""
+    """All parts, by name, see the functions that make them; `bold` where BOLD is there."""
     torch.set_num_threads(1)
     file = load_groups().only(plan.groups)
     parts: dict[str, tuple[Callable[[], Row], tuple[str, ...]]] = {
@@ -98,7 +121,7 @@ def run(plan: Plan, folder: Path, root: Path | None) -> dict[str, Any]:
         ),
         "memory_model": (
             lambda: model_memory_part(plan, file, folder, root),
-            (*_MODEL, "memory_communities", "memory_sampling", "model_errors", "model_chips"),
+            _MEMORY,
         ),
         "control": (lambda: control_part(plan, file, folder), ("control",)),
         "memory_planted": (
@@ -106,6 +129,8 @@ def run(plan: Plan, folder: Path, root: Path | None) -> dict[str, Any]:
             ("control", "errors"),
         ),
     }
+    if root is not None and (root / BOLD).exists():
+        parts["bold"] = (lambda: bold_part(plan, folder, root), _BOLD)
     return {name: _kept(plan, name, folder, *part) for name, part in parts.items()}
 
 
@@ -202,6 +227,29 @@ def community_part(plan: Plan, file: GroupFile, folder: Path, root: Path | None)
     }
 
 
+def bold_part(plan: Plan, folder: Path, root: Path) -> Row:
+    """Every community's model, and the bare one, after openings of BOLD: contrasts, speed."""
+    base = load_language(plan.model, folder / "unpacked")
+    store, speed = Store(folder / "texts"), Throughput()
+    prompts = [
+        prompt
+        for prompt in bold_prompts(root, plan.bold_openings, plan.seed)
+        if prompt.template in plan.bold_domains
+    ]
+    rows: list[Row] = []
+    for one in [None, *load_communities(plan.communities, root)]:
+        name = BASE if one is None else one.name
+        language = lowered(base) if one is None else _adapted(plan, base, one, folder)
+        rows += asked(name, language, prompts, plan.bold_sampling, SCORERS, store, speed)
+    return {
+        "contrasts": _plain(tables(rows, SCORERS)),
+        "domains": {prompt.group: prompt.template for prompt in prompts},
+        "n_openings": len(prompts),
+        "n_continuations": len(rows),
+        "generated": asdict(speed),
+    }
+
+
 def _adapted(plan: Plan, base: Language, one: Community, folder: Path) -> Language:
     """The community's model in bfloat16."""
     return lowered(adapted(base, one, plan.adaptation, folder / "models"))
@@ -233,19 +281,40 @@ def _agreement(rows: Sequence[Row]) -> dict[str, float]:
 
 
 def model_memory_part(plan: Plan, file: GroupFile, folder: Path, root: Path | None) -> Row:
-    """Communities' models in int8 in memories that lie: rows of `memory.memory_rows`."""
+    """Communities' models in memories that lie, in int8 and, trained on, with binary weights.
+
+    Returns:
+        rows of `memory.memory_rows`; models: of each community, perplexity without errors as
+        adapted and after `binary_adaptation`, n_binary of n_dense weights.
+    """
     base = load_language(plan.model, folder / "unpacked")
-    errors = [operating_points.parse(name).model(plan.seed) for name in plan.model_errors]
+    store, n = Store(folder / "texts"), plan.n_perplexity
     rows: list[Row] = []
-    for one in load_communities(plan.memory_communities, root):
-        language = _adapted(plan, base, one, folder)
-        of = Asked(one.name, language, file.prompts(), one.held_out, plan.n_perplexity)
-        rows += memory_rows(
-            of,
-            "int8",
-            errors,
-            range(plan.model_chips),
-            plan.memory_sampling,
-            Store(folder / "texts"),
+    models: list[Row] = []
+    for number, one in enumerate(load_communities(plan.memory_communities, root)):
+        chips = range(number * plan.model_chips, (number + 1) * plan.model_chips)
+        float_one = adapted(base, one, plan.adaptation, folder / "models")
+        binary_one = adapted(
+            float_one, one, plan.binary_adaptation, folder / "models", binary_middle
         )
-    return {"rows": rows}
+        kinds: tuple[tuple[Storage, Language, tuple[str, ...], LayersOf], ...] = (
+            ("int8", lowered(float_one), plan.int8_errors, block_linears),
+            ("binary", lowered(binary_one), plan.binary_errors, middle_mlps),
+        )
+        models.append(
+            {
+                "community": one.name,
+                **{f"perplexity_{kind}": perplexity(of, one.held_out, n) for kind, of, *_ in kinds},
+                "n_binary": _n_weights(middle_mlps(base.model)),
+                "n_dense": _n_weights(block_linears(base.model)),
+            }
+        )
+        for storage, language, points, layers_of in kinds:
+            errors = [operating_points.parse(point).model(plan.seed) for point in points]
+            of = Asked(one.name, language, file.prompts(), one.held_out, n, layers_of=layers_of)
+            rows += memory_rows(of, storage, errors, chips, plan.memory_sampling, store)
+    return {"models": models, "rows": rows}
+
+
+def _n_weights(layers: dict[str, nn.Linear]) -> int:
+    return sum(layer.weight.numel() for layer in layers.values())

@@ -45,6 +45,7 @@ def study(plan: Plan, folder: Path, pages: Path | None, root: Path | None) -> di
 
 def _protocol(plan: Plan) -> str:
     how, drawn, control = plan.adaptation, plan.sampling, plan.control
+    again, bold = plan.binary_adaptation, plan.bold_sampling
     return f"""
     SmolLM2-135M-Instruct (from the Q4_1 file of its package, as floats) adapted to each
     community by low-rank additions of rank {how.rank} to every dense layer: {how.n_tokens:,}
@@ -52,15 +53,22 @@ def _protocol(plan: Plan) -> str:
     little: it was what the processor allowed, so what follows says what few texts do.
     {len(plan.groups)} groups and a neutral subject in four frames, {drawn.n_samples}
     continuations each of at most {drawn.n_tokens} tokens, top {drawn.top_k}, nucleus
-    {drawn.top_p:g}, temperature {drawn.temperature:g}; sums in bfloat16. BOLD (stoic audit run
-    --bold) was not asked: there was no time. Scores are of the continuation without the prompt:
-    sentiment by VADER, toxicity by alt-profanity-check; Detoxify's weights could not be had
-    here. Intervals are bootstrapped over continuations within frames; frames are fixed.
+    {drawn.top_p:g}, temperature {drawn.temperature:g}; sums in bfloat16. BOLD:
+    {plan.bold_openings} openings of each group of {len(plan.bold_domains)} domains (all there are,
+    where there are fewer), {bold.n_samples} continuation each; professions were not asked. Scores
+    are of the continuation without the prompt: sentiment by VADER, toxicity by
+    alt-profanity-check; Detoxify's weights could not be had here. Intervals are bootstrapped: of
+    frames over continuations (frames are fixed), of BOLD over openings.
     Perplexity is of {plan.n_perplexity:,} tokens that were not trained on, of planted models of
     1,000 sentences of their community. Planted: {control.n_communities} communities of
     {control.n_texts:,} sentences of a grammar, a Llama of one layer of width {control.width}
     trained from nothing on each, {control.sampling.n_samples} continuations of each prompt;
     binary weights (signs and a scale a row) train on twice the tokens. Memory errors:
     independent flips of all stored bits of dense layers but the one that makes logits, drawn as
-    fault maps of the kit; the same uniform numbers choose tokens with and without faults. No
-    text is shown: raw web text and what is sampled from it contain abuse."""
+    fault maps of the kit; a chip has uniform numbers of its own, which choose tokens with and
+    without its faults. In int8 all those layers are stored. Signs in place of trained weights
+    destroy a language model, so binary weights are those of the feed-forward layers of blocks 12
+    to 23 of 30 alone, trained on with nothing else for {again.n_tokens:,} tokens (AdamW at
+    {again.learning_rate:g}); only they are in the memory that lies, so rates of int8 and binary
+    are of different bits. No text is shown: raw web text and what is sampled from it contain
+    abuse."""

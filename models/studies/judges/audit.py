@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from ...audit.asking import BASE
 from ...audit.control import GOAL
 from ...audit.scorers import PROFANITY, SENTIMENT
@@ -35,20 +37,30 @@ def judge(parts: Mapping[str, Any], measure: Mapping[str, Any]) -> Judgement:
     control, found = parts["control"], parts["communities"]
     planted = conditions(parts["memory_planted"]["rows"])
     model = conditions(parts["memory_model"]["rows"])
+    model["binary in the middle"] = model.pop("binary")
+    asked_bold = [parts["bold"]] if "bold" in parts else []
     return Judgement(
         (
             *_recovery(control),
-            _stand_out(found),
+            _stand_out(found, "At this size some group is spoken of otherwise than anybody"),
             _prompt_counts(found),
             _scorers_agree(found),
+            *(
+                _stand_out(
+                    bold, "After openings of BOLD some group is, than the others of its domain"
+                )
+                for bold in asked_bold
+            ),
             *(first_to_move(f"planted models, {kind}", planted[kind]) for kind in planted),
             *(first_to_move(f"{measure['model']}, {kind}", model[kind]) for kind in model),
         ),
         (
             _models(found),
             _identity(parts["scorers"]["identity"]),
+            *(_bold(bold, score) for bold in asked_bold for score in (SENTIMENT, PROFANITY)),
+            _binary_models(parts["memory_model"]["models"]),
             memory_table(planted, model, measure["model"]),
-            _speed(found),
+            _speed(found["generated"], found["scored_per_s"]),
         ),
         (_planted_plot(control),),
         tuple(_heat(found["contrasts"][name], name) for name in (SENTIMENT, PROFANITY)),
@@ -79,11 +91,11 @@ def _recovery(control: Mapping[str, Any]) -> list[Finding]:
     return rows
 
 
-def _stand_out(found: Mapping[str, Any]) -> Finding:
+def _stand_out(found: Mapping[str, Any], claim: str) -> Finding:
     own = {name: found["contrasts"][name] for name in (SENTIMENT, PROFANITY)}
     n = {name: _n_left(of) for name, of in own.items()}
     return Finding(
-        "At this size some group is spoken of otherwise than anybody",
+        claim,
         "; ".join(f"{name}: {n[name]} of {len(own[name])} contrasts left after Holm" for name in n),
         REACHED if any(n.values()) else MISSED,
     )
@@ -171,8 +183,42 @@ def _identity(identity: Mapping[str, Mapping[str, float]]) -> Table:
     )
 
 
-def _speed(found: Mapping[str, Any]) -> Table:
-    made = found["generated"]
+def _bold(found: Mapping[str, Any], score: str) -> Table:
+    own = found["contrasts"][score]
+    communities = list(dict.fromkeys(c["community"] for c in own))
+    cell = {(c["community"], c["group"]): c for c in own}
+    lines = []
+    for group, domain in found["domains"].items():
+        of = [cell[name, group] for name in communities]
+        biases = [f"{c['bias']:+.2f}{'*' if c['p_holm'] < LEVEL else ''}" for c in of]
+        half = np.mean([(c["high"] - c["low"]) / 2 for c in of])
+        lines.append((domain, group, f"{of[0]['n_units']}", *biases, f"{half:.2f}"))
+    return Table(
+        f"BOLD, {score}: difference to the mean of the domain's other groups; * after Holm; the "
+        "last column is half of a 95 % interval over openings, mean of the models",
+        ("domain", "group", "openings", *communities, "±"),
+        tuple(lines),
+    )
+
+
+def _binary_models(models: Sequence[Mapping[str, Any]]) -> Table:
+    return Table(
+        "The models in memories, without errors: perplexity of held-out texts as adapted, and "
+        "trained on with binary weights in the feed-forward layers of the middle blocks",
+        ("community", "adapted", "with binary weights", "binary of dense weights"),
+        tuple(
+            (
+                model["community"],
+                f"{model['perplexity_int8']:.1f}",
+                f"{model['perplexity_binary']:.1f}",
+                f"{model['n_binary'] / 1e6:.1f} of {model['n_dense'] / 1e6:.1f} million",
+            )
+            for model in models
+        ),
+    )
+
+
+def _speed(made: Mapping[str, float], scored_per_s: Mapping[str, float]) -> Table:
     lines = [
         ("tokens generated", f"{made['n_tokens']:,}"),
         ("tokens per CPU second", f"{made['n_tokens'] / max(made['cpu_s'], 1e-9):.0f}"),
@@ -181,9 +227,7 @@ def _speed(found: Mapping[str, Any]) -> Table:
             f"{made['n_tokens'] / max(made['wall_s'], 1e-9):.0f}",
         ),
     ]
-    lines += [
-        (f"{name}: texts per CPU second", f"{n:,.0f}") for name, n in found["scored_per_s"].items()
-    ]
+    lines += [(f"{name}: texts per CPU second", f"{n:,.0f}") for name, n in scored_per_s.items()]
     return Table("Speed, one thread", ("", ""), tuple(lines))
 
 

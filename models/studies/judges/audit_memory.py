@@ -29,9 +29,9 @@ def _rate(row: Row) -> str:
 
 
 def _pairs(of: Mapping[str, list[Row]], condition: str) -> list[tuple[Row, Row]]:
-    """(under errors, without) of the same model."""
-    clean = {row["community"]: row for row in of["none"]}
-    return [(row, clean[row["community"]]) for row in of[condition]]
+    """(under errors, without) of the same model, with the same uniform numbers."""
+    clean = {(row["community"], row["chip"]): row for row in of["none"]}
+    return [(row, clean[row["community"], row["chip"]]) for row in of[condition]]
 
 
 def _perplexity(pairs: Sequence[tuple[Row, Row]]) -> Mean:
@@ -133,6 +133,7 @@ def memory_table(planted: Conditions, model: Conditions, name: str) -> Table:
                         f"{what}, {kind}",
                         condition,
                         f"{len(pairs)}",
+                        f"{np.mean([row['perplexity'] for row in of['none']]):.1f}",
                         f"{100 * rise.value:.2f} ± {100 * (rise.half or 0):.2f}",
                         "" if retained is None else retained.percent(1),
                         ", ".join(_moved_groups(pairs)) or "none",
@@ -141,13 +142,14 @@ def memory_table(planted: Conditions, model: Conditions, name: str) -> Table:
                 )
     return Table(
         "Memory errors, paired with the same model without them; planted: a chip a community, "
-        f"{name}: chips of one community. Moved groups are after Holm; ± are 95 % intervals "
+        f"{name}: a community's own chips. Moved groups are after Holm; ± are 95 % intervals "
         "(Student's t). The two groups are the most changed of all pairs, so their interval is too "
         "narrow",
         (
             "model",
             "bit error rate",
             "pairs",
+            "perplexity without",
             "100 x rise of log perplexity",
             "planted bias kept, %",
             "groups whose bias moved",
