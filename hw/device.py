@@ -1,28 +1,20 @@
 """BoardDevice: the driver of a real or virtual board; only the URL tells them apart.
 
-Only words that differ are written, and what was written is read back. `session` has the frames.
+`hosted` says what is written and read back; `session` has the frames.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
-from itertools import groupby
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..sim import registers
 from ..sim.bits import Words
-from ..sim.core import Core, core_of
-from ..sim.device import Faults, lasting
-from ..sim.exceptions import BoardError, InputError
+from ..sim.core import Core
+from ..sim.exceptions import BoardError
 from ..sim.golden import classify
-from ..sim.hardware import table_number, take_apart, written
-from ..sim.injector import ReadErrors
-from ..sim.memory import bank_words
-from ..sim.network import Network, check_images
-from ..sim.registers import Registers
 from . import link
+from .hosted import HostedCore, Place, Run
 from .link import Command, Counters
 from .port import Port, RecordingPort, ReplayPort, SerialPort
 from .session import RETRIES, Progress, Session
@@ -31,10 +23,8 @@ DEFAULT_BAUD = 3_000_000
 DEFAULT_TIMEOUT_S = 5.0
 _ID_BYTES = 16
 
-Run = tuple[int, int, Words]  # bank, address, consecutive words
 
-
-class BoardDevice:
+class BoardDevice(HostedCore):
     """A board behind a byte stream, as a Device."""
 
     def __init__(
@@ -61,12 +51,7 @@ class BoardDevice:
             BoardError: port missing or busy, no answer, another protocol, or another core.
         """
         opened = SerialPort(port, baud, timeout_s) if isinstance(port, str) else port
-        self.name = self.url = opened.url
-        self._core, self._layout = core, core.layout
-        self._network: Network | None = None
-        self._memory: list[Words] | None = None  # what the board holds; None: not known
-        self._is_disturbed = False  # the injectors are on
-        self._has_written = False  # who serves a board lets one host at a time do so
+        super().__init__(core, opened.url)
         self._session = Session(opened, timeout_s, window, retries)
         try:
             if isinstance(opened, SerialPort) and opened.token:
@@ -79,71 +64,6 @@ class BoardDevice:
         except BaseException:
             self.close()
             raise
-
-    def load(self, network: Network) -> None:
-        """Write every bank and read it back; clears faults.
-
-        Raises:
-            InputError: the network is of another core.
-            BoardError: the board does not answer, or a word reads back otherwise than written.
-        """
-        self._check_network(network)
-        self._network = network
-        words = bank_words(written(network, self._layout), self._layout)
-        self._store(words, [(bank, 0, w) for bank, w in enumerate(words)])
-        self.disturb(None)
-
-    def adopt(self, network: Network) -> None:
-        """As `load`, of a network that the board holds already: reads every word, writes none.
-
-        Raises:
-            InputError: the network is of another core.
-            BoardError: the board does not answer, or holds something else.
-        """
-        self._check_network(network)
-        words = bank_words(written(network, self._layout), self._layout)
-        n_other = sum(int((a != b).sum()) for a, b in zip(words, self.read_back(), strict=True))
-        if n_other:
-            raise BoardError(
-                f"{self.url}: does not hold network {network.name!r}: {n_other} words are others"
-            )
-        self._network, self._memory = network, words
-
-    def inject(self, faults: Faults | None) -> None:
-        """Write the words that change, as the faulty memory would read them, or set the injectors.
-
-        None undoes both.
-
-        Raises:
-            InputError: the map is of other layer shapes, the read errors of another core, or the
-                faults transient.
-            BoardError: as `load`.
-        """
-        network, memory = self._loaded()
-        errors = faults if isinstance(faults, ReadErrors) else None
-        map_ = None if isinstance(faults, ReadErrors) else lasting(faults, self.name)
-        words = bank_words(written(network, self._layout, map_), self._layout)
-        runs = [
-            (bank, *run) for bank, new in enumerate(words) for run in changed(memory[bank], new)
-        ]
-        self._store(words, runs)
-        self.disturb(errors)
-
-    def disturb(self, errors: ReadErrors | None) -> None:
-        """Set the injectors, whose next image is number 0, over what the memory holds; None: off.
-
-        Raises:
-            InputError: the errors are of another core.
-            BoardError: the board does not answer.
-        """
-        if errors is not None and errors.core != self._core:
-            raise InputError(f"the read errors are not of the core of {self.url}")
-        if self._core.injector is not None:
-            writes = (errors or ReadErrors(self._core, 0.0, 0.0)).registers()
-            self._session.ask(
-                Command.WRITE, [link.write_payload(b, 0, w) for b, w in writes.items()]
-            )
-            self._is_disturbed = errors is not None
 
     def infer(
         self, images: NDArray[np.generic], progress: Progress | None = None
@@ -158,9 +78,7 @@ class BoardDevice:
             BoardError: the board died, lost its memory meanwhile, or contradicts itself.
         """
         network, memory = self._loaded()
-        data = check_images(network, images)
-        if network.image_max == 1:
-            data = np.packbits(data, axis=1, bitorder="little")
+        data = self._image_bytes(network, images)
         retries_before = self._session.n_retries
         answers = self._stream([image.tobytes() for image in data], progress)
         n_classes = network.n_classes
@@ -190,53 +108,9 @@ class BoardDevice:
             "retries": self._session.n_retries,
         }
 
-    def registers(self) -> Registers:
-        """What the core counted since its reset, and what was set.
-
-        Raises:
-            BoardError: the board was built without registers, or as `load`.
-        """
-        place = (self._register_bank, 0, registers.n_words(self._core))
-        words = self._read([place])[0]
-        return registers.unpack(words, has_injectors=self._core.injector is not None)
-
-    @property
-    def n_tables(self) -> int:
-        """Threshold tables that the board holds."""
-        return take_apart(self._layout).tables
-
-    def select(self, table: str | None) -> None:
-        """Run on the thresholds of a table from the next image on; None: the network's own.
-
-        Raises:
-            InputError: the network has no such table, or the board holds one only.
-            BoardError: the board does not answer, or does not take the table.
-        """
-        number = table_number(self._loaded()[0], self._layout, table)
-        if self.n_tables > 1:
-            self._set(registers.TABLE, number)
-            if self.registers().table != number:
-                raise BoardError(f"{self.url}: does not take threshold table {number}")
-
-    def bound_margins(self, bound: int) -> None:
-        """Count images whose margin is less than the bound as `low_margins` from now on.
-
-        Raises:
-            BoardError: as `registers`.
-        """
-        self._set(registers.BOUND, bound)
-
-    def read_back(self) -> list[Words]:
-        """The words of every bank as the datapath reads them now."""
-        return self._read([(b, 0, bank.n_words) for b, bank in enumerate(self._layout.banks)])
-
     def close(self) -> None:
         """Release the port."""
         self._session.close()
-
-    def _check_network(self, network: Network) -> None:
-        if replace(core_of(network, self._layout), injector=self._core.injector) != self._core:
-            raise InputError(f"the board's core is not for the layers of {network.name!r}")
 
     def _check_identity(self) -> None:
         me, wanted = self.identity, bytes.fromhex(self._core.sha256)[:_ID_BYTES]
@@ -252,24 +126,10 @@ class BoardDevice:
         self._first = self._read_counters()
 
     @property
-    def _register_bank(self) -> int:
-        bank = registers.bank(self._core)
-        if self.identity.n_banks <= bank:
-            raise BoardError(f"{self.url}: was built without registers")
-        return bank
+    def _n_banks(self) -> int:
+        return self.identity.n_banks
 
-    def _set(self, register: int, value: int) -> None:
-        word = np.array([value], np.uint64)
-        self._session.ask(Command.WRITE, [link.write_payload(self._register_bank, register, word)])
-
-    def _loaded(self) -> tuple[Network, list[Words]]:
-        if self._network is None or self._memory is None:
-            raise InputError(f"load a network into {self.url} first")
-        return self._network, self._memory
-
-    def _store(self, words: list[Words], runs: Sequence[Run]) -> None:
-        """Make the memory hold `words`, by writing the runs in which it does not."""
-        self._memory, self._has_written = None, True
+    def _write(self, runs: Sequence[Run]) -> None:
         most = link.max_words(self.identity.max_payload)
         requests = [
             link.write_payload(bank, at, run[at - address :][:count])
@@ -277,23 +137,8 @@ class BoardDevice:
             for at, count in link.chunks(address, len(run), most)
         ]
         self._session.ask(Command.WRITE, requests)
-        self._verify(runs)
-        self._memory = words
 
-    def _verify(self, runs: Sequence[Run]) -> None:
-        read = self._read([(bank, address, len(words)) for bank, address, words in runs])
-        for (bank, address, words), got in zip(runs, read, strict=True):
-            wrong = np.flatnonzero(words != got)
-            if len(wrong):
-                i = wrong[0]
-                self._memory = None
-                raise BoardError(
-                    f"{self.url}: bank {self._layout.banks[bank].name}, address {address + i} "
-                    f"reads {got[i]:#x}, written was {words[i]:#x}; it is broken or was reset"
-                )
-
-    def _read(self, places: Sequence[tuple[int, int, int]]) -> list[Words]:
-        """Words of (bank, address, count)."""
+    def _read(self, places: Sequence[Place]) -> list[Words]:
         most = link.max_words(self.identity.max_payload)
         parts = [
             [(bank, at, n) for at, n in link.chunks(address, count, most)]
@@ -338,14 +183,3 @@ class RecordedDevice(BoardDevice):
         """
         port = ReplayPort(path)
         super().__init__(port, port.core)
-
-
-def changed(old: Words, new: Words) -> list[tuple[int, Words]]:
-    """(address, words) of every run of consecutive words that differ.
-
-    >>> [(a, list(w)) for a, w in changed(np.uint64([1, 2, 3, 4]), np.uint64([1, 5, 6, 4]))]
-    [(1, [np.uint64(5), np.uint64(6)])]
-    """
-    where = np.flatnonzero(old != new)
-    runs = (list(run) for _, run in groupby(enumerate(where), lambda pair: pair[1] - pair[0]))
-    return [(int(run[0][1]), new[run[0][1] : run[-1][1] + 1]) for run in runs]

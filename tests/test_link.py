@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stoic.hw import link
-from stoic.hw.device import changed
+from stoic.hw.hosted import changed
 from stoic.hw.link import Frame
 
 frames = st.builds(Frame, st.integers(0, 255), st.integers(0, 255), st.binary(max_size=60))
