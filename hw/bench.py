@@ -52,7 +52,7 @@ def measure(name: str, network: Network, core: Core, board: boards.Board | None,
     reference.load(network)
     wanted = reference.infer(images)
     clock_hz = board.core_hz if board else DEFAULT_CLOCK_HZ
-    target = board.family if board else "generic"
+    target = board.target if board else "generic"
     with VirtualBoard(core, BUILD_DIR, clock_hz=clock_hz, target=target) as running:
         device = BoardDevice(running.url, core, window=WINDOW)
         device.load(network)

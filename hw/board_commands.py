@@ -30,7 +30,7 @@ from . import (
 )
 from .campaign_commands import CampaignFile
 from .commands import BoardName, Data, DataRoot, InputFile, MapFiles, N, Output, Split
-from .device import DEFAULT_BAUD, BoardDevice
+from .device import BoardDevice
 from .link import Identity
 
 Url = Annotated[
@@ -58,6 +58,7 @@ def list_() -> dict[str, Any]:
                 "core_mhz": board.core_hz / 1e6,
                 "luts": board.luts,
                 "block_rams": board.ram_count,
+                "built_by": "Vivado" if board.needs_vivado else "yosys, nextpnr",
                 "usb": ", ".join(board.usb),
                 "program": " ".join(board.program),
             }
@@ -73,7 +74,7 @@ def identify(
     url: Url, board: Annotated[str, typer.Option(help="Whose baud rate the line has.")] = ""
 ) -> dict[str, Any]:
     """Ask a board what it is: protocol, build, layout, clock."""
-    baud = boards.load(board).baud if board else DEFAULT_BAUD
+    baud = devices.line_speed(board)
     return {"url": url, **identity_row(probe.identify(url, baud))}
 
 

@@ -5,6 +5,7 @@ import json
 import logging
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -173,17 +174,33 @@ def synth(
     jobs: Annotated[int, typer.Option(min=1, help="Processes at once.")] = 2,
     tables: HoldTables = False,
 ) -> dict[str, Any]:
-    """Build a bitstream of a network for a board: synthesis, place and route, figures."""
-    from . import boards, fold
+    """Build a bitstream of a network for a board: synthesis, place and route, figures.
+
+    Where the board needs Vivado and there is none, write the project that makes it.
+    """
+    from . import boards, fold, vivado
     from . import synth as flow
+    from .flows.vivado import find_vivado
 
     chosen = boards.load(board)
     net = networks.load(network)
     core = fold.fold(core_of(net), chosen)
     if tables:
         core = devices.with_tables(core, net)
-    numbers = range(1, (seeds or chosen.seeds) + 1)
-    return flow.build(net.name, core, chosen, out or network.parent / board, numbers, jobs).row()
+    numbers, folder = range(1, (seeds or chosen.seeds) + 1), out or network.parent / board
+    if chosen.needs_vivado and len(numbers) == 1 and find_vivado() is None:
+        design = flow.Design(net.name, core, chosen, vivado.sources_of(core, chosen))
+        project = vivado.write_project(design, folder)
+        log.warning("Vivado is not on PATH; wrote its project, %s", project.to_do)
+        return {
+            "network": net.name,
+            "board": board,
+            "project": project.folder,
+            "run": " ".join(project.command),
+            "bitstream": None,
+            "predicted": asdict(fold.predict(core, chosen)),
+        }
+    return flow.build(net.name, core, chosen, folder, numbers, jobs).row()
 
 
 def virtual(

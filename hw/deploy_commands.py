@@ -29,13 +29,14 @@ def deploy(
 ) -> dict[str, Any]:
     """Build if need be, program the board, write the network and read it back."""
     chosen, net = boards.load(board), load_network(network, None)
+    devices.line_speed(board)
     programming.find_program(chosen)  # asked now, not after the synthesis
     core = fold.fold(core_of(net), chosen)
     if tables:
         core = devices.with_tables(core, net)
     made = synth.build(net.name, core, chosen, out or network.parent / board)
     command = programming.program(made.bitstream, chosen)
-    build = top.build_id(core, clock_hz=chosen.core_hz, target=chosen.family)
+    build = top.build_id(core, clock_hz=chosen.core_hz, target=chosen.target)
 
     def is_it(port: str) -> bool:
         try:

@@ -1,4 +1,4 @@
-"""Devices by name: `golden`, `engine`, ..., `netlist`, `virtual`, or the URL of a port.
+"""Devices by name: `golden`, `engine`, ..., `virtual`, `pynq`, or the URL of a port.
 
 `rtl-readmemh` and `rtl-saboteur` are the RTL with fault maps put into it by other ways.
 """
@@ -174,6 +174,17 @@ def _netlist(at: Setting) -> Device:
     return NetlistDevice(program, hardware(at))
 
 
+def _pynq(at: Setting) -> Device:
+    from . import boards
+    from .pynq import open_pynq
+
+    zynqs = [name for name in boards.names() if not boards.load(name).has_uart]
+    if at.board not in zynqs:
+        raise InputError(f"pynq needs a board that pynq runs on: --board {'|'.join(zynqs)}")
+    folder = at.network_file.parent / at.board  # where `stoic synth` builds
+    return open_pynq(folder / f"{at.network.name}.bit", hardware(at))
+
+
 def _preset(at: Setting) -> Device:
     from ..sim.saboteur import PresetDevice
 
@@ -231,6 +242,7 @@ OPENERS: dict[str, Callable[[Setting], Device]] = {
     "rtl-readmemh": _preset,
     "rtl-saboteur": _saboteur,
     "virtual": virtual,
+    "pynq": _pynq,
 }
 
 
@@ -257,7 +269,24 @@ def is_port(spec: str) -> bool:
 
 def is_hardware(spec: str) -> bool:
     """Whether the device is a core, simulated or real."""
-    return spec in ("netlist", "virtual") or spec.startswith("rtl") or is_port(spec)
+    return spec in ("netlist", "virtual", "pynq") or spec.startswith("rtl") or is_port(spec)
+
+
+def line_speed(board: str) -> int:
+    """Baud rate of a board's UART; without a board that of most.
+
+    Raises:
+        InputError: the board has none.
+    """
+    from . import boards
+    from .device import DEFAULT_BAUD
+
+    if not board:
+        return DEFAULT_BAUD
+    chosen = boards.load(board)
+    if not chosen.has_uart:
+        raise InputError(f"{board} has no UART, its processor is the host: --device pynq there")
+    return chosen.baud
 
 
 def kind_name(spec: str) -> str:
@@ -277,13 +306,15 @@ def row_name(spec: str, at: Setting) -> str:
         build = identify(spec).build
     elif is_hardware(spec):
         from . import boards
+        from .soc import soc_id
         from .top import Target, build_id
         from .virtual import DEFAULT_CLOCK_HZ
 
         board = boards.load(at.board) if at.board else None
         clock_hz = board.core_hz if board else DEFAULT_CLOCK_HZ
-        target: Target = board.family if board else "generic"
-        build = build_id(hardware(at), clock_hz=clock_hz, target=target)
+        target: Target = board.target if board else "generic"
+        who = soc_id if spec == "pynq" else build_id
+        build = who(hardware(at), clock_hz=clock_hz, target=target)
     else:
         return spec
     return f"{kind_name(spec)} {build.hex()[:12]}"
@@ -306,11 +337,10 @@ def open_port(url: str, at: Setting) -> "BoardDevice":
     Raises:
         BoardError: port missing or busy, no answer, or a board for another network.
     """
-    from . import boards
-    from .device import DEFAULT_BAUD, BoardDevice
+    from .device import BoardDevice
     from .probe import find_core
 
-    baud = boards.load(at.board).baud if at.board else DEFAULT_BAUD
+    baud = line_speed(at.board)
     core = hardware(at) if at.folding else find_core(url, at.network)
     device = BoardDevice(url, core, baud=baud)
     device.name = kind_name(url)  # a port is not what was measured

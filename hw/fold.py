@@ -31,12 +31,15 @@ from ..sim.exceptions import InputError
 from ..sim.memory import MAX_WIDTH, Fold, Layout, Shape
 from .boards import Board
 
-MAX_FILL = {"ecp5": 0.85, "ice40": 0.88}  # of the logic cells; above, routing seldom ends well
+# of the logic cells; above, routing seldom ends well (7-series: careful, none was routed)
+MAX_FILL = {"ecp5": 0.85, "ice40": 0.88, "xc7": 0.7, "zynq7": 0.7}
 # Up to here `stoic_ram` takes no block memory: cells of 16 x 4 bits on ECP5, FIFO words on iCE40.
 LUT_CELLS = 64
 SHALLOW_FIFO = 8
 SMALL_BITS = 64  # bits up to which Yosys makes registers of its own accord
-LINK_BLOCKS = {"ecp5": 4, "ice40": 4}  # pages of the host link: 8 kB and 2 kB
+LUT_WORDS = 64  # of a memory that Vivado is taken to put into LUTs
+# pages of the host link: 8 kB and 2 kB; on a Zynq a guess at DMA and interconnect
+LINK_BLOCKS = {"ecp5": 4, "ice40": 4, "xc7": 4, "zynq7": 8}
 
 
 @dataclass(frozen=True)
@@ -76,10 +79,14 @@ class CellModel:
 
 
 # Least squares on the cells that place and route packs; README.md has the foldings and figures.
+# 7-series: those of ECP5, whose LUTs are smaller, so more than it will take; no Vivado was at hand.
+_ECP5 = CellModel(
+    700, 235, pe=74, lane=5.0, plane_lane=44, row_lane=2.7, small_bit=0.05, map=450, map_bit=5.0
+)
 CELLS = {
-    "ecp5": CellModel(
-        700, 235, pe=74, lane=5.0, plane_lane=44, row_lane=2.7, small_bit=0.05, map=450, map_bit=5.0
-    ),
+    "ecp5": _ECP5,
+    "xc7": _ECP5,
+    "zynq7": replace(_ECP5, frame=6000),
     "ice40": CellModel(
         1280, 734, pe=60, lane=4.0, plane_lane=10, row_lane=0.0, small_bit=1.6, map=450, map_bit=5.0
     ),
@@ -300,10 +307,13 @@ def _map_memories(core: Core, layer: int) -> list[tuple[int, int, int]]:
 def memory_blocks(n_words: int, width: int, board: Board, is_fifo: bool = False) -> int:
     """Block memories that a `stoic_ram` of n_words of that width becomes.
 
-    On iCE40 Yosys trades width for depth, so long as a block stays a power of two wide.
+    On iCE40 Yosys trades width for depth, so long as a block stays a power of two wide. On 7-series
+    Vivado decides; this is a guess that calls few memories small.
     """
     if board.family == "ecp5":
         is_small = -(-n_words // 16) * -(-width // 4) <= LUT_CELLS
+    elif board.needs_vivado:
+        is_small = n_words <= LUT_WORDS
     else:
         is_small = is_fifo and n_words <= SHALLOW_FIFO
     if is_small or n_words * width <= SMALL_BITS:

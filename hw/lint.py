@@ -22,9 +22,9 @@ from ..sim.rtl import core_files
 from ..sim.verilate import find_verilator
 from . import boards, fold
 from .hw_table import vehicles
-from .soc import soc_verilog
 from .top import Target, core_text, top_verilog
 from .vehicle import vehicle_verilog
+from .zynq import SHELL, zynq_sources
 
 # Rules of SystemVerilog, which Verilog-2005 cannot follow.
 VERIBLE_RULES = (
@@ -88,19 +88,23 @@ def main() -> int:
             (core, "generic", 100_000_000)
             for core in (protected_core(), convolutional_core(), *disturbed_cores())
         ]
-        for board in map(boards.load, boards.names()):
-            cores.append((reference_core(board), board.family, board.core_hz))
+        known = [boards.load(name) for name in boards.names()]
+        for board in known:
+            cores.append((reference_core(board), board.target, board.core_hz))
         for core, target, clock_hz in cores:
             files = [Path(name) / "stoic_top.v", Path(name) / "stoic_core.v"]
             top = top_verilog(core, clock_hz=clock_hz, target=target)
             files[0].write_text(top.replace(f'TARGET = "{target}"', 'TARGET = "generic"'))
             files[1].write_text(core_text(core, target))
             found.append(lint("stoic_top", files))
-        core, target, clock_hz = cores[0]
-        files = [Path(name) / "stoic_soc.v", Path(name) / "stoic_core.v"]
-        files[0].write_text(soc_verilog(core, clock_hz=clock_hz, target=target))
-        files[1].write_text(core_text(core, target))
-        found.append(lint("stoic_soc", files))
+        for core in (cores[0][0], convolutional_core()):
+            zynq = next(board for board in known if not board.has_uart)
+            files = []
+            for file, text in zynq_sources(core, zynq).items():
+                if not (rtl.ROOT / file).is_file():
+                    files.append(Path(name) / file)
+                    files[-1].write_text(text)
+            found.append(lint(SHELL, files))
         for made in vehicles():
             files = [Path(name) / f"{made.chip.top}.v", Path(name) / "stoic_core.v"]
             text = vehicle_verilog(made.core, made.chip)
@@ -115,7 +119,7 @@ def main() -> int:
     found.append(style.stdout + style.stderr)
     print(
         "".join(found)
-        or f"{len(rtl.sources())} modules and {len(cores) + 1 + len(vehicles())} tops: clean"
+        or f"{len(rtl.sources())} modules and {len(cores) + 2 + len(vehicles())} tops: clean"
     )
     return int(any(found))
 

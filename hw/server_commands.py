@@ -15,7 +15,7 @@ from ..sim import network as networks
 from ..sim.exceptions import InputError
 from . import boards, devices
 from .commands import BoardName
-from .device import DEFAULT_BAUD, DEFAULT_TIMEOUT_S
+from .device import DEFAULT_TIMEOUT_S
 from .port import SerialPort
 from .server import Server
 from .session import Session
@@ -62,7 +62,7 @@ def serve(
 
     with ExitStack() as stack:
         at_port = _boot(stack, network, board) if url == "virtual" else url
-        baud = boards.load(board).baud if board else DEFAULT_BAUD
+        baud = devices.line_speed(board)
         session = Session(SerialPort(at_port, baud, DEFAULT_TIMEOUT_S), DEFAULT_TIMEOUT_S)
         stack.callback(session.close)
         server = Server(session, host, int(port), token, idle_s, tell)

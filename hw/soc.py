@@ -26,9 +26,13 @@ def soc_verilog(core: Core, *, clock_hz: int, target: Target = "generic") -> str
         clock_hz: of clk_i; told to the host.
         target: whose memories to use.
     """
+    return _soc(core, clock_hz, target, soc_id(core, clock_hz=clock_hz, target=target))
+
+
+def soc_id(core: Core, *, clock_hz: int, target: Target) -> bytes:
+    """First 16 bytes of the SHA-256 over all Verilog under a `stoic_soc` whose own id is zero."""
     blank = _soc(core, clock_hz, target, bytes(ID_BYTES))
-    build = gates_id(soc_sources(), core_text(core, target), blank)
-    return _soc(core, clock_hz, target, build)
+    return gates_id(soc_sources(), core_text(core, target), blank)
 
 
 def _soc(core: Core, clock_hz: int, target: Target, build: bytes) -> str:

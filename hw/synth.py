@@ -113,8 +113,8 @@ def design_sources(core: Core, board: Board) -> dict[str, str]:
     files = {path.name: path.read_text() for path in [*core_sources(), *top_sources()]}
     return {
         **files,
-        "stoic_core.v": core_text(core, board.family),
-        "stoic_top.v": top_verilog(core, clock_hz=board.core_hz, target=board.family),
+        "stoic_core.v": core_text(core, board.target),
+        "stoic_top.v": top_verilog(core, clock_hz=board.core_hz, target=board.target),
         f"{board.top}.v": wrapper_verilog(board),
     }
 
@@ -138,6 +138,12 @@ def build(
         ToolError: a tool is missing or failed, the design does not fit, its memories are not what
             the layout says, or no seed meets the clock. There is a bitstream only if all is well.
     """
+    if board.needs_vivado:
+        from . import vivado
+
+        if len(seeds) > 1:
+            raise InputError(f"{board.name} is built by Vivado, which has no seeds")
+        return vivado.build(network_name, core, board, out_dir)
     design = Design(network_name, core, board, design_sources(core, board))
     return build_design(design, out_dir, seeds, jobs)
 
@@ -198,10 +204,10 @@ def build_design(design: Design, out_dir: Path, seeds: Sequence[int] = (), jobs:
         synth_wall_s=synth_wall_s,
         bitstream=bitstream,
         bitstream_sha256=file_sha256(bitstream),
-        inputs_sha256=_inputs_sha256(design, seeds, tools),
+        inputs_sha256=inputs_sha256(design, seeds, tools),
         tools=tools,
     )
-    _put(out_dir / "build.json", json.dumps(made.row(), indent=2, sort_keys=True) + "\n")
+    put(out_dir / "build.json", json.dumps(made.row(), indent=2, sort_keys=True) + "\n")
     return made
 
 
@@ -209,8 +215,11 @@ def tool_versions(board: Board) -> dict[str, str]:
     """Versions of the Python packages that carry the tools.
 
     Raises:
+        InputError: the board is built by Vivado.
         ToolError: one is not installed.
     """
+    if board.needs_vivado:
+        raise InputError(f"{board.name} is built by Vivado, so there is no netlist of open tools")
     versions = {}
     for package in nextpnr.packages(board):
         try:
@@ -220,31 +229,38 @@ def tool_versions(board: Board) -> dict[str, str]:
     return versions
 
 
-def _inputs_sha256(design: Design, seeds: Sequence[int], tools: Mapping[str, str]) -> str:
+def inputs_sha256(design: Design, seeds: Sequence[int], tools: Mapping[str, str]) -> str:
+    """Hash of all that decides a bitstream."""
     board = {**asdict(design.board), "pins": design.board.pins.read_text()}
     inputs = [dict(design.sources), board, list(seeds), dict(tools), to_json(design.core)]
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
 
 
-def _synthesise(design: Design, out_dir: Path, tools: Mapping[str, str]) -> float:
-    board = design.board
+def write_sources(design: Design, out_dir: Path) -> list[str]:
+    """Write the Verilog of a design into `src`, and nothing else there; the paths in out_dir."""
     folder = out_dir / "src"
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     for stale in set(folder.iterdir()) - {folder / name for name in design.sources}:
         stale.unlink()
     for name, text in design.sources.items():
-        _put(folder / name, text)
-    _put(out_dir / "pins", board.pins.read_text())
+        put(folder / name, text)
+    return [f"src/{name}" for name in sorted(design.sources)]
+
+
+def _synthesise(design: Design, out_dir: Path, tools: Mapping[str, str]) -> float:
+    board = design.board
+    sources = write_sources(design, out_dir)
+    put(out_dir / "pins", board.pins.read_text())
     job = {
-        "sources": [f"src/{name}" for name in sorted(design.sources)],
+        "sources": sources,
         "top": board.top,
         "synth": synth_command(board.family, board.device),
         "netlist": NETLIST,
         "stat": "synth.stat.json",
     }
-    _put(out_dir / "synth.job.json", json.dumps(job, indent=2))
+    put(out_dir / "synth.job.json", json.dumps(job, indent=2))
     command = [sys.executable, "-m", "stoic.hw.flows.yosys", "synth.job.json"]
-    inputs = [out_dir / "synth.job.json", *(folder / name for name in sorted(design.sources))]
+    inputs = [out_dir / "synth.job.json", *(out_dir / source for source in sources)]
     inputs += [FIRST[job["synth"]]] if job["synth"] in FIRST else []
     outputs = [out_dir / NETLIST, out_dir / "synth.stat.json"]
     return step(out_dir, "synth", command, inputs, outputs, tools)
@@ -293,7 +309,7 @@ def step(
     return wall_s
 
 
-def _put(path: Path, text: str) -> None:
+def put(path: Path, text: str) -> None:
     """Write a file unless it holds just that."""
     if not path.is_file() or path.read_text() != text:
         write_whole(path, text.encode())

@@ -65,7 +65,7 @@ def build(
         InputError: the core needs more than the link can address.
     """
     if pins:
-        clock_hz, target = pins.core_hz, pins.family
+        clock_hz, target = pins.core_hz, pins.target
     top = top_verilog(core, clock_hz=clock_hz, target=target)
     # the one difference to what is synthesised: no vendor's memories, and no PLL
     text = core_text(core, target) + top.replace(f'TARGET = "{target}"', 'TARGET = "generic"')

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from ..sim.core import Core
+from ..sim.exceptions import InputError
 from .boards import Board
 from .device import BoardDevice
 from .virtual import DEFAULT_CLOCK_HZ, VirtualBoard
@@ -53,8 +54,10 @@ def boot(
         baud, latency_ms: as in `VirtualBoard`.
 
     Raises:
-        InputError: another URL.
+        InputError: another URL, or a board without a UART.
     """
+    if board and not board.has_uart:
+        raise InputError(f"{board.name} has no UART, so there is no virtual board of it")
     transport, _, where = url.partition(":")
     return VirtualBoard(
         core,
@@ -62,7 +65,7 @@ def boot(
         transport=transport,  # type: ignore[arg-type]
         where=where or None,
         clock_hz=board.core_hz if board else DEFAULT_CLOCK_HZ,
-        target=board.family if board else "generic",
+        target=board.target if board else "generic",
         baud=baud,
         latency_ms=latency_ms,
     )

@@ -16,6 +16,7 @@ from .test_virtual import CLOCK_HZ, CORE, NETWORK
 
 # what openFPGALoader 1.1.1 prints where no board is, and how it prints those that it finds
 NO_BOARD = 'echo "empty"; echo "unable to open ftdi device: -3 (device not found)" >&2; exit 1'
+FT2232H = ["arty-a7-35t", "ecpix5-85f", "ice40-hx8k", "icebreaker"]
 SCAN = r"""
 printf '\033[32mBus device vid:pid       probe_type      manufacturer serial  product\033[0m\n'
 printf '001 004    0x0403:0x6015 ft231X          FER-RADIONA  K00219  ULX3S FPGA 25K v3.0.3\n'
@@ -78,7 +79,7 @@ def test_boards_ports_and_cables_are_listed(
     found = json.loads(capfd.readouterr().out)
     assert "not on PATH" in found["loader"] and found["cables"] == []
     assert [(p["where"], p["boards"]) for p in found["ports"]] == [
-        ("/dev/ttyUSB1", ["ecpix5-85f", "ice40-hx8k", "icebreaker"]),  # all carry an FT2232H
+        ("/dev/ttyUSB1", FT2232H),
         ("/dev/ttyS0", []),
     ]
     play(loader, SCAN)

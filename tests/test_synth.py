@@ -22,6 +22,7 @@ from stoic.sim.memory import Fold, Layout, Shape
 SHAPES = (Shape(48, 32, "bits", True), Shape(32, 10, "bits", False))
 LAYOUT = Layout(SHAPES, (Fold(2, 16), Fold(1, 16)))
 SEED = 3
+WITH_UART = [name for name in boards.names() if boards.load(name).has_uart]
 
 
 def design(board: Board, sources: Mapping[str, str]) -> Design:
@@ -184,12 +185,12 @@ def test_missing_tool_is_one_line(board: Board, monkeypatch: pytest.MonkeyPatch)
 
 def test_unknown_board_lists_the_known_ones() -> None:
     with pytest.raises(
-        InputError, match="unknown board 'arty'; known boards: colorlight-i5, ecpix5"
+        InputError, match="unknown board 'arty'; known boards: arty-a7-35t, colorlight-i5, ecpix5"
     ):
         boards.load("arty")
 
 
-@pytest.mark.parametrize("name", boards.names())
+@pytest.mark.parametrize("name", WITH_UART)
 def test_board_file_is_checked(name: str, tmp_path: Path) -> None:
     known = boards.load(name)
     text = (known.pins.parent / "board.toml").read_text()
@@ -212,7 +213,24 @@ def test_board_file_is_checked(name: str, tmp_path: Path) -> None:
             boards.read(folder)
 
 
-@pytest.mark.parametrize("name", boards.names())
+def test_a_zynq_has_no_uart(tmp_path: Path) -> None:
+    known = boards.load("pynq-z2")
+    assert set(known.ports) == {"led_o[0]", "led_o[1]", "led_o[2]"}
+    text = (known.pins.parent / "board.toml").read_text()
+    folder = tmp_path / "zynq"
+    folder.mkdir()
+    (folder / known.pins.name).write_text(known.pins.read_text())
+    for old, new, problem in [
+        (r"\[io\]", '[uart]\nbaud = 115_200\nusb = ["0403:6010"]\n[io]', "a zynq7 has no"),
+        ("core_hz = 100_", "core_hz = 99_", "PLL cannot make"),
+        ("n_leds = 3", "n_leds = 4", r"no pin for led_o\[3\]"),
+    ]:
+        (folder / "board.toml").write_text(re.sub(old, new, text))
+        with pytest.raises(InputError, match=problem):
+            boards.read(folder)
+
+
+@pytest.mark.parametrize("name", WITH_UART)
 def test_pins_are_those_of_the_wrapper(name: str, tmp_path: Path) -> None:
     known = boards.load(name)
     declared = re.findall(
@@ -222,7 +240,7 @@ def test_pins_are_those_of_the_wrapper(name: str, tmp_path: Path) -> None:
     assert sorted(ports) == sorted({port.partition("[")[0] for port in known.ports})
 
     text, tx = known.pins.read_text(), "uart_tx_o"
-    (line,) = re.findall(rf"^(?:LOCATE|set_io).*\b{tx}\b.*\n", text, re.M)
+    (line,) = re.findall(rf"^(?:LOCATE|set_io|set_property).*\b{tx}\b.*\n", text, re.M)
     pins = dict(placed(text, known.family))
     folder = tmp_path / name
     folder.mkdir()
@@ -247,5 +265,11 @@ def test_pll_settings_are_exact_and_in_range() -> None:
         pll = find_pll("ecp5", 25_000_000, core_mhz * 1_000_000)
         assert pll.pin_hz * pll.multiply == pll.core_hz * pll.divide
         assert 400e6 <= pll.core_hz * pll.post <= 800e6
-    with pytest.raises(InputError, match="cannot make"):
-        find_pll("ice40", 12_000_000, 31_415_927)
+    for core_mhz in range(40, 200, 5):
+        pll = find_pll("xc7", 100_000_000, core_mhz * 1_000_000)
+        assert pll.pin_hz * pll.multiply == pll.core_hz * pll.divide * pll.post
+        assert 800e6 <= pll.core_hz * pll.post <= 1600e6 and pll.pin_hz / pll.divide >= 19e6
+    assert find_pll("zynq7", 50_000_000, 62_500_000).post == 16
+    for family, pin_hz in (("ice40", 12_000_000), ("xc7", 100_000_000), ("zynq7", 50_000_000)):
+        with pytest.raises(InputError, match="cannot make"):
+            find_pll(family, pin_hz, 31_415_927)

@@ -313,7 +313,9 @@ def test_a_board_ends_with_its_parent(virtual_builds: Path, board: VirtualBoard)
         assert not Path(f"/proc/{pid}").exists()
 
 
-@pytest.mark.parametrize("name", ["icebreaker"])
+@pytest.mark.parametrize(
+    "name", ["icebreaker", pytest.param("arty-a7-35t", marks=pytest.mark.slow)]
+)
 def test_pins_of_a_board_give_goldens_scores_of_convolutions_on_bits(
     name: str, virtual_builds: Path
 ) -> None:

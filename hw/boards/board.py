@@ -8,14 +8,22 @@ from typing import Any
 
 from ...sim.exceptions import InputError
 from ..flows.pll import CELLS, Family, Pll, find_pll
+from ..top import Target
 from .pins import pins_problem
 
 FOLDER = Path(__file__).parent
 MAX_BAUD_ERROR = 0.02  # a UART samples the middle of bit 10: 2 % is a fifth of a bit
 
-FAMILIES: tuple[Family, ...] = ("ecp5", "ice40")
+FAMILIES: tuple[Family, ...] = ("ecp5", "ice40", "xc7", "zynq7")
+TARGETS: dict[Family, Target] = {
+    "ecp5": "ecp5",
+    "ice40": "ice40",
+    "xc7": "generic",
+    "zynq7": "generic",
+}
 _USB_ID = re.compile(r"[0-9a-f]{4}:[0-9a-f]{4}")
 SECTIONS = ("device", "clock", "flow", "uart", "io", "resources")
+NO_UART = {"baud": 0, "usb": ()}  # of a chip whose processor is the host
 
 
 @dataclass(frozen=True)
@@ -25,6 +33,7 @@ class Board:
     Attributes:
         seeds: of place and route, how many to try unless told otherwise.
         core_hz: clock of the design, asked of place and route and made by the PLL from pin_hz.
+        baud: of its UART; 0 where the host is on the chip's own bus (`has_uart`).
         pll_cell: of the family's cells, the one that the clock pin allows.
         luts, flops: four-input LUTs and flip-flops of the device.
         distributed_ram: LUTs may serve as small memories.
@@ -62,9 +71,10 @@ class Board:
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if field.type is int and (type(value) is not int or value < 1):
+            least = 0 if field.name == "baud" and not self.has_uart else 1
+            if field.type is int and (type(value) is not int or value < least):
                 raise InputError(
-                    f"board {self.name}: {field.name} must be 1 or more, not {value!r}"
+                    f"board {self.name}: {field.name} must be {least} or more, not {value!r}"
                 )
         if self.family not in FAMILIES:
             raise InputError(
@@ -79,14 +89,36 @@ class Board:
             raise InputError(f"board {self.name}: no pins file {self.pins.name}")
         if problem := pins_problem(self.pins.read_text(), self.family, self.ports):
             raise InputError(f"board {self.name}: {self.pins.name}: {problem}")
+        if not self.has_uart and (self.baud or self.usb):
+            raise InputError(f"board {self.name}: a {self.family} has no [uart]: its host is on it")
         if wrong := [usb for usb in self.usb if not _USB_ID.fullmatch(usb)]:
             raise InputError(f"board {self.name}: usb must be like 0403:6015, not {wrong[0]!r}")
-        if abs(self.baud_error) >= MAX_BAUD_ERROR:
+        if self.has_uart and abs(self.baud_error) >= MAX_BAUD_ERROR:
             raise InputError(
                 f"board {self.name}: {self.core_hz} Hz / {self.uart_divisor} is "
                 f"{self.baud_error:+.1%} off {self.baud} baud; must be < {MAX_BAUD_ERROR:.0%}"
             )
         _ = self.pll  # refuses a clock that the PLL cannot make
+
+    @property
+    def has_uart(self) -> bool:
+        """Whether the host is behind a UART, and not a processor on the same chip."""
+        return self.family != "zynq7"
+
+    @property
+    def needs_vivado(self) -> bool:
+        """Whether its flow is Vivado's and not that of open tools."""
+        return self.family in ("xc7", "zynq7")
+
+    @property
+    def part(self) -> str:
+        """Its chip by the name that the vendor gives it."""
+        return f"{self.device}{self.package}-{self.speed_grade}"
+
+    @property
+    def target(self) -> Target:
+        """Whose memories `stoic_ram` uses; Vivado and others infer the generic ones."""
+        return TARGETS[self.family]
 
     @property
     def uart_divisor(self) -> int:
@@ -107,6 +139,8 @@ class Board:
     def ports(self) -> tuple[str, ...]:
         """Ports of the wrapper, bit by bit, by the names that place and route gives them."""
         leds = [f"led_o[{i}]" for i in range(self.n_leds)] if self.n_leds > 1 else ["led_o"]
+        if not self.has_uart:
+            return (*leds, *self.tie_high)
         return "clk_i", "button_i", "uart_rx_i", "uart_tx_o", *leds, *self.tie_high
 
     @property
@@ -141,6 +175,8 @@ def read(folder: Path) -> Board:
     path = folder / "board.toml"
     try:
         values: dict[str, Any] = tomllib.loads(path.read_text())
+        if values["device"]["family"] == "zynq7":
+            values = {"uart": NO_UART, **values}
         for section in SECTIONS:
             values |= values.pop(section)
         values |= {

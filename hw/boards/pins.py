@@ -6,16 +6,26 @@ from collections.abc import Sequence
 
 from ..flows.pll import Family
 
-# LPF of nextpnr-ecp5, PCF of nextpnr-ice40; both place a port that no line names where they like.
+# LPF of nextpnr-ecp5, PCF of nextpnr-ice40, XDC of Vivado. The first two place a port that no line
+# names where they like, Vivado writes no bitstream.
+_XDC = re.compile(
+    r"^set_property -dict \{ *PACKAGE_PIN (?P<pin>\S+) .*\} \[get_ports \{ *(?P<port>\S+) *\}\]",
+    re.MULTILINE,
+)
 _LINE = {
-    "ecp5": re.compile(r'^LOCATE COMP "(\S+)" SITE "(\S+)";', re.MULTILINE),
-    "ice40": re.compile(r"^set_io(?: -pullup yes)? +([^\s-]\S*) +(\S+)", re.MULTILINE),
+    "ecp5": re.compile(r'^LOCATE COMP "(?P<port>\S+)" SITE "(?P<pin>\S+)";', re.MULTILINE),
+    "ice40": re.compile(
+        r"^set_io(?: -pullup yes)? +(?P<port>[^\s-]\S*) +(?P<pin>\S+)", re.MULTILINE
+    ),
+    "xc7": _XDC,
+    "zynq7": _XDC,
 }
 
 
 def placed(text: str, family: Family) -> list[tuple[str, str]]:
     """Port and pin of each line that places one."""
-    return _LINE[family].findall(text)
+    lines = _LINE[family].finditer(text)
+    return [(line["port"], line["pin"]) for line in lines]
 
 
 def pins_problem(text: str, family: Family, ports: Sequence[str]) -> str:

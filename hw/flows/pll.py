@@ -5,10 +5,16 @@ from typing import Literal
 
 from ...sim.exceptions import InputError
 
-Family = Literal["ecp5", "ice40"]
+Family = Literal["ecp5", "ice40", "xc7", "zynq7"]
 
-# Of iCE40 the first where the clock has the pin that belongs to the PLL, else the second.
-CELLS = {"ecp5": ("EHXPLLL",), "ice40": ("SB_PLL40_PAD", "SB_PLL40_CORE")}
+# Of iCE40 the first where the clock has the pin that belongs to the PLL, else the second. FCLK_CLK0
+# is the clock that the processor of a Zynq gives the fabric.
+CELLS = {
+    "ecp5": ("EHXPLLL",),
+    "ice40": ("SB_PLL40_PAD", "SB_PLL40_CORE"),
+    "xc7": ("PLLE2_BASE",),
+    "zynq7": ("FCLK_CLK0",),
+}
 
 # Source: Lattice FPGA-DS-02012 (ECP5), table of sysCLOCK PLL timing; FPGA-DS-02008 (iCE40 UP). The
 # icepll of Project IceStorm has the same for all iCE40.
@@ -17,11 +23,20 @@ ECP5_PFD_HZ = (3_125_000, 400_000_000)
 ECP5_MAX_DIVISOR = 128
 ICE40_VCO_HZ = (533_000_000, 1_066_000_000)
 ICE40_PFD_HZ = (10_000_000, 133_000_000)
+# Source: AMD DS181 (Artix-7), PLL switching characteristics of speed grade -1; UG472 (divisors).
+XC7_VCO_HZ = (800_000_000, 1_600_000_000)
+XC7_PFD_HZ = (19_000_000, 450_000_000)
+XC7_MAX_DIVIDE, XC7_MAX_MULTIPLY, XC7_MAX_POST = 56, 64, 128
+# Source: AMD UG585 (Zynq-7000), chapter Clocks: FCLK is the I/O PLL, which boot leaves at 1 GHz,
+# through two divisors of 1..63.
+ZYNQ7_IO_PLL_HZ, ZYNQ7_MAX_DIVISOR = 1_000_000_000, 63
 
 
 @dataclass(frozen=True)
 class Pll:
-    """core = pin * multiply / divide; the oscillator inside runs at core * post.
+    """The oscillator inside runs at core * post, which is pin * multiply / divide but on ECP5.
+
+    There feedback is from the output, so core is pin * multiply / divide.
 
     Attributes:
         divide: of the reference, DIVR + 1 on iCE40.
@@ -46,7 +61,8 @@ def find_pll(family: Family, pin_hz: int, core_hz: int) -> Pll:
     >>> find_pll("ecp5", 25_000_000, 100_000_000)
     Pll(family='ecp5', pin_hz=25000000, core_hz=100000000, divide=1, multiply=4, post=6)
     """
-    found = _ecp5(pin_hz, core_hz) if family == "ecp5" else _ice40(pin_hz, core_hz)
+    search = {"ecp5": _ecp5, "ice40": _ice40, "xc7": _xc7, "zynq7": _zynq7}
+    found = search[family](pin_hz, core_hz)
     if found is None:
         raise InputError(f"the {family} PLL cannot make {core_hz} Hz from {pin_hz} Hz exactly")
     return found
@@ -81,9 +97,49 @@ def _ice40(pin_hz: int, core_hz: int) -> Pll | None:
     return None
 
 
+def _xc7(pin_hz: int, core_hz: int) -> Pll | None:
+    for divide in range(1, XC7_MAX_DIVIDE + 1):
+        if not XC7_PFD_HZ[0] <= pin_hz / divide <= XC7_PFD_HZ[1]:
+            continue
+        for post in range(XC7_MAX_POST, 0, -1):  # the fastest oscillator, which jitters least
+            multiply, rest = divmod(core_hz * post * divide, pin_hz)
+            in_range = XC7_VCO_HZ[0] <= core_hz * post <= XC7_VCO_HZ[1]
+            if in_range and not rest and 2 <= multiply <= XC7_MAX_MULTIPLY:
+                return Pll("xc7", pin_hz, core_hz, divide, multiply, post)
+    return None
+
+
+def _zynq7(pin_hz: int, core_hz: int) -> Pll | None:
+    post, rest = divmod(ZYNQ7_IO_PLL_HZ, core_hz)
+    first = [n for n in range(1, ZYNQ7_MAX_DIVISOR + 1) if post % n == 0]
+    if rest or ZYNQ7_IO_PLL_HZ % pin_hz or post // first[-1] > ZYNQ7_MAX_DIVISOR:
+        return None
+    return Pll("zynq7", pin_hz, core_hz, 1, ZYNQ7_IO_PLL_HZ // pin_hz, post)
+
+
 def pll_verilog(pll: Pll, cell: str) -> str:
-    """The instance of a cell of CELLS, from wire clk_i to wires `clk` and `locked`."""
+    """The instance of a cell of CELLS, from wire clk_i to wires `clk` and `locked`.
+
+    That of a Zynq stands in its block design and not in Verilog.
+    """
+    if pll.family == "xc7":
+        return _xc7_verilog(pll)
     return _ecp5_verilog(pll) if pll.family == "ecp5" else _ice40_verilog(pll, cell)
+
+
+def _xc7_verilog(pll: Pll) -> str:
+    return f"""\
+    wire pll_clk, feedback;
+    PLLE2_BASE #(
+        .CLKIN1_PERIOD({1e9 / pll.pin_hz:.3f}), .DIVCLK_DIVIDE({pll.divide}),
+        .CLKFBOUT_MULT({pll.multiply}), .CLKOUT0_DIVIDE({pll.post})
+    ) u_pll (
+        .CLKIN1(clk_i), .CLKFBIN(feedback), .CLKFBOUT(feedback), .CLKOUT0(pll_clk),
+        .CLKOUT1(), .CLKOUT2(), .CLKOUT3(), .CLKOUT4(), .CLKOUT5(),
+        .LOCKED(locked), .PWRDWN(1'b0), .RST(1'b0)
+    );
+    BUFG u_clk (.I(pll_clk), .O(clk));
+"""
 
 
 def _ecp5_verilog(pll: Pll) -> str:

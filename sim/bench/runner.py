@@ -8,7 +8,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cocotb_tools.check_results import get_results
@@ -27,10 +27,11 @@ class Bench:
 
     Attributes:
         unit: top module.
-        module: of this package, with the cocotb tests.
+        module: with the cocotb tests.
         sources: Verilog files.
         parameters: of the top module; numbers, or strings as Verilog takes them.
         inputs: name -> content of files that the bench finds in its working directory.
+        package: of the module.
     """
 
     unit: str
@@ -38,6 +39,7 @@ class Bench:
     sources: tuple[Path, ...]
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
     inputs: Mapping[str, bytes] = field(default_factory=dict)
+    package: str = __package__
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ def mutated(bench: Bench, file: str, old: str, new: str, folder: Path) -> Bench:
             f"{file} must have {old!r} once to be mutated, not {text.count(old)} times"
         )
     target.write_text(text.replace(old, new), encoding="utf-8")
-    return Bench(bench.unit, bench.module, tuple(sources), bench.parameters, bench.inputs)
+    return replace(bench, sources=tuple(sources))
 
 
 def run(
@@ -124,7 +126,7 @@ def run(
     try:
         runner.test(
             hdl_toplevel=bench.unit,
-            test_module=f"{__package__}.{bench.module}",
+            test_module=f"{bench.package}.{bench.module}",
             build_dir=build_dir,
             test_dir=test_dir,
             results_xml=str(results),
