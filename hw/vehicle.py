@@ -1,8 +1,9 @@
 """The core alone on a bare chip: what the datapath reaches when no link holds it back.
 
-Pins carry the stream of images and that of scores; the host's requests come over one pin into a
-shift register, and its answers leave over another, so that every memory can be written and read
-and none folds into constants. No UART and no link is in it: none feeds a million images a second.
+Beats of images come over one pin into a shift register, scores leave over pins; the host's requests
+come over one pin into a shift register, and its answers leave over another, so that every memory
+can be written and read and none folds into constants. No UART and no link is in it: none feeds a
+million images a second.
 """
 
 import json
@@ -23,7 +24,6 @@ from .reports import Route, route, utilisation
 from .synth import step
 
 _REQUEST = 97  # bits: write, bank, address, data
-_WAY = 3  # registers between the pins of images and the core
 
 
 @dataclass(frozen=True)
@@ -52,17 +52,15 @@ def vehicle_verilog(core: Core, chip: Board) -> str:
 // {chip.top} : `stoic_core` between pins, for figures of place and route; made by stoic.hw.vehicle
 //
 //   a request (write, bank, address, data) is shifted in, highest bit first, while host_shift_i
-//   is 1 and asked in the cycle after host_go_i; an answer is shifted out from bit 0 on. A beat of
-//   an image is at the pins for a cycle; image_ready_o tells {_WAY} cycles later \
-whether it was taken.
-//   Pins lie all around the chip: beats pass {_WAY} registers on their way to the core
+//   is 1 and asked in the cycle after host_go_i; an answer is shifted out from bit 0 on. A beat
+//   of an image is the last bits that came over one pin: pins of whole beats would lie all around
+//   the chip, and the way from them would be what is timed
 `resetall
 `timescale 1ns / 1ps
 `default_nettype none
 module {chip.top} (
     input  wire clk_i, rst_i,
-    input  wire [{beat_bits(core) - 1}:0] image_i,
-    input  wire image_valid_i, image_last_i,
+    input  wire image_i, image_valid_i, image_last_i,
     output wire image_ready_o,
     output wire [{score_bits(core) - 1}:0] score_o,
     output wire score_valid_o, score_last_o,
@@ -74,16 +72,18 @@ module {chip.top} (
     reg go_q;
     reg rst_q;
     reg [63:0] answer_q;
-    localparam BEAT_W = {beat_bits(core)} + 2;
-    reg [BEAT_W*{_WAY}-1:0] beat_q;
-    wire [BEAT_W-1:0] beat = beat_q[BEAT_W*{_WAY}-1:BEAT_W*{_WAY - 1}];
+    reg [{beat_bits(core) - 1}:0] image_q;
+    reg image_valid_q;
+    reg image_last_q;
     wire [31:0] score;
     assign score_o = score[{score_bits(core) - 1}:0];
     wire answers;
     wire [63:0] answer;
     always @(posedge clk_i) begin
         rst_q <= rst_i;
-        beat_q <= {{beat_q[BEAT_W*{_WAY - 1}-1:0], image_last_i, image_valid_i, image_i}};
+        image_q <= {{image_q[{beat_bits(core) - 2}:0], image_i}};
+        image_valid_q <= image_valid_i;
+        image_last_q <= image_last_i;
         go_q <= host_go_i;
         if (host_shift_i) request_q <= {{request_q[{_REQUEST - 2}:0], host_i}};
         answer_q <= answers ? answer : answer_q >> 1;
@@ -94,10 +94,10 @@ module {chip.top} (
     ) core (
         .clk_i(clk_i),
         .rst_i(rst_q),
-        .s_axis_tdata(beat[BEAT_W-3:0]),
-        .s_axis_tvalid(beat[BEAT_W-2]),
+        .s_axis_tdata(image_q),
+        .s_axis_tvalid(image_valid_q),
         .s_axis_tready(image_ready_o),
-        .s_axis_tlast(beat[BEAT_W-1]),
+        .s_axis_tlast(image_last_q),
         .m_axis_tdata(score),
         .m_axis_tvalid(score_valid_o),
         .m_axis_tready(score_ready_i),
