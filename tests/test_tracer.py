@@ -180,6 +180,16 @@ def test_tracing_changes_nothing_and_a_full_ledger_stops(traced: Path, tmp_path:
     assert _files(tmp_path / "full" / "ledger") == _files(traced / "ledger")
 
 
+def test_a_shorter_training_leaves_no_shard_of_a_longer_one(tmp_path: Path) -> None:
+    _train(tmp_path / "fresh", replace(TINY, epochs=2))
+    _train(tmp_path / "again")
+    (tmp_path / "again" / "tiny.ckpt").unlink()
+    for state in (tmp_path / "again").glob("*.state"):
+        state.unlink()
+    _train(tmp_path / "again", replace(TINY, epochs=2))
+    assert _files(tmp_path / "again" / "ledger") == _files(tmp_path / "fresh" / "ledger")
+
+
 def _drop_a_flip(folder: Path) -> None:
     """Take out the last flip of layer 0 in the first epoch; the file itself is sound."""
     path = ledger.shard_path(folder, 1)
@@ -326,6 +336,34 @@ def _train_floats(
                 kept.step(batch)
     kept.finish()
     return model, layers
+
+
+@pytest.mark.parametrize(
+    ("layer", "said"),
+    [
+        (nn.Linear(3, 2), "a bias"),
+        (nn.Conv2d(2, 2, 3, bias=False, groups=2), "groups"),
+        (nn.Conv2d(1, 2, 3, bias=False, padding=1, padding_mode="circular"), "number of zeros"),
+        (nn.Conv2d(1, 2, 3, bias=False, padding="same"), "number of zeros"),
+    ],
+)
+def test_a_layer_that_is_not_its_windows_and_weights_is_refused(
+    tmp_path: Path, layer: nn.Linear | nn.Conv2d, said: str
+) -> None:
+    with pytest.raises(InputError, match=f"layer 'a' cannot be traced: it has .*{said}"):
+        StepRecorder(tmp_path, {"a": layer}, {})
+
+
+def test_examples_are_traced_under_plain_descent_alone(tmp_path: Path) -> None:
+    weights = nn.Linear(3, 2, bias=False)
+    kept = ExampleRecorder(tmp_path, {"a": weights}, {})
+    for optimizer in (
+        torch.optim.SGD(weights.parameters(), 0.1, momentum=0.9),
+        torch.optim.SGD(weights.parameters(), 0.1, maximize=True),
+        torch.optim.Adam(weights.parameters(), 0.1),
+    ):
+        with pytest.raises(InputError, match="plain SGD"):
+            kept.step(torch.arange(2), {}, optimizer)
 
 
 @pytest.mark.parametrize("has_examples", [True, False], ids=["examples", "steps"])

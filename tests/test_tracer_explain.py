@@ -1,6 +1,7 @@
 """What is made of a trace: influence beside brute force, what faults undo, the report, TracIn."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from stoic.sim import faults as fault_maps
 from stoic.sim import golden
 from stoic.sim.bits import unpack
 from stoic.sim.errors import Iid
+from stoic.sim.exceptions import InputError
 from stoic.sim.memory import layout_of
 from stoic.sim.report.results import Result, Results
 from stoic.sim.report.trace import traced as section
@@ -144,6 +146,29 @@ def test_an_area_under_the_curve_counts_pairs() -> None:
     pairs = score[positive][:, None] - score[~positive]
     assert auc(score, positive) == pytest.approx(((pairs > 0) + 0.5 * (pairs == 0)).mean())
     assert auc(score, np.zeros(40, bool)) == 0.5
+
+
+def test_influence_takes_bounded_room(made: ledger.Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = explain.explained(made, TRAINING, TEST, 0, 3)["layers"]
+    monkeypatch.setattr(explain, "_CHUNK", 4 * 120 * 7)  # 7 of 30 images at a time
+    some = explain.explained(made, TRAINING, TEST, 0, 3)["layers"]
+    for a, b in zip(whole, some, strict=True):
+        assert a["precision"] == pytest.approx(b["precision"])
+    monkeypatch.setattr(explain, "_MAX_BYTES", 4 * whole[0]["steps"] * len(whole) * 9)
+    with pytest.raises(InputError, match=r"steps on 30 images .* ask for at most 9 images"):
+        explain.explained(made, TRAINING, TEST, 0, 3)
+
+
+def test_wrong_thresholds_of_a_map_are_told(made: ledger.Ledger, tmp_path: Path) -> None:
+    layout = layout_of(integers(made.checkpoint))
+    flip = np.zeros_like(fault_maps.no_faults(layout).flip)
+    for cell in layout.threshold_cells(0).ravel()[4::7].tolist():
+        flip[cell // 64] |= np.uint64(1 << cell % 64)
+    faults = replace(fault_maps.no_faults(layout), flip=flip)
+    fault_maps.save(faults, tmp_path / "map.faults")
+    found = explain.faulted(made, TEST, tmp_path / "map.faults")
+    assert found["n_wrong_bits"] == 0 < found["n_changed"]
+    assert found["n_wrong_threshold_bits"] == int(np.bitwise_count(flip).sum()) > 5
 
 
 def test_the_report_shows_what_was_explained(made: ledger.Ledger, tmp_path: Path) -> None:

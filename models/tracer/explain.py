@@ -1,5 +1,6 @@
 """The explanation of some predictions, as JSON values: for `stoic trace` and the report page."""
 
+import logging
 from base64 import b64encode
 from collections.abc import Sequence
 from pathlib import Path
@@ -33,8 +34,11 @@ WIDTH = 0.05
 """Of the kernel, in units of the cosine. Source: xai.py of Whadup/xai_tracking."""
 _N_POINTS = 81
 
+log = logging.getLogger(__name__)
+
 Floats = NDArray[np.float64]
 _KS = (1, 8, 64)
+_CHUNK, _MAX_BYTES = 32_000_000, 4_000_000_000
 
 
 def images_of(ledger: Ledger, root: Path | None, n: int) -> tuple[Images, Images]:
@@ -76,11 +80,12 @@ def explained(
     predicted = golden.classify(scores).astype(np.int64)
     views = binary_views(checkpoint, ledger.first, test.images)
     views.append(toward(views[-1], predicted))
+    n_flips, n_steps = _counted(ledger)
+    _check_room(n_steps, len(test.images), len(views))
     traced = trace(ledger.epochs(), views)
-    n_flips = np.sum([[len(u.places) for u in epoch.updates] for epoch in ledger.epochs()], 0)
+    ks = [k for k in _KS if k < len(ledger.labels)]
     layers = []
     for i, name in enumerate(traced.names):
-        influence = by_example(traced, i, len(ledger.labels))
         layers.append(
             {
                 "layer": name,
@@ -88,11 +93,7 @@ def explained(
                 "flips": int(n_flips[views[i].layer]),
                 "total": float(traced.totals[i].mean()),
                 "residual": traced.residuals[i],
-                "precision": {
-                    str(k): precision_at(influence, ledger.labels, predicted, k)
-                    for k in _KS
-                    if k < len(ledger.labels)
-                },
+                "precision": _precision(traced, i, ledger.labels, predicted, ks),
             }
         )
     is_right = predicted == test.labels
@@ -105,19 +106,64 @@ def explained(
     }
 
 
+def _counted(ledger: Ledger) -> tuple[NDArray[np.int64], int]:
+    """Flips by layer, and steps."""
+    n_flips, n_steps = np.zeros(len(ledger.checkpoint.layers), np.int64), 0
+    for epoch in ledger.epochs():
+        n_flips += [len(updates.places) for updates in epoch.updates]
+        n_steps += len(epoch.examples)
+    return n_flips, n_steps
+
+
+def _check_room(n_steps: int, n_images: int, n_views: int) -> None:
+    """Refuse scores that would not fit: a float32 for each step, image and view."""
+    n_bytes = 4 * n_steps * n_images * n_views
+    if n_bytes > _MAX_BYTES:
+        raise InputError(
+            f"scores of {n_steps} steps on {n_images} images would take {n_bytes / 1e9:.1f} GB, "
+            f"more than {_MAX_BYTES / 1e9:g}; ask for at most "
+            f"{_MAX_BYTES // (4 * n_steps * n_views)} images"
+        )
+
+
+def _precision(
+    traced: Trace,
+    view: int,
+    labels: NDArray[np.uint8],
+    predicted: NDArray[np.int64],
+    ks: Sequence[int],
+) -> dict[str, float]:
+    """`precision_at` of each k, so many images at a time that their influences are _CHUNK bytes."""
+    n = max(1, _CHUNK // (4 * len(labels)))
+    found = np.zeros(len(ks))
+    for first in range(0, len(predicted), n):
+        some = slice(first, first + n)
+        influence = by_example(traced, view, len(labels), some)
+        found += [
+            precision_at(influence, labels, predicted[some], k) * influence.shape[1] for k in ks
+        ]
+    return {str(k): float(v) for k, v in zip(ks, found / len(predicted), strict=True)}
+
+
 def faulted(ledger: Ledger, test: Images, path: Path) -> dict[str, Any]:
     """What a fault map takes back, and whether that tells which predictions change.
 
     Returns:
-        map, n_wrong_bits; layers: [{layer, wrong_bits: by class and never, undone: mean share of
-        the refinement}]; n_changed predictions; auc: by predictor, see `predictors`.
+        map, n_wrong_bits; n_wrong_threshold_bits, which no entry of a ledger of weights accounts
+        for, though predictions may change by them; layers: [{layer, wrong_bits: by class and
+        never, undone: mean share of the refinement}]; n_changed predictions; auc: by predictor,
+        see `predictors`.
     """
     faults = fault_maps.load(path)
     checkpoint = ledger.checkpoint
     places = wrong_places(checkpoint, faults)
+    network = integers(checkpoint)
+    n_elsewhere = fault_maps.n_changed(network, fault_maps.restrict(faults, where=["thresholds"]))
+    if n_elsewhere:
+        log.info("%s: %d bits of thresholds are wrong, too: no predictor knows", path, n_elsewhere)
     views = binary_views(checkpoint, ledger.first, test.images)
     device = EngineDevice(threads=1)
-    device.load(integers(checkpoint))
+    device.load(network)
     clean = device.infer(test.images)
     predicted = golden.classify(clean).astype(np.int64)
     device.inject(faults)
@@ -128,6 +174,7 @@ def faulted(ledger: Ledger, test: Images, path: Path) -> dict[str, Any]:
     return {
         "map": faults.sha256,
         "n_wrong_bits": sum(map(len, places)),
+        "n_wrong_threshold_bits": n_elsewhere,
         "layers": [
             {
                 "layer": name,
@@ -179,7 +226,7 @@ def predictions(
     layers: list[list[dict[str, Any]]] = [[] for _ in shown]
     examples: dict[str, Any] = {}
     for i, name in enumerate(traced.names):
-        influence = by_example(traced, i, len(ledger.labels))[:, shown]
+        influence = by_example(traced, i, len(ledger.labels), shown)
         of_classes = by_class(traced, i, ledger.labels, n_classes)[:, shown]
         best = top(influence, n_top)
         for k in range(len(shown)):

@@ -26,7 +26,8 @@ from torch import Tensor
 from ...sim import container
 from ...sim.exceptions import ArtefactError, InputError
 from .float_trace import END, FORMAT, VERSION, Arrays, Numbers, read_shard, shard_path, updates_of
-from .gradients import Captured, Traced
+from .gradients import Captured, Traced, check_traced
+from .ledger import drop_after
 
 MB = 1_000_000
 
@@ -42,7 +43,7 @@ class _Recorder:
         limit_mb: the most that all shards may hold.
 
     Raises:
-        InputError: a layer has a bias.
+        InputError: a layer cannot be traced, see `gradients.check_traced`.
     """
 
     def __init__(
@@ -53,8 +54,8 @@ class _Recorder:
         shard_mb: float = 32.0,
         limit_mb: float = 1000.0,
     ) -> None:
-        if biased := [name for name, layer in layers.items() if layer.bias is not None]:
-            raise InputError(f"layers that are traced have no bias; {', '.join(biased)} has one")
+        for name, layer in layers.items():
+            check_traced(name, layer)
         self.folder, self.layers, self.run = folder, layers, json.loads(json.dumps(run))
         self.shard_mb, self.limit_mb = shard_mb, limit_mb
 
@@ -77,6 +78,7 @@ class _Recorder:
             self._number += 1
         if done != n_steps:
             raise ArtefactError(f"{path}: ends after step {done}; nothing ends after {n_steps}")
+        drop_after(self.folder, self._number - 1)
         self._forget()
 
     def flush(self) -> None:
@@ -187,10 +189,14 @@ class ExampleRecorder(_Recorder):
 
 
 def _plain_rate(optimizer: torch.optim.Optimizer) -> float:
-    (group,) = optimizer.param_groups
-    if not isinstance(optimizer, torch.optim.SGD) or group["momentum"] or group["weight_decay"]:
+    groups = optimizer.param_groups
+    if (
+        not isinstance(optimizer, torch.optim.SGD)
+        or any(of["momentum"] or of["weight_decay"] or of["maximize"] for of in groups)
+        or len({float(of["lr"]) for of in groups}) > 1
+    ):
         raise InputError(
-            "examples are traced under plain SGD, without momentum and weight decay; trace the "
-            "steps of others"
+            "examples are traced under plain SGD that descends at one rate, without momentum and "
+            "weight decay; trace the steps of others"
         )
-    return float(group["lr"])
+    return float(groups[0]["lr"])

@@ -9,8 +9,25 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ...sim.exceptions import InputError
+
 Traced = nn.Linear | nn.Conv2d
-"""A layer whose training can be traced; Brevitas' layers are such, too. It must have no bias."""
+"""A layer whose training can be traced, see `check_traced`; Brevitas' layers are such, too."""
+
+
+def check_traced(name: str, layer: Traced) -> None:
+    """Refuse a layer whose sums are not those of its windows and weights alone.
+
+    Raises:
+        InputError: it has a bias, groups, or pads with anything but so many zeros.
+    """
+    what = "a bias" if layer.bias is not None else ""
+    if isinstance(layer, nn.Conv2d):
+        what = what or ("groups" if layer.groups > 1 else "")
+        if layer.padding_mode != "zeros" or isinstance(layer.padding, str):
+            what = what or "padding that is not a number of zeros"
+    if what:
+        raise InputError(f"layer {name!r} cannot be traced: it has {what}")
 
 
 def windows_of(layer: Traced, x: Tensor) -> Tensor:
@@ -21,7 +38,7 @@ def windows_of(layer: Traced, x: Tensor) -> Tensor:
     """
     if isinstance(layer, nn.Linear):
         return x[:, None]
-    assert isinstance(layer.padding, tuple), "padding is given in elements"
+    assert isinstance(layer.padding, tuple), "see check_traced"
     return F.unfold(x, layer.kernel_size, layer.dilation, layer.padding, layer.stride).mT
 
 

@@ -71,11 +71,16 @@ def trace(chunks: Iterable[Chunk], views: Sequence[View]) -> Trace:
     )
 
 
-def by_example(traced: Trace, view: int, n_examples: int) -> NDArray[np.float32]:
+def by_example(
+    traced: Trace, view: int, n_examples: int, images: slice | NDArray[np.int64] = slice(None)
+) -> NDArray[np.float32]:
     """(n_examples, n_images) influence of every training image on the answers of a view.
 
     A step's score is shared evenly by the images of its batch, so that all influences on an answer
-    add up to <p, d>.
+    add up to <p, d>. A number for each pair: of many training images ask for a few images at once.
+
+    Args:
+        images: which of the view's.
     """
     sizes = np.array([len(step) for step in traced.examples])
     which = np.concatenate(traced.examples).astype(np.int64)
@@ -83,7 +88,7 @@ def by_example(traced: Trace, view: int, n_examples: int) -> NDArray[np.float32]
     shares = (1 / sizes[step]).astype(np.float32)
     shape = (n_examples, len(sizes))
     shared = csr_array((shares, (which, step)), shape=shape)  # type: ignore[no-untyped-call]
-    return np.asarray(shared @ traced.scores[view])
+    return np.asarray(shared @ traced.scores[view][:, images])
 
 
 def by_class(

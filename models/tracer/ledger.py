@@ -188,6 +188,13 @@ def shard_path(folder: Path, number: int) -> Path:
     return folder / f"{number:05d}.shard"
 
 
+def drop_after(folder: Path, number: int) -> None:
+    """Remove the end and what follows shard `number`: of a training that this one replaces."""
+    for path in folder.glob("*.shard"):
+        if path.name == _END or (path.stem.isdecimal() and int(path.stem) > number):
+            path.unlink()
+
+
 def write_start(
     folder: Path,
     run: Mapping[str, Any],

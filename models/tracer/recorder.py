@@ -54,6 +54,7 @@ class Recorder:
                 f"{self.folder}: {n_epochs} epochs were trained without a ledger; remove the "
                 "*.state file of the training to start anew"
             )
+        ledger.drop_after(self.folder, n_epochs)
         self._run: dict[str, Any] = json.loads(json.dumps(run))
         self._bits = [_stored(layer) for layer in model.binary_layers]
         if n_epochs == 0:

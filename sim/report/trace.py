@@ -153,6 +153,7 @@ def _faults(values: Mapping[str, Any], names: tuple[str, ...]) -> list[Raw]:
                 "never trained": never,
             }
         )
+    elsewhere = values.get("n_wrong_threshold_bits", 0)
     found = ", ".join(f"{name} {value:.3f}" for name, value in values["auc"].items())
     return [
         element("h3", "A faulty memory undoes entries of the ledger"),
@@ -160,5 +161,6 @@ def _faults(values: Mapping[str, Any], names: tuple[str, ...]) -> list[Raw]:
         note(
             f"{values['n_wrong_bits']:,} bits read wrong and {values['n_changed']:,} predictions "
             f"change. Area under the curve of what tells which: {found}."
+            + (f" {elsewhere:,} wrong bits of thresholds are in none of it." if elsewhere else "")
         ),
     ]
