@@ -12,7 +12,7 @@ from stoic.hw import boards, netlist, synth
 from stoic.hw.boards import Board
 from stoic.hw.boards.pins import placed
 from stoic.hw.flows import nextpnr
-from stoic.hw.flows.pll import find_pll
+from stoic.hw.flows.pll import Family, find_pll
 from stoic.hw.netlist import Memory, memories, memory_problems
 from stoic.hw.synth import Build, Design
 from stoic.sim.core import Core
@@ -270,6 +270,7 @@ def test_pll_settings_are_exact_and_in_range() -> None:
         assert pll.pin_hz * pll.multiply == pll.core_hz * pll.divide * pll.post
         assert 800e6 <= pll.core_hz * pll.post <= 1600e6 and pll.pin_hz / pll.divide >= 19e6
     assert find_pll("zynq7", 50_000_000, 62_500_000).post == 16
-    for family, pin_hz in (("ice40", 12_000_000), ("xc7", 100_000_000), ("zynq7", 50_000_000)):
+    pins: dict[Family, int] = {"ice40": 12_000_000, "xc7": 100_000_000, "zynq7": 50_000_000}
+    for family, pin_hz in pins.items():
         with pytest.raises(InputError, match="cannot make"):
             find_pll(family, pin_hz, 31_415_927)

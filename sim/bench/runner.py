@@ -39,7 +39,7 @@ class Bench:
     sources: tuple[Path, ...]
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
     inputs: Mapping[str, bytes] = field(default_factory=dict)
-    package: str = __package__
+    package: str = __name__.rpartition(".")[0]
 
 
 @dataclass(frozen=True)
