@@ -96,7 +96,7 @@ class Plan:
     memory_sampling: Sampling = field(default_factory=lambda: Sampling(3, 12, batch=108))
     int8_errors: tuple[str, ...] = ("iid-0.01%", "iid-0.1%")
     binary_errors: tuple[str, ...] = ("iid-0.1%", "iid-1%")
-    model_chips: int = 3
+    model_chips: int = 5
     binary_adaptation: Adaptation = field(
         default_factory=lambda: Adaptation("full", 20_480, 64, 4, 2e-3, is_low=True)
     )
