@@ -8,8 +8,8 @@ import sys
 from ..boards import Board
 
 # Of the analytical placer on ECP5. At its defaults, weight 10 and alpha 0.1, a wire or two of a
-# pipelined core lie half across the chip: SFC on a 25K, one netlist and seed, 146 MHz there, 164 MHz
-# at weight 30, and with alpha 0.05 too 177 MHz.
+# pipelined core lie half across the chip. SFC on a 25K, of one netlist and seed: 146 MHz at weight
+# 10, 164 MHz at 30; of another: 140 MHz at weight 30, 177 MHz with alpha 0.05 too.
 PLACER = ("--placer-heap-timingweight", "30", "--placer-heap-alpha", "0.05")
 
 
