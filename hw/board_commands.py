@@ -273,7 +273,7 @@ def _open(url: str, path: Path, network: Network, board: str) -> tuple[BoardDevi
     if url == "virtual":
         return devices.virtual(at), devices.hardware(at)
     core = devices.hardware(at) if at.folding else probe.find_core(url, network)
-    return devices.open_port(url, replace(at, folding=core.layout)), core
+    return devices.open_port(url, replace(at, folding=core.layout, engine=core.engine)), core
 
 
 def load_row(device: BoardDevice, network: Network, layout: Layout) -> dict[str, Any]:

@@ -32,6 +32,7 @@ class Setting:
     Attributes:
         network_file: beside it stand the checkpoint and the QONNX file that it came from.
         folding: layout of devices that have memories; None leaves it to the device.
+        engine: the hardware of that folding is one engine for all layers (`Core.engine`).
         board: whose top the virtual board and the netlist are; "" for devices that have none.
         tables: hardware holds all threshold tables of the network, and one is chosen at run time.
         own_files: torch and onnx run the network's own checkpoint and QONNX file.
@@ -41,6 +42,7 @@ class Setting:
     network_file: Path
     network: Network
     folding: Layout | None = None
+    engine: bool = False
     board: str = ""
     tables: bool = False
     own_files: bool = True
@@ -61,17 +63,26 @@ def setting(
         InputError: unknown board, or a network that does not fit it.
     """
     threads = len(os.sched_getaffinity(0))
-    folding = board_layout(network, board) if board else None
-    return Setting(network_file, network, folding, board, tables, threads=threads)
+    if not board:
+        return Setting(network_file, network, tables=tables, threads=threads)
+    core = board_core(network, board)
+    return Setting(network_file, network, core.layout, core.engine, board, tables, threads=threads)
+
+
+def board_core(network: Network, board: str) -> Core:
+    """The core that the planner makes of a network for a board.
+
+    Raises:
+        InputError: unknown board, or a network that does not fit it.
+    """
+    from . import boards, fold
+
+    return fold.fold(core_of(network), boards.load(board))
 
 
 def board_layout(network: Network, board: str) -> Layout:
     """Layout by the board's folding; without a board one processing element a layer."""
-    if not board:
-        return layout_of(network)
-    from . import boards, fold
-
-    return fold.fold(core_of(network), boards.load(board)).layout
+    return board_core(network, board).layout if board else layout_of(network)
 
 
 def checkpoint_of(at: Setting) -> Path | None:
@@ -160,7 +171,7 @@ def _finn_base(at: Setting) -> Device:
 def _rtl(at: Setting) -> Device:
     from ..sim.rtl import RtlDevice
 
-    return RtlDevice(hardware(at).layout if at.tables else at.folding)
+    return RtlDevice(hardware(at).layout if at.tables else at.folding, engine=at.engine)
 
 
 def _netlist(at: Setting) -> Device:
@@ -207,7 +218,10 @@ def virtual(at: Setting) -> "VirtualDevice":
 
 def hardware(at: Setting) -> Core:
     """Core of the hardware: in the board's folding, or one that is quick to build and simulate."""
-    core = core_of(at.network, at.folding) if at.folding else default_core(at.network)
+    if at.folding:
+        core = core_of(at.network, at.folding, engine=at.engine)
+    else:
+        core = default_core(at.network)
     return with_tables(core, at.network) if at.tables else core
 
 

@@ -7,6 +7,9 @@ input once for each of 8 bit planes) / bits that all block memories of the board
 Only banks of a few words, which are distributed memory or registers, can beat it.
 
 Block memories are counted as `stoic_ram` asks for them; LUTs are a fit to synthesis results.
+
+On a UP5K one engine for all layers (`sim.rtl_engine`), whose weights stand in its single-port
+memories, takes the place of units side by side where these do not fit, or cost more than is asked.
 """
 
 from collections.abc import Sequence
@@ -29,6 +32,7 @@ from ..sim.core import (
 )
 from ..sim.exceptions import InputError
 from ..sim.memory import MAX_WIDTH, Fold, Layout, Shape
+from ..sim.rtl_engine import check_engine
 from .boards import Board
 
 # of the logic cells; above, routing seldom ends well (7-series: careful, none was routed)
@@ -78,6 +82,7 @@ class CellModel:
     map_bit: float
 
 
+ENGINE_CELLS = 1350, 12  # of an engine for one image, and of each of its layers
 # Least squares on the cells that place and route packs; README.md has the foldings and figures.
 # 7-series: those of ECP5, whose LUTs are smaller, so more than it will take; no Vivado was at hand.
 _ECP5 = CellModel(
@@ -135,6 +140,9 @@ def predict(core: Core, board: Board) -> Prediction:
 def fold(core: Core, board: Board, images_per_s: float | None = None) -> Core:
     """The core in the fastest folding that fits the board, no layer faster than the slowest needs.
 
+    One engine for all layers is taken where no folding fits, or where it reaches `images_per_s` for
+    less.
+
     Args:
         core: in any folding.
         images_per_s: a rate at the board's clock; the cheapest folding that reaches it is enough.
@@ -146,6 +154,9 @@ def fold(core: Core, board: Board, images_per_s: float | None = None) -> Core:
     limits = {f.cycles for layer in options for f in layer}
     cores = [folded for limit in sorted(limits) if (folded := _within(core, options, limit, board))]
     fitting = [folded for folded in cores if not lacks(folded, board)]
+    engine = on_one_engine(core, board)
+    if engine and (images_per_s or not fitting):
+        fitting.append(engine)
     if not fitting:
         cheapest = min(cores, key=lambda folded: total_cost(folded, board).block_rams)
         raise InputError(f"no folding fits: the cheapest {lacks(cheapest, board)}")
@@ -159,6 +170,19 @@ def fold(core: Core, board: Board, images_per_s: float | None = None) -> Core:
             f"the fastest gives {fastest:.0f} at {board.core_hz / 1e6:g} MHz"
         )
     return min(enough, key=lambda folded: _share(total_cost(folded, board), board))
+
+
+def on_one_engine(core: Core, board: Board) -> Core | None:
+    """The core on one engine for all its layers, or None if that or the board cannot be."""
+    if not board.has_spram or core.words or core.injector or any(core.pools):
+        return None
+    shapes = core.layout.shapes
+    engine = replace(core, layout=Layout(shapes, (Fold(1, MAX_WIDTH),) * len(shapes)), engine=True)
+    try:
+        check_engine(engine)
+    except InputError:
+        return None
+    return None if lacks(engine, board) else engine
 
 
 @dataclass(frozen=True)
@@ -251,9 +275,25 @@ def lacks(core: Core, board: Board) -> str:
 def total_cost(core: Core, board: Board) -> Cost:
     """Cost of a whole design: layers, link, UART and clock."""
     total = Cost(LINK_BLOCKS[board.family], CELLS[board.family].frame)
+    if core.engine:
+        return total + _engine_cost(core, board)
     for layer in range(len(core.layout.shapes)):
         total += layer_cost(core, layer, board)
     return total
+
+
+def _engine_cost(core: Core, board: Board) -> Cost:
+    """Cost of a `stoic_engine`: activations of an image, thresholds, scores on their way."""
+    shapes = core.layout.shapes
+    firsts = {chain[0] for chain in core.chains}
+    words = 2 * core.layout.n_steps(0) + len(firsts) * shapes[-1].n_outputs
+    words += sum(core.layout.n_steps(i) for i in range(len(shapes)) if i not in firsts)
+    width = max(s.threshold_bits for s in shapes)
+    memories = [(1 << _log2(words), 16)] * (MAX_WIDTH // 16)
+    memories.append((sum(s.n_outputs for s in shapes if s.has_thresholds), width))
+    block_rams = sum(memory_blocks(n, bits, board) for n, bits in memories)
+    block_rams += memory_blocks(2 << _log2(shapes[-1].n_outputs), width + 1, board, is_fifo=True)
+    return Cost(block_rams, ENGINE_CELLS[0] + ENGINE_CELLS[1] * len(shapes))
 
 
 def layer_cost(core: Core, layer: int, board: Board) -> Cost:

@@ -159,7 +159,8 @@ class HostedCore(ABC):
         return self._read([(b, 0, bank.n_words) for b, bank in enumerate(self._layout.banks)])
 
     def _check_network(self, network: Network) -> None:
-        if replace(core_of(network, self._layout), injector=self._core.injector) != self._core:
+        core = core_of(network, self._layout, engine=self._core.engine)
+        if replace(core, injector=self._core.injector) != self._core:
             raise InputError(f"the board's core is not for the layers of {network.name!r}")
 
     @property

@@ -53,6 +53,12 @@ def protected_core() -> Core:
     return Core(hardware_layout(plain, 3, secded=True))
 
 
+def engine_core() -> Core:
+    """Two members, one of them without hidden layers, on one engine."""
+    shapes = (Shape(75, 64, "bits", True), Shape(64, 3, "bits", False), Shape(75, 3, "bits", False))
+    return Core(Layout(shapes, (Fold(1, 64),) * 3), engine=True)
+
+
 def convolutional_core() -> Core:
     """Two convolutions on thermometer codes, with padding, strides and a pool."""
     convs = ((12, 3, 1, 1, Pool(3, 2)), (66, 2, 2, 0, None))
@@ -86,7 +92,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         cores: list[tuple[Core, Target, int]] = [
             (core, "generic", 100_000_000)
-            for core in (protected_core(), convolutional_core(), *disturbed_cores())
+            for core in (protected_core(), convolutional_core(), *disturbed_cores(), engine_core())
         ]
         known = [boards.load(name) for name in boards.names()]
         for board in known:

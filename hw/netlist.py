@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..sim.core import Core
 from ..sim.exceptions import ToolError
 from ..sim.memory import KINDS, Layout
 from .boards import Board
@@ -65,6 +66,23 @@ class Memory:
     is_blank: bool
 
 
+def check_core(name: str, core: Core, board: Board, out_dir: Path) -> None:
+    """Refuse a netlist of a core that does not fit or whose memories are not the core's.
+
+    Args:
+        name: of the network, for the message.
+        out_dir: where log, statistics and netlist of synthesis are.
+
+    Raises:
+        ToolError: the message names the first thing that is wrong.
+    """
+    if core.engine:
+        _check_fit(f"{name} on {board.name}", board, out_dir)
+        check_engine_netlist(name, board, out_dir)
+    else:
+        check_netlist(name, core.layout, board, out_dir)
+
+
 def check_netlist(name: str, layout: Layout, board: Board, out_dir: Path) -> None:
     """Refuse a netlist that does not fit or whose memories are not the layout's.
 
@@ -78,14 +96,7 @@ def check_netlist(name: str, layout: Layout, board: Board, out_dir: Path) -> Non
     who = f"{name} on {board.name}"
     if found := alarms(out_dir / "synth.log"):
         raise ToolError(f"{who}: synthesis warns: {found[0]}")
-    counts = cell_counts(out_dir / "synth.stat.json")
-    needs = {
-        "block memories": (sum(counts[kind] for kind in BLOCK_RAMS), board.ram_count),
-        "LUTs": (counts["LUT4"] + counts["SB_LUT4"], board.luts),
-    }
-    for what, (need, has) in needs.items():
-        if need > has:
-            raise ToolError(f"{who}: does not fit: needs {need} {what}, the board has {has}")
+    _check_fit(who, board, out_dir)
     for problem in memory_problems(layout, memories(out_dir / "synth.netlist.json", board.top)):
         raise ToolError(f"{who}: {problem}")
 
@@ -115,6 +126,17 @@ def check_engine_netlist(name: str, board: Board, out_dir: Path) -> None:
     for memory in memories(netlist, board.top):
         if not (memory.is_writable and memory.is_read and memory.is_blank):
             raise ToolError(f"{who}: memory {memory.path} is constant, unread or initialised")
+
+
+def _check_fit(who: str, board: Board, out_dir: Path) -> None:
+    counts = cell_counts(out_dir / "synth.stat.json")
+    needs = {
+        "block memories": (sum(counts[kind] for kind in BLOCK_RAMS), board.ram_count),
+        "LUTs": (counts["LUT4"] + counts["SB_LUT4"], board.luts),
+    }
+    for what, (need, has) in needs.items():
+        if need > has:
+            raise ToolError(f"{who}: does not fit: needs {need} {what}, the board has {has}")
 
 
 def memory_problems(layout: Layout, found: Sequence[Memory]) -> Iterator[str]:

@@ -26,7 +26,7 @@ from .boards import Board, wrapper_verilog
 from .flows import nextpnr
 from .flows.yosys import FIRST, synth_command
 from .fold import Prediction, predict
-from .netlist import check_netlist
+from .netlist import check_core
 from .reports import Route, Utilisation, route, utilisation
 
 LABEL = "place-and-route estimate"
@@ -107,10 +107,9 @@ class Build:
 
 def design_sources(core: Core, board: Board) -> dict[str, str]:
     """Everything that the board's top needs: file name -> Verilog text."""
-    from ..sim.rtl_core import core_sources
-    from .top import core_text, top_sources, top_verilog
+    from .top import core_text, sources_below, top_verilog
 
-    files = {path.name: path.read_text() for path in [*core_sources(), *top_sources()]}
+    files = {path.name: path.read_text() for path in sources_below(core)}
     return {
         **files,
         "stoic_core.v": core_text(core, board.target),
@@ -156,7 +155,7 @@ def synthesise(design: Design, out_dir: Path) -> Path:
     """
     out_dir.mkdir(parents=True, exist_ok=True)
     _synthesise(design, out_dir, tool_versions(design.board))
-    check_netlist(design.network, design.core.layout, design.board, out_dir)
+    check_core(design.network, design.core, design.board, out_dir)
     return out_dir / NETLIST
 
 
@@ -171,7 +170,7 @@ def build_design(design: Design, out_dir: Path, seeds: Sequence[int] = (), jobs:
     bitstream = out_dir / f"{design.network}.{'bit' if board.family == 'ecp5' else 'bin'}"
 
     synth_wall_s = _synthesise(design, out_dir, tools)
-    check_netlist(design.network, design.core.layout, board, out_dir)
+    check_core(design.network, design.core, board, out_dir)
 
     def one_seed(seed: int) -> Route:
         return _route(board, out_dir, seed, tools)

@@ -19,7 +19,8 @@ from ..sim import registers
 from ..sim.core import Core, image_bytes, score_bits
 from ..sim.exceptions import InputError
 from ..sim.injector import INJECTOR_BANK, N_REGISTERS
-from ..sim.rtl_core import core_sources, core_verilog
+from ..sim.rtl import core_files
+from ..sim.rtl_engine import BEAT
 from .link import IDENTITY_BYTES, PAGE_HEAD_BYTES, PROTOCOL, Identity, pack_identity
 
 Target = Literal["generic", "ecp5", "ice40"]
@@ -36,10 +37,16 @@ _PAGES = {"generic": 8, "ecp5": 8, "ice40": 2}  # log2 2 costs four block RAMs o
 _INFLIGHT = {"generic": 8, "ecp5": 8, "ice40": 4}
 
 
-def top_sources() -> list[Path]:
+def top_sources(core: Core) -> list[Path]:
     """Verilog files that `stoic_top` and a UART in front of it need beside those of the core."""
-    wanted = ("stoic_link", "stoic_uart", "stoic_crc32")
-    return [path for path in rtl.sources() if path.stem.startswith(wanted)]
+    wanted = ["stoic_link", "stoic_uart", "stoic_crc32"]
+    wanted += ["stoic_engine_bytes"] if core.engine else []
+    return [path for path in rtl.sources() if path.stem.startswith(tuple(wanted))]
+
+
+def sources_below(core: Core) -> list[Path]:
+    """All Verilog files below the generated `stoic_top` and `stoic_core` of a core."""
+    return sorted({*core_files(core)[1], *top_sources(core)})
 
 
 def identity(core: Core, *, clock_hz: int, target: Target, build: bytes) -> Identity:
@@ -75,11 +82,11 @@ def identity(core: Core, *, clock_hz: int, target: Target, build: bytes) -> Iden
 
 def has_registers(core: Core, target: Target) -> bool:
     """Whether there is a bank of registers after those of the layout: not where cells are few."""
-    return target != "ice40" or registers.are_needed(core)
+    return not core.engine and (target != "ice40" or registers.are_needed(core))
 
 
 def top_verilog(core: Core, *, clock_hz: int, target: Target) -> str:
-    """Module `stoic_top`, above `core_text(core)`, `core_sources()` and `top_sources()`.
+    """Module `stoic_top`, above `core_text(core)` and `sources_below(core)`.
 
     Args:
         clock_hz: of clk_i; told to the host, and the measure of silence on the line.
@@ -93,13 +100,13 @@ def top_verilog(core: Core, *, clock_hz: int, target: Target) -> str:
 
 def core_text(core: Core, target: Target) -> str:
     """Module `stoic_core` below the top."""
-    return core_verilog(core, has_registers=has_registers(core, target))
+    return core_files(core, has_registers=has_registers(core, target))[0]
 
 
 def build_id(core: Core, *, clock_hz: int, target: Target) -> bytes:
     """First 16 bytes of the SHA-256 over all Verilog under a top whose own id is zero."""
     blank_top = _top(core, clock_hz, target, bytes(ID_BYTES))
-    return gates_id({*core_sources(), *top_sources()}, core_text(core, target), blank_top)
+    return gates_id(sources_below(core), core_text(core, target), blank_top)
 
 
 def gates_id(sources: Iterable[Path], core: str, top: str) -> bytes:
@@ -118,6 +125,7 @@ def _top(core: Core, clock_hz: int, target: Target, build: bytes) -> str:
     inflight_w = _INFLIGHT[target].bit_length() - 1
     timeout_w = max(1, math.ceil(math.log2(clock_hz * SILENCE_S)))
     info = pack_identity(me)[::-1].hex()
+    images = "beat" if core.engine else "image"
     return f"""\
 // SPDX-License-Identifier: Apache-2.0
 // stoic_top : host link and core {core.sha256[:12]}; made by stoic.hw.top
@@ -148,7 +156,7 @@ module stoic_top #(
     wire [63:0] cfg_data, cfg_rdata;
     wire        idle /* verilator public_flat_rd */;  // lets a simulator sleep
 
-    /* depth of every bank */
+{_beats(core) if core.engine else ""}    /* depth of every bank */
     reg  [15:0] bank_words_q;
     always @(posedge clk_i)
         bank_words_q <=
@@ -198,10 +206,10 @@ module stoic_top #(
     ) u_core (
         .clk_i         (clk_i),
         .rst_i         (rst_i),
-        .s_axis_tdata  (image_tdata),
-        .s_axis_tvalid (image_tvalid),
-        .s_axis_tready (image_tready),
-        .s_axis_tlast  (image_tlast),
+        .s_axis_tdata  ({images}_tdata),
+        .s_axis_tvalid ({images}_tvalid),
+        .s_axis_tready ({images}_tready),
+        .s_axis_tlast  ({images}_tlast),
         .m_axis_tdata  (scores_tdata),
         .m_axis_tvalid (scores_tvalid),
         .m_axis_tready (scores_tready),
@@ -218,6 +226,30 @@ module stoic_top #(
 
 endmodule
 `resetall
+"""
+
+
+def _beats(core: Core) -> str:
+    """What makes the beats of an engine of the bytes of the link."""
+    n_beats = core.layout.n_steps(0) * (core.layout.folds[0].simd // BEAT)
+    return f"""\
+    wire [15:0] beat_tdata;
+    wire        beat_tvalid, beat_tready, beat_tlast;
+    stoic_engine_bytes #(
+        .EXTRA ({n_beats - -(-image_bytes(core) // 2)})
+    ) u_beats (
+        .clk_i         (clk_i),
+        .rst_i         (rst_i),
+        .s_axis_tdata  (image_tdata),
+        .s_axis_tvalid (image_tvalid),
+        .s_axis_tready (image_tready),
+        .s_axis_tlast  (image_tlast),
+        .m_axis_tdata  (beat_tdata),
+        .m_axis_tvalid (beat_tvalid),
+        .m_axis_tready (beat_tready),
+        .m_axis_tlast  (beat_tlast)
+    );
+
 """
 
 

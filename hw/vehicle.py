@@ -19,7 +19,7 @@ from ..sim.rtl import core_files
 from .boards import Board
 from .flows import nextpnr
 from .flows.yosys import FIRST, synth_command
-from .netlist import check_engine_netlist, check_netlist
+from .netlist import check_core
 from .reports import Route, route, utilisation
 from .synth import step
 
@@ -145,10 +145,7 @@ def synthesise(vehicle: Vehicle, out_dir: Path, tools: Mapping[str, str]) -> flo
     inputs += [FIRST[job["synth"]]] if job["synth"] in FIRST else []
     outputs = [out_dir / "synth.netlist.json", out_dir / "synth.stat.json"]
     wall_s = step(out_dir, "synth", command, inputs, outputs, tools)
-    if core.engine:
-        check_engine_netlist(vehicle.name, chip, out_dir)
-    else:
-        check_netlist(vehicle.name, core.layout, chip, out_dir)
+    check_core(vehicle.name, core, chip, out_dir)
     return wall_s
 
 

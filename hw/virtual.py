@@ -16,13 +16,12 @@ from typing import Literal, Self
 
 from ..sim.core import Core
 from ..sim.exceptions import BoardError, InputError
-from ..sim.rtl_core import core_sources
 from ..sim.verilate import verilate
 from . import link
 from .boards import Board, wrapper_verilog
 from .flows.pll import pll_verilog
 from .link import Command, Frame, Status
-from .top import Target, core_text, top_sources, top_verilog
+from .top import Target, core_text, sources_below, top_verilog
 
 HARNESS = Path(__file__).parent / "virtual_harness.cpp"
 DEFAULT_CLOCK_HZ = 100_000_000
@@ -78,8 +77,7 @@ def build(
         flags += ["-CFLAGS", f"-DSTOIC_BUTTON={int(pins.button_active_low)}"]
     path = f"{name}__DOT__u_top__DOT__idle" if pins else f"{name}__DOT__idle"
     flags += ["-CFLAGS", f"-DSTOIC_IDLE={path}"]
-    sources = sorted({*core_sources(), *top_sources()})
-    return verilate(name, text, sources, HARNESS, build_dir, flags)
+    return verilate(name, text, sources_below(core), HARNESS, build_dir, flags)
 
 
 @dataclass(frozen=True)

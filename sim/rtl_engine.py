@@ -12,6 +12,7 @@ from .core import Core, engine_cycles
 from .exceptions import InputError
 from .injector import check_injectors
 from .memory import MAX_WIDTH, Fold
+from .physical import Physical
 from .rtl_scores import busy
 
 MAX_WEIGHT_WORDS = 1 << 14  # of stoic_spram
@@ -37,6 +38,8 @@ def check_engine(core: Core) -> None:
     if core.injector:
         check_injectors(core)
     layout = core.layout
+    if isinstance(layout, Physical):
+        raise InputError("the engine has neither check bits nor threshold tables")
     for i, (shape, fold) in enumerate(zip(layout.shapes, layout.folds, strict=True)):
         if core.windows[i] or core.thermometer or shape.input != "bits":
             raise InputError("the engine runs dense layers, on bits")

@@ -111,6 +111,22 @@ def vgg3(width: int) -> Core:
     return core_of(random_conv_network((28, 28, 1), convs, (width, 10), "uint8", rng))
 
 
+def test_an_engine_takes_what_has_no_room_side_by_side_or_costs_more() -> None:
+    small, tfc = mlp(64, 64, 10, first="bits"), mlp(784, 64, 64, 10, first="bits").layout.shapes
+    assert not fold(small, ICEBREAKER).engine
+    asked = fold(small, ICEBREAKER, images_per_s=100)
+    assert asked.engine and asked.layout.folds == (Fold(1, 64),) * 2
+    four = folded(tfc * 4, *(Fold(1, 1),) * 12)
+    planned = fold(four, ICEBREAKER)
+    assert planned.engine and image_cycles(planned) == 4 * (832 + 64 + 10 + 3 * 12) + 4 * 10 + 2
+    assert not lacks(planned, ICEBREAKER)
+    assert not fold(four, ULX3S).engine  # which has no memory for it
+    with pytest.raises(InputError, match="no folding fits"):
+        fold(folded(tfc * 11, *(Fold(1, 1),) * 33), ICEBREAKER)
+    with pytest.raises(InputError, match="reaches 100000 images/s; the fastest gives 9449 "):
+        fold(four, ICEBREAKER, images_per_s=100_000)
+
+
 def test_convolutions_are_planned_and_vgg3_is_too_large_for_any_board() -> None:
     plan, board = fold(vgg3(256), boards.load("ulx3s-85f")), boards.load("ulx3s-85f")
     assert not lacks(plan, board)

@@ -149,6 +149,11 @@ class Board:
         return "board_" + self.name.replace("-", "_")
 
     @property
+    def has_spram(self) -> bool:
+        """Whether it has the single-port memories that hold the weights of an engine."""
+        return self.device == "up5k"
+
+    @property
     def ram_bits(self) -> int:
         """Bits that the block memories give in one cycle."""
         return self.ram_count * self.ram_width
