@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ...sim.exceptions import InputError
 from ...sim.faults import PLANES, FaultMap
+from ...sim.layers import Input
 from ..binary import BinarySign, PositiveBatchNorm, as_read, signs
 from ..nets import BinaryNet, as_float32
 from ..noise import FaultyCells, weight_cells
@@ -76,6 +77,7 @@ class DenseMembers(nn.Module):
     Args:
         sizes: elements of an example, neurons of every hidden layer, outputs.
         rng: of the first weights (Glorot, uniform).
+        input: of the integer network that fully binary members become.
 
     Attributes:
         counts: members of each ensemble; there are several after `joined`.
@@ -83,7 +85,12 @@ class DenseMembers(nn.Module):
     """
 
     def __init__(
-        self, n_members: int, sizes: tuple[int, ...], kind: Kind, rng: torch.Generator
+        self,
+        n_members: int,
+        sizes: tuple[int, ...],
+        kind: Kind,
+        rng: torch.Generator,
+        input: Input = "uint8",
     ) -> None:
         super().__init__()
         if n_members < 1 or len(sizes) < 2 or min(sizes) < 1:
@@ -92,6 +99,7 @@ class DenseMembers(nn.Module):
             raise InputError(f"kind must be one of {', '.join(KINDS)}, not {kind!r}")
         self.sizes = sizes
         self.kind: Kind = kind
+        self.input: Input = input
         self.counts: tuple[int, ...] = (n_members,)
         self.memories: list[FaultyCells] | None = None
         self.weights = nn.ParameterList()
@@ -172,10 +180,11 @@ class DenseMembers(nn.Module):
     @classmethod
     def joined(cls, parts: Sequence["DenseMembers"]) -> "DenseMembers":
         """Several ensembles, whose members are of one kind and shape, as one module."""
-        if len({(p.sizes, p.kind) for p in parts}) != 1:
+        if len({(p.sizes, p.kind, p.input) for p in parts}) != 1:
             raise InputError("ensembles that are joined need members of one kind and shape")
         counts = tuple(n for p in parts for n in p.counts)
-        whole = cls(sum(counts), parts[0].sizes, parts[0].kind, torch.Generator())
+        one = parts[0]
+        whole = cls(sum(counts), one.sizes, one.kind, torch.Generator(), one.input)
         whole.counts = counts
         whole.log_scale = nn.Parameter(torch.zeros(len(counts)))
         states = [p.state_dict() for p in parts]
@@ -186,7 +195,10 @@ class DenseMembers(nn.Module):
 
     def parted(self) -> list["DenseMembers"]:
         """The ensembles that were joined, as they are now."""
-        found = [DenseMembers(n, self.sizes, self.kind, torch.Generator()) for n in self.counts]
+        found = [
+            DenseMembers(n, self.sizes, self.kind, torch.Generator(), self.input)
+            for n in self.counts
+        ]
         for k, values in self.state_dict().items():
             if not values.ndim:
                 continue
@@ -206,7 +218,8 @@ class DenseMembers(nn.Module):
         if self.kind != "binary":
             raise InputError(f"only fully binary members are integer networks, not {self.kind}")
         shapes = tuple(LayerShape(n, m) for n, m in zip(self.sizes, self.sizes[1:], strict=False))
-        return [self._member(m, BinaryNet(shapes)).eval() for m in range(self.n_members)]
+        nets = [BinaryNet(shapes, self.input) for _ in range(self.n_members)]
+        return [self._member(m, net).eval() for m, net in enumerate(nets)]
 
     def _member(self, m: int, net: BinaryNet) -> BinaryNet:
         for weight, layer in zip(self.weights, net.binary_layers, strict=True):
