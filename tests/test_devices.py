@@ -50,7 +50,7 @@ def test_a_checkpoint_of_another_network_is_left_alone(tmp_path: Path) -> None:
 def test_rows_of_other_gates_are_other_rows(board: str, monkeypatch: pytest.MonkeyPatch) -> None:
     at = devices.setting(Path("net.stoic"), integers(load_checkpoint(CHECKPOINT)), board)
     names = [devices.row_name(spec, at) for spec in ("rtl", "netlist", "virtual")]
-    monkeypatch.setattr("stoic.hw.top.core_verilog", lambda core, **_: "// other gates")
+    monkeypatch.setattr("stoic.hw.top.core_files", lambda core, **_: ("// other gates", []))
     others = [devices.row_name(spec, at) for spec in ("rtl", "netlist", "virtual")]
     assert [name.split()[0] for name in names] == ["rtl", "netlist", "virtual"]
     assert len({*names, *others}) == 6

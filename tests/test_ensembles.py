@@ -275,6 +275,20 @@ def test_ensembles_that_train_jointly_become_what_they_become_alone() -> None:
         DenseMembers.joined([_members("float"), _members("binary")])
 
 
+def test_members_on_bits_are_a_network_on_bits() -> None:
+    x, y = _learnable()
+    bits = (x >= 128).to(torch.uint8)
+    rng = torch.Generator().manual_seed(1)
+    members = DenseMembers(2, (20, 7, 6, 3), "binary", rng, "bits")
+    fit(members, Gncl(CROSS_ENTROPY), 2.0 * bits - 1, y, Schedule(2, 100), rng)
+    nets = calibrated(members, bits, 0.0, seed=1)
+    whole = network_of(nets)
+    assert [chain[0].input for chain in whole.chains] == ["bits"] * 2
+    wanted = sum(net(2.0 * bits - 1) for net in nets)
+    assert isinstance(wanted, Tensor)
+    np.testing.assert_array_equal(golden.scores(whole, bits.numpy()), wanted.detach().numpy())
+
+
 def test_any_module_can_be_a_member() -> None:
     x, y = _learnable()
     torch.manual_seed(1)
