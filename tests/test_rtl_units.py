@@ -614,6 +614,7 @@ def guarded_bits(tmp_path: Path) -> Bench:
 
 ONE = ((75, 64, 3),)  # the last word of the image is not full, the last layer no whole word
 TWO = ((75, 3), (75, 128, 64, 3))
+LAYER = ((101, 7),)
 THREE = ((75, 64, 64, 3), (75, 64, 3), (75, 3))
 
 
@@ -628,8 +629,9 @@ def engine(tmp_path: Path, images: int, sizes: tuple[tuple[int, ...], ...] = ONE
 
 @pytest.mark.parametrize(
     "images, sizes",
-    [(1, ONE), (6, ONE), (2, TWO), (1, THREE)],  # of 6 some come while neurons are written
-    ids=["one", "one-by-6", "two-by-2", "three"],
+    # of 6 some come while neurons are written; of one layer, sums use their highest bit
+    [(1, ONE), (6, ONE), (2, TWO), (1, THREE), (1, LAYER)],
+    ids=["one", "one-by-6", "two-by-2", "three", "layer"],
 )
 def test_engine_equals_golden(
     cosim: Cosim, tmp_path: Path, images: int, sizes: tuple[tuple[int, ...], ...]
