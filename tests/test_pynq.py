@@ -18,6 +18,8 @@ from stoic.sim.exceptions import ArtefactError, ToolError
 from stoic.sim.memory import Fold, layout_of
 from stoic.sim.random_network import random_network
 
+from .test_deploy import refusal
+
 SEED = 1
 
 
@@ -79,3 +81,19 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
     (tmp_path / "x.hwh").write_text("<EDKSYSTEM/>")
     with pytest.raises(ToolError, match="package pynq is missing"):
         open_pynq(tmp_path / "x.bit", core)
+
+
+def test_a_board_without_a_uart_says_so(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    net = tmp_path / "net.stoic"
+    network.save(random_network((11, 7, 3), "uint8", np.random.default_rng(13)), net)
+    np.save(tmp_path / "x.npy", np.zeros((2, 11), np.uint8))
+    at = ("--board", "pynq-z2")
+    images = ("--input", tmp_path / "x.npy", "-o", tmp_path / "scores.npy")
+    for command, why in [
+        (("board", "identify", "--url", "/dev/absent", *at), "has no UART"),
+        (("deploy", net, *at), "has no UART"),
+        (("virtual", net, *at), "no virtual board"),
+        (("infer", net, "--device", "pynq", *images), "--board pynq-z2"),
+        (("infer", net, "--device", "pynq", *at, *images), "random.bit: not there"),
+    ]:
+        assert why in refusal(capfd, *command)
