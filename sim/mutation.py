@@ -34,7 +34,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from random import Random
 
 from .. import rtl
 from .bench.books import Books, digest, key_of_run
@@ -193,9 +192,24 @@ def _name(bench: Bench) -> str:
 
 
 def draw(seed: int, files: Sequence[str] = ()) -> list[Mutant]:
-    """All mutants of the RTL (or of these files) in an order that the seed gives."""
+    """All mutants of the RTL (or of these files) in an order that the seed gives.
+
+    The order of two mutants depends on their files' names, their lines and themselves alone, so
+    that most of those that are drawn stay when a line or a file comes or goes.
+    """
     paths = [path for path in rtl.sources() if not files or path.name in files]
-    return Random(seed).sample(found := [m for p in paths for m in mutants_of(p)], len(found))
+    found: dict[str, Mutant] = {}
+    for path in paths:
+        text = path.read_text(encoding="utf-8")
+        seen: Counter[str] = Counter()
+        for mutant in mutants_of(path):
+            start = text.rindex("\n", 0, mutant.start) + 1
+            line = text[start:].partition("\n")[0].strip()
+            place = f"{seed} {mutant.start - start} {mutant.kind}"
+            name = digest(place, path.name, line, mutant.old, mutant.new)
+            found[digest(name, str(seen[name]))] = mutant
+            seen[name] += 1
+    return [found[name] for name in sorted(found)]
 
 
 def reason_of(mutant: Mutant, text: str) -> str:

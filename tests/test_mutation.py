@@ -74,6 +74,19 @@ def test_mutants_are_many_of_all_kinds_the_same_each_time_and_mostly_elaborate(
     assert n_elaborate >= 10
 
 
+def test_a_draw_stays_when_lines_and_files_come(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    kept = ["stoic_skid.v", "stoic_gate.v"]
+    before = [(m.file, m.kind, m.old, m.new) for m in mutation.draw(1, kept)]
+    for name in (*kept, "stoic_add.v"):
+        (tmp_path / name).write_text(f"// a line more\n{(rtl.ROOT / name).read_text()}")
+    monkeypatch.setattr(rtl, "sources", lambda: sorted(tmp_path.iterdir()))
+    after = [(m.file, m.kind, m.old, m.new) for m in mutation.draw(1)]
+    assert len(after) > len(before) + 20
+    assert [m for m in after if m[0] in kept] == before
+
+
 def test_loops_and_checks_of_parameters_are_left_alone() -> None:
     trees = {path.name: load(path) for path in rtl.sources()}
     for mutant in ALL:
