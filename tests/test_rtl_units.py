@@ -373,6 +373,37 @@ def test_plumbing_mutant_is_caught(cosim: Cosim, bench: Bench, old: str, new: st
     cosim.catches(bench, f"{bench.unit}.v", old, new)
 
 
+def store(images: int, image_bytes: int) -> Bench:
+    below = ("ram", "ram_ecp5", "ram_lut")
+    return unit("store", *below, IMAGES=images, IMAGE_BYTES=image_bytes, BANK=9)
+
+
+def tally(images: int, classes: int) -> Bench:
+    below = ("fifo", "ram", "ram_ecp5", "ram_lut")
+    return unit("tally", *below, IMAGES=images, M=classes, BANK=9)
+
+
+@pytest.mark.parametrize(
+    "bench",
+    [store(1, 1), store(3, 7), store(4, 8), store(5, 20), tally(1, 2), tally(90, 10)],
+    ids=lambda b: "-".join([b.unit, *(str(v) for v in b.parameters.values())]),
+)
+def test_images_on_chip_are_sent_and_counted(cosim: Cosim, bench: Bench) -> None:
+    cosim.passes(bench)
+
+
+@pytest.mark.parametrize(
+    "bench, old, new",
+    [
+        (store(4, 8), "age_q == 2'd3 &&", "age_q == 2'd2 &&"),
+        (tally(90, 10), "class_valid_i && label_valid", "class_valid_i"),
+    ],
+    ids=lambda v: v.unit if isinstance(v, Bench) else "",
+)
+def test_images_on_chip_mutant_is_caught(cosim: Cosim, bench: Bench, old: str, new: str) -> None:
+    cosim.catches(bench, f"{bench.unit}.v", old, new)
+
+
 NEVER_AT_EQUALITY = (
     "stoic_threshold.v",
     "fires_q <= !difference[COMPARE_W-1];",
