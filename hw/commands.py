@@ -40,6 +40,12 @@ Output = Annotated[Path, typer.Option("-o", "--output", metavar="SCORES.npy")]
 HoldTables = Annotated[
     bool, typer.Option("--tables", help="Hold all threshold tables; one is chosen at run time.")
 ]
+ImagesOnChip = Annotated[
+    str,
+    typer.Option(
+        "--images-on-chip", metavar="N|max", help="Room for images in block memory that is left."
+    ),
+]
 MapFiles = Annotated[
     list[Path] | None, typer.Option("--faults", metavar="MAP.faults", help="Repeatable.")
 ]
@@ -173,12 +179,14 @@ def synth(
     out: Annotated[Path | None, typer.Option(help="Folder; the board's, beside NET.")] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Processes at once.")] = 2,
     tables: HoldTables = False,
+    images_on_chip: ImagesOnChip = "",
 ) -> dict[str, Any]:
     """Build a bitstream of a network for a board: synthesis, place and route, figures.
 
     Where the board needs Vivado and there is none, write the project that makes it.
     """
     from . import boards, fold, vivado
+    from . import images_on_chip as images
     from . import synth as flow
     from .flows.vivado import find_vivado
 
@@ -187,6 +195,9 @@ def synth(
     core = fold.fold(core_of(net), chosen)
     if tables:
         core = devices.with_tables(core, net)
+    core = images.with_images(core, images_on_chip, chosen)
+    if core.store:
+        log.info("%s keeps %d images on the chip", board, core.store)
     numbers, folder = range(1, (seeds or chosen.seeds) + 1), out or network.parent / board
     if chosen.needs_vivado and len(numbers) == 1 and find_vivado() is None:
         design = flow.Design(net.name, core, chosen, vivado.sources_of(core, chosen))
@@ -215,10 +226,12 @@ def virtual(
         bool, typer.Option("--netlist", help="The netlist that is placed, not the RTL; slow.")
     ] = False,
     tables: HoldTables = False,
+    images_on_chip: ImagesOnChip = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
 ) -> None:
     """Boot a virtual board for a network, print its URL, and run it until Ctrl-C."""
     from . import boards, virtual_device
+    from . import images_on_chip as images
     from .virtual import DEFAULT_CLOCK_HZ, Speed
 
     net = networks.load(network)
@@ -241,11 +254,15 @@ def virtual(
     if netlist:
         if baud or latency_ms:
             raise InputError("a netlist has no line whose speed or latency could be imitated")
+        if images_on_chip:
+            raise InputError("images on the chip are served of the RTL, without --netlist")
         from .virtual_netlist import serve_netlist
 
         serve_netlist(at, url, start, tell)
         return
-    core = devices.hardware(at)
+    core = images.with_images(devices.hardware(at), images_on_chip, chosen)
+    if core.store:
+        log.info("%s keeps %d images on the chip", board or "it", core.store)
     with virtual_device.boot(core, chosen, url=url, baud=baud, latency_ms=latency_ms) as running:
         start(running.url, running.pid)
         status = running.wait(tell)

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
+from ..sim import on_chip
 from ..sim.core import (
     Core,
     feed_cycles,
@@ -44,6 +45,11 @@ SMALL_BITS = 64  # bits up to which Yosys makes registers of its own accord
 LUT_WORDS = 64  # of a memory that Vivado is taken to put into LUTs
 # pages of the host link: 8 kB and 2 kB; on a Zynq a guess at DMA and interconnect
 LINK_BLOCKS = {"ecp5": 4, "ice40": 4, "xc7": 4, "zynq7": 8}
+
+LABELS = 64  # that wait in `stoic_tally`
+# Cells of `stoic_store` and `stoic_tally`: of themselves, of a block of images (what chooses among
+# rows of blocks), of a word of few images that stand in no block. From synthesis alone.
+STORE_CELLS, STORE_BLOCK, STORE_SMALL_WORD = 1000, 7, 6
 
 
 @dataclass(frozen=True)
@@ -273,13 +279,24 @@ def lacks(core: Core, board: Board) -> str:
 
 
 def total_cost(core: Core, board: Board) -> Cost:
-    """Cost of a whole design: layers, link, UART and clock."""
+    """Cost of a whole design: layers, link, UART and clock, and images that are kept."""
     total = Cost(LINK_BLOCKS[board.family], CELLS[board.family].frame)
     if core.engine:
         return total + _engine_cost(core, board)
     for layer in range(len(core.layout.shapes)):
         total += layer_cost(core, layer, board)
-    return total
+    return total + store_cost(core, board) if core.store else total
+
+
+def store_cost(core: Core, board: Board) -> Cost:
+    """Cost of `stoic_store` and `stoic_tally`: images, labels that wait, and the confusion."""
+    n_words = core.store * on_chip.record_words(core)
+    n_classes = core.layout.shapes[-1].n_outputs
+    images = 8 * _inferred_blocks(n_words, 8, board)
+    others = _inferred_blocks(LABELS, 8, board)
+    others += _inferred_blocks(n_classes * on_chip.row_words(n_classes), 64, board)
+    cells = STORE_BLOCK * images if images else STORE_SMALL_WORD * n_words
+    return Cost(images + others, STORE_CELLS + cells)
 
 
 def _engine_cost(core: Core, board: Board) -> Cost:
@@ -362,6 +379,13 @@ def memory_blocks(n_words: int, width: int, board: Board, is_fifo: bool = False)
     if board.family == "ice40":
         aspects = [(board.ram_depth << k, board.ram_width >> k) for k in range(4)]
     return min(-(-n_words // depth) * -(-width // w) for depth, w in aspects)
+
+
+def _inferred_blocks(n_words: int, width: int, board: Board) -> int:
+    """As `memory_blocks`, of a `stoic_ram` of one cycle, in which Yosys trades width for depth."""
+    blocks = memory_blocks(n_words, width, board, is_fifo=True)
+    aspects = [(board.ram_depth << k, board.ram_width >> k) for k in range(4)]
+    return min([blocks, *(-(-n_words // depth) * -(-width // w) for depth, w in aspects)])
 
 
 def _log2(count: int) -> int:

@@ -29,6 +29,7 @@ _CRC = struct.Struct("<I")
 _ADDRESS = struct.Struct("<HH")
 _IDENTITY = struct.Struct("<BBHHHHI16s16s")
 _COUNTERS = struct.Struct("<IIH5s")
+_N_IMAGES = struct.Struct("<H")  # behind the identity of a board that keeps images
 IDENTITY_BYTES = _IDENTITY.size
 
 
@@ -85,6 +86,7 @@ class Identity:
         clock_hz: of the core.
         build: first 16 bytes of the SHA-256 over all Verilog of the top.
         layout: first 16 bytes of the layout's SHA-256.
+        n_images_on_chip: that the board has room for; 0: it keeps none.
     """
 
     protocol: int
@@ -96,6 +98,7 @@ class Identity:
     clock_hz: int
     build: bytes
     layout: bytes
+    n_images_on_chip: int = 0
 
 
 @dataclass(frozen=True)
@@ -211,10 +214,11 @@ def chunks(address: int, count: int, most: int) -> Iterator[tuple[int, int]]:
 def pack_identity(identity: Identity) -> bytes:
     """Payload of an answer to IDENTIFY."""
     i = identity
-    return _IDENTITY.pack(
+    said = _IDENTITY.pack(
         *(i.protocol, i.n_pages, i.max_payload, i.n_banks, i.image_bytes, i.n_classes, i.clock_hz),
         *(i.build, i.layout),
     )
+    return said + (_N_IMAGES.pack(i.n_images_on_chip) if i.n_images_on_chip else b"")
 
 
 def unpack_identity(payload: bytes) -> Identity:
@@ -223,9 +227,11 @@ def unpack_identity(payload: bytes) -> Identity:
     Raises:
         ValueError: not as long as an identity of this protocol.
     """
-    if len(payload) != _IDENTITY.size:
-        raise ValueError(f"an identity has {_IDENTITY.size} bytes, not {len(payload)}")
-    return Identity(*_IDENTITY.unpack(payload))
+    head, tail = payload[: _IDENTITY.size], payload[_IDENTITY.size :]
+    if len(head) != _IDENTITY.size or len(tail) not in (0, _N_IMAGES.size):
+        sizes = f"{_IDENTITY.size} bytes, or {_IDENTITY.size + _N_IMAGES.size} with images on chip"
+        raise ValueError(f"an identity has {sizes}, not {len(payload)}")
+    return Identity(*_IDENTITY.unpack(head), *(_N_IMAGES.unpack(tail) if tail else ()))
 
 
 def unpack_counters(payload: bytes) -> Counters:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +74,11 @@ def disturbed_cores() -> list[Core]:
     return [Core(layout, injector=form) for form in FORMS]
 
 
+def kept_core() -> Core:
+    """A core with images on the chip."""
+    return replace(disturbed_cores()[0], injector=None, store=7)
+
+
 def lint(top: str, files: Sequence[Path]) -> str:
     """What Verilator has to say about a top, "" if nothing."""
     command, environment = find_verilator()
@@ -92,7 +98,13 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         cores: list[tuple[Core, Target, int]] = [
             (core, "generic", 100_000_000)
-            for core in (protected_core(), convolutional_core(), *disturbed_cores(), engine_core())
+            for core in (
+                protected_core(),
+                convolutional_core(),
+                *disturbed_cores(),
+                engine_core(),
+                kept_core(),
+            )
         ]
         known = [boards.load(name) for name in boards.names()]
         for board in known:

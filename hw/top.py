@@ -21,7 +21,8 @@ from ..sim.exceptions import InputError
 from ..sim.injector import INJECTOR_BANK, N_REGISTERS
 from ..sim.rtl import core_files
 from ..sim.rtl_engine import BEAT
-from .link import IDENTITY_BYTES, PAGE_HEAD_BYTES, PROTOCOL, Identity, pack_identity
+from . import top_images
+from .link import PAGE_HEAD_BYTES, PROTOCOL, Identity, pack_identity
 
 Target = Literal["generic", "ecp5", "ice40"]
 TARGETS: tuple[Target, ...] = ("generic", "ecp5", "ice40")
@@ -41,6 +42,7 @@ def top_sources(core: Core) -> list[Path]:
     """Verilog files that `stoic_top` and a UART in front of it need beside those of the core."""
     wanted = ["stoic_link", "stoic_uart", "stoic_crc32"]
     wanted += ["stoic_engine_bytes"] if core.engine else []
+    wanted += top_images.UNITS if core.store else []
     return [path for path in rtl.sources() if path.stem.startswith(tuple(wanted))]
 
 
@@ -67,6 +69,8 @@ def identity(core: Core, *, clock_hz: int, target: Target, build: bytes) -> Iden
         )
     if n_classes > _MAX_CLASSES:
         raise InputError(f"the link gives scores of 1..{_MAX_CLASSES} classes, not {n_classes}")
+    if core.store:
+        top_images.check(core)
     return Identity(
         protocol=PROTOCOL,
         n_pages=_PAGES[target],
@@ -77,6 +81,7 @@ def identity(core: Core, *, clock_hz: int, target: Target, build: bytes) -> Iden
         clock_hz=clock_hz,
         build=build,
         layout=bytes.fromhex(core.sha256)[:ID_BYTES],
+        n_images_on_chip=core.store,
     )
 
 
@@ -124,8 +129,13 @@ def _top(core: Core, clock_hz: int, target: Target, build: bytes) -> str:
     pages_w = me.n_pages.bit_length() - 1
     inflight_w = _INFLIGHT[target].bit_length() - 1
     timeout_w = max(1, math.ceil(math.log2(clock_hz * SILENCE_S)))
-    info = pack_identity(me)[::-1].hex()
-    images = "beat" if core.engine else "image"
+    info = pack_identity(me)
+    # what stands between link and core has their names on the link's side, and these on the core's
+    image = "beat" if core.engine else "image"
+    scores, said, busy = "scores", "cfg_r", "busy"
+    if core.store:
+        image, scores, said, busy = ("sent", "given", "said_r", "busy || run")
+    between = top_images.wires(core)
     return f"""\
 // SPDX-License-Identifier: Apache-2.0
 // stoic_top : host link and core {core.sha256[:12]}; made by stoic.hw.top
@@ -154,7 +164,7 @@ module stoic_top #(
     wire        cfg_valid, cfg_write, cfg_rvalid, busy;
     wire [15:0] cfg_bank, cfg_addr;
     wire [63:0] cfg_data, cfg_rdata;
-    wire        idle /* verilator public_flat_rd */;  // lets a simulator sleep
+    wire        idle /* verilator public_flat_rd */;  // lets a simulator sleep{between}
 
 {_beats(core) if core.engine else ""}    /* depth of every bank */
     reg  [15:0] bank_words_q;
@@ -170,8 +180,8 @@ module stoic_top #(
         .IMAGE_BYTES ({me.image_bytes}),
         .N_CLASSES   ({me.n_classes}),
         .SCORE_W     ({score_bits(core)}),
-        .INFO_BYTES  ({IDENTITY_BYTES}),
-        .INFO        ({8 * IDENTITY_BYTES}'h{info})
+        .INFO_BYTES  ({len(info)}),
+        .INFO        ({8 * len(info)}'h{info[::-1].hex()})
     ) u_link (
         .clk_i         (clk_i),
         .rst_i         (rst_i),
@@ -197,7 +207,7 @@ module stoic_top #(
         .cfg_rvalid_i  (cfg_rvalid),
         .cfg_rdata_i   (cfg_rdata),
         .bank_words_i  (bank_words_q),
-        .busy_i        (busy),
+        .busy_i        ({busy}),
         .idle_o        (idle)
     );
 
@@ -206,24 +216,24 @@ module stoic_top #(
     ) u_core (
         .clk_i         (clk_i),
         .rst_i         (rst_i),
-        .s_axis_tdata  ({images}_tdata),
-        .s_axis_tvalid ({images}_tvalid),
-        .s_axis_tready ({images}_tready),
-        .s_axis_tlast  ({images}_tlast),
+        .s_axis_tdata  ({image}_tdata),
+        .s_axis_tvalid ({image}_tvalid),
+        .s_axis_tready ({image}_tready),
+        .s_axis_tlast  ({image}_tlast),
         .m_axis_tdata  (scores_tdata),
-        .m_axis_tvalid (scores_tvalid),
-        .m_axis_tready (scores_tready),
+        .m_axis_tvalid ({scores}_tvalid),
+        .m_axis_tready ({scores}_tready),
         .m_axis_tlast  (scores_tlast),
         .cfg_valid_i   (cfg_valid),
         .cfg_write_i   (cfg_write),
         .cfg_bank_i    (cfg_bank),
         .cfg_addr_i    (cfg_addr),
         .cfg_data_i    (cfg_data),
-        .cfg_rvalid_o  (cfg_rvalid),
-        .cfg_rdata_o   (cfg_rdata),
-        .busy_o        (busy)
+        .cfg_rvalid_o  ({said}valid),
+        .cfg_rdata_o   ({said}data),
+        .busy_o        (busy){top_images.class_ports(core)}
     );
-
+{top_images.units(core)}
 endmodule
 `resetall
 """
@@ -262,6 +272,8 @@ def bank_depths(core: Core, target: Target) -> str:
     for n_words, group in groupby(depths):
         end += len(list(group))
         lines.append(f"            (cfg_bank < 16'd{end}) ? 16'd{n_words} :")
+    for below, n_words in top_images.depths(core):
+        lines.append(f"            (cfg_bank < 16'd{below}) ? 16'd{n_words} :")
     if core.injector:
         n_weights = sum(bank.kind == "weights" for bank in core.layout.banks)
         below = INJECTOR_BANK + n_weights

@@ -7,7 +7,7 @@ image is encoded; the gates depend on both.
 import hashlib
 import json
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
 
 from . import memory, physical
@@ -35,6 +35,8 @@ class Core:
         engine: one engine runs all layers of all members in turn (`rtl_engine`); images come in
             beats of 16 lanes.
         injector: form of the layers' injectors of transient read errors, None for none.
+        store: images that the chip keeps in front of the core (`on_chip`); they change none of the
+            network's memories, so the hash knows nothing of them.
     """
 
     layout: Layout
@@ -44,6 +46,7 @@ class Core:
     words: bool = False
     engine: bool = False
     injector: Form | None = None
+    store: int = 0
 
     def __post_init__(self) -> None:
         n = len(self.layout.shapes)
@@ -62,6 +65,8 @@ class Core:
             is_one_dense_chain and self.layout.shapes[0].input == "bits" and not self.thermometer
         ):
             raise InputError("images come in words only to one chain of dense layers, on bits")
+        if self.store and (self.words or self.engine or self.side_by_side > 1):
+            raise InputError("images on the chip are bytes, for a core of layers in a row, B 1")
 
     @property
     def side_by_side(self) -> int:
@@ -85,14 +90,16 @@ class Core:
         """Hash of all that it holds; that of the layout where this says all."""
         if self.is_plain:
             return self.layout.sha256
-        return hashlib.sha256(json.dumps(to_json(self), sort_keys=True).encode()).hexdigest()
+        values = to_json(replace(self, store=0))
+        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
 def to_json(core: Core) -> dict[str, Any]:
     """JSON values from which `from_json` makes the same core."""
     values = asdict(core)
-    del values["layout"]
-    return {"layout": memory.to_json(core.layout), **({} if core.is_plain else values)}
+    del values["layout"], values["store"]
+    store = {"store": core.store} if core.store else {}
+    return {"layout": memory.to_json(core.layout), **({} if core.is_plain else values), **store}
 
 
 def from_json(values: dict[str, Any]) -> Core:
@@ -105,6 +112,7 @@ def from_json(values: dict[str, Any]) -> Core:
         values.get("words", False),
         values.get("engine", False),
         values.get("injector"),
+        values.get("store", 0),
     )
 
 

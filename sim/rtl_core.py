@@ -55,9 +55,21 @@ _PORTS = """\
 """
 
 
+_CLASS_PORTS = """\
+    /* the class of each image, beside its scores */
+    output wire        class_valid_o,
+    output wire {range:<6} class_o,
+"""
+
+
 def _ports(core: Core) -> str:
     beat = "the lanes of a word of the first layer" if core.words else _BYTE
-    return _PORTS.format(beat=beat, range=f"[{beat_bits(core) - 1}:0]")
+    class_range = f"[{max(1, (core.layout.shapes[-1].n_outputs - 1).bit_length()) - 1}:0]"
+    classes = _CLASS_PORTS.format(range=class_range) if core.store else ""
+    host = "    /* host access"
+    return _PORTS.format(beat=beat, range=f"[{beat_bits(core) - 1}:0]").replace(
+        host, classes + host
+    )
 
 
 def core_verilog(core: Core, *, has_registers: bool = True) -> str:

@@ -43,10 +43,12 @@ def scores(core: Core) -> str:
         .m_axis_tready(m_axis_tready),
         .m_axis_tlast(m_axis_tlast),
         .class_valid_o(ranked),
-        .class_o(),
+        .class_o({"class_o" if core.store else ""}),
         .margin_o(margin)
     );
 """)
+    if core.store:
+        parts.append("    assign class_valid_o = ranked;\n")
     return "".join(parts)
 
 

@@ -107,7 +107,7 @@ def test_old_and_other_boards_are_refused() -> None:
             [frame], _ = link.decode(super().read(least, timeout_s))
             return link.encode(Frame(frame.sequence, frame.command, frame.payload[:-6]))
 
-    with pytest.raises(BoardError, match="an identity has 46 bytes, not 40; another kit's board"):
+    with pytest.raises(BoardError, match="an identity has 46 .* not 40; another kit's board"):
         BoardDevice(Older(identity()), CORE)
     board = Echo(identity(), lost=(3,))
     session = Session(board, 1.0)
