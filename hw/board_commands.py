@@ -163,7 +163,7 @@ def _run_campaign(
     different = [
         row
         for row, other in zip(found["rows"], same["rows"], strict=True)
-        if row["scores_sha256"] != other["scores_sha256"]
+        if row[_compared(row)] != other[_compared(row)]
     ]
     failure = None
     if different:
@@ -177,8 +177,16 @@ def _run_campaign(
         "url": url,
         "reference": reference,
         "n_rows_different": len(different),
+        "n_rows_counted_on_chip": sum(
+            _compared(row) == "confusion_sha256" for row in found["rows"]
+        ),
         "failure": failure,
     }
+
+
+def _compared(row: dict[str, Any]) -> str:
+    """What of a row is compared: scores, or what a chip counted that kept the images."""
+    return "scores_sha256" if row["scores_sha256"] else "confusion_sha256"
 
 
 def selftest(

@@ -1,5 +1,7 @@
 """The commands `campaign run`, `show`, `plot`, `diff` and `export`."""
 
+import hashlib
+import json
 import logging
 import time
 from collections.abc import Callable
@@ -317,5 +319,6 @@ def _row(row: Row) -> dict[str, Any]:
         "n_changed_bits": row.n_changed_bits,
         "faults_sha256": row.faults_sha256,
         "scores_sha256": row.scores_sha256,
+        "confusion_sha256": hashlib.sha256(json.dumps(row.confusion).encode()).hexdigest(),
         "wall_time_s": row.wall_time_s,
     }

@@ -4,14 +4,16 @@
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..sim import on_chip
 from ..sim.bits import Words
 from ..sim.core import Core
-from ..sim.exceptions import BoardError
+from ..sim.exceptions import BoardError, InputError
 from ..sim.golden import classify
 from . import link
 from .hosted import HostedCore, Place, Run
@@ -51,7 +53,9 @@ class BoardDevice(HostedCore):
             BoardError: port missing or busy, no answer, another protocol, or another core.
         """
         opened = SerialPort(port, baud, timeout_s) if isinstance(port, str) else port
-        super().__init__(core, opened.url)
+        super().__init__(replace(core, store=0), opened.url)  # what it keeps it says itself
+        self._n_kept = 0
+        self._records: Words | None = None  # images and labels that the chip keeps
         self._session = Session(opened, timeout_s, window, retries)
         try:
             if isinstance(opened, SerialPort) and opened.token:
@@ -88,14 +92,79 @@ class BoardDevice(HostedCore):
         scores = np.ascontiguousarray(raw[:, :-1]).view("<i4").astype(np.int32, copy=False)
         if (classify(scores) != raw[:, -1]).any():
             raise BoardError(f"{self.url}: the board's classes are not those of its scores")
-        if self._session.n_retries != retries_before:  # a reset also looks like a lost frame
-            self._verify([(bank, 0, words) for bank, words in enumerate(memory)])
-            if self._is_disturbed:
-                raise BoardError(
-                    f"{self.url}: frames were sent again while read errors were on, so which image "
-                    "met which is not known; set them and infer again"
-                )
+        self._check_retries(retries_before, memory)
         return scores
+
+    def keep(self, images: NDArray[np.generic], labels: NDArray[np.generic]) -> bool:
+        """Write images and labels into the chip and read them back; False where they do not fit.
+
+        Raises:
+            InputError: the images do not fit the network, or a label is none of its classes.
+            BoardError: as `load`.
+        """
+        network, _ = self._loaded()
+        if not 0 < len(images) <= self.identity.n_images_on_chip:
+            return False
+        least, most = int(labels.min()), int(labels.max())
+        if not 0 <= least <= most < network.n_classes:
+            raise InputError(f"labels must be 0..{network.n_classes - 1}, not {least}..{most}")
+        self._records = None
+        records = on_chip.records(self._image_bytes(network, images), labels)
+        self._write([(on_chip.IMAGE_BANK, 0, records)])
+        self._check_kept(records)
+        self._records, self._n_kept = records, len(images)
+        return True
+
+    def confusion(self) -> NDArray[np.int64]:
+        """(n_classes, n_classes) kept images of each label (row) given each class: the chip counts.
+
+        Raises:
+            InputError: no images are kept.
+            BoardError: as `infer`.
+        """
+        network, memory = self._loaded()
+        if self._records is None:
+            raise InputError(f"keep images in {self.url} first")
+        retries_before, n_classes = self._session.n_retries, network.n_classes
+        # a run begins at 0, so one that is asked for twice does no harm; the board answers what
+        # follows once the run is done
+        self._write([(on_chip.COUNT_BANK, on_chip.IMAGES, np.array([self._n_kept], np.uint64))])
+        n_words = n_classes * on_chip.row_words(n_classes)
+        places = [(on_chip.COUNT_BANK, 0, on_chip.N_COUNTS), (on_chip.CONFUSION_BANK, 0, n_words)]
+        counts, words = self._read(places)
+        confusion = on_chip.unpack_confusion(words, n_classes)
+        if self._session.n_retries != retries_before:
+            self._check_kept(self._records)
+        self._check_retries(retries_before, memory)
+        told = {on_chip.IMAGES: int(confusion.sum()), on_chip.CORRECT: int(np.trace(confusion))}
+        if told[on_chip.IMAGES] != self._n_kept or any(counts[i] != n for i, n in told.items()):
+            raise BoardError(
+                f"{self.url}: counted {counts[on_chip.IMAGES]} images, {counts[on_chip.CORRECT]} "
+                f"right, but by class {told[on_chip.IMAGES]} and {told[on_chip.CORRECT]}; kept are "
+                f"{self._n_kept}; it was reset, or another host uses it"
+            )
+        return confusion
+
+    def _check_kept(self, records: Words) -> None:
+        (read,) = self._read([(on_chip.IMAGE_BANK, 0, len(records))])
+        wrong = np.flatnonzero(read != records)
+        if len(wrong):
+            i = wrong[0]
+            raise BoardError(
+                f"{self.url}: word {i} of its images reads {read[i]:#x}, written was "
+                f"{records[i]:#x}; it is broken or was reset"
+            )
+
+    def _check_retries(self, before: int, memory: list[Words]) -> None:
+        """After frames that were sent again: what the board holds; a reset looks the same."""
+        if self._session.n_retries == before:
+            return
+        self._verify([(bank, 0, words) for bank, words in enumerate(memory)])
+        if self._is_disturbed:
+            raise BoardError(
+                f"{self.url}: frames were sent again while read errors were on, so which image "
+                "met which is not known; set them and infer again"
+            )
 
     def counters(self) -> dict[str, int]:
         """What the board counted since this device was made, and the frames sent again."""

@@ -60,6 +60,19 @@ class Selecting(Device, Protocol):
         """
 
 
+@runtime_checkable
+class Keeping(Device, Protocol):
+    """A device that may keep images and labels, and count itself what it says of them."""
+
+    def keep(self, images: NDArray[np.generic], labels: NDArray[np.generic]) -> bool:
+        """Keep these of the loaded network in the place of others; False where they do not fit."""
+        ...
+
+    def confusion(self) -> NDArray[np.int64]:
+        """(n_classes, n_classes) kept images of each label (row) given each class."""
+        ...
+
+
 class SoftwareDevice:
     """Shared part of devices that keep the network in Python: load, inject, count.
 

@@ -11,7 +11,7 @@ from . import protection as protections
 from .campaign.conditions import Errors, place
 from .campaign.stop_rule import StopRule, fixed
 from .intervals import NO_DRAW, Interval, over_chips, paired
-from .rows import Row, Unit
+from .rows import Row, Unit, differ
 
 
 @dataclass(frozen=True)
@@ -227,7 +227,7 @@ def differences(
                 mean=mean,
                 interval=interval,
                 n_rows=len(pairs),
-                n_scores_differ=sum(x.scores_sha256 != y.scores_sha256 for x, y in pairs),
+                n_scores_differ=sum(differ(x, y) for x, y in pairs),
             )
         )
     return found

@@ -59,7 +59,8 @@ class Row:
         overhead_bits: bits that the protection stores besides the network's own.
         n_stored_bits: bits that the network stores without protection, in all of its memories.
         confusion: [true class][given class] counts of images.
-        scores_sha256: of the int32 scores, so that rows of two devices compare exactly.
+        scores_sha256: of the int32 scores, so that rows of two devices compare exactly; "" where
+            the device kept the images and counted their classes: no score left it, see `differ`.
         faults_sha256: of the fault map in the physical memory; None when every image drew its own.
         n_faults: cells in which something is wrong; None when every image drew its own.
         n_changed_bits: stored bits that the network reads wrong, after protection; None likewise.
@@ -89,6 +90,13 @@ class Row:
     def accuracy(self) -> float:
         """Share of the images that were classified correctly, 0..1."""
         return self.n_correct / self.unit.n_images
+
+
+def differ(a: Row, b: Row) -> bool:
+    """Whether answers differ: scores, or confusions where scores of one are not known."""
+    if a.scores_sha256 and b.scores_sha256:
+        return a.scores_sha256 != b.scores_sha256
+    return a.confusion != b.confusion
 
 
 VARYING = ("wall_time_s", "computed_at_utc")

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ..rows import Row, Unit
+from ..rows import Row, Unit, differ
 from ..store import Store
 from .agenda import Agenda
 from .jobs import Job, Task
@@ -67,7 +67,7 @@ class Watcher:
         self.n_computed += is_ours
         if before is not None:
             self.n_recomputed += 1
-            self.n_different += before.scores_sha256 != row.scores_sha256
+            self.n_different += differ(before, row)
         if self._report is not None:
             agenda, spent = self.agenda, time.monotonic() - self._start
             n_left = agenda.n_units - agenda.n_done
