@@ -89,17 +89,17 @@ class CellModel:
 
 
 ENGINE_CELLS = 1350, 12  # of an engine for one image, and of each of its layers
-# Least squares on the cells that place and route packs; README.md has the foldings and figures.
+# Least squares on the cells that are packed (`make planner`); README.md has foldings and figures.
 # 7-series: those of ECP5, whose LUTs are smaller, so more than it will take; no Vivado was at hand.
 _ECP5 = CellModel(
-    700, 235, pe=74, lane=5.0, plane_lane=44, row_lane=2.7, small_bit=0.05, map=450, map_bit=5.0
+    980, 235, pe=10, lane=6.8, plane_lane=44, row_lane=2.7, small_bit=0.16, map=450, map_bit=5.0
 )
 CELLS = {
     "ecp5": _ECP5,
     "xc7": _ECP5,
     "zynq7": replace(_ECP5, frame=6000),
     "ice40": CellModel(
-        1280, 734, pe=60, lane=4.0, plane_lane=10, row_lane=0.0, small_bit=1.6, map=450, map_bit=5.0
+        800, 710, pe=20, lane=8.5, plane_lane=10, row_lane=0.0, small_bit=1.6, map=450, map_bit=5.0
     ),
 }
 
