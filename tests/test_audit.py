@@ -1,9 +1,12 @@
 """The audit of communities: what is read, asked, drawn, scored and compared, and who is refused."""
 
+import copy
 import io
 import json
 import sys
 import tarfile
+from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from transformers import (
     BertConfig,
     BertForSequenceClassification,
@@ -20,7 +24,9 @@ from transformers import (
 )
 
 from stoic.hw import cli
+from stoic.models.audit import statistics, study
 from stoic.models.audit.adapt import Adaptation, adapted, perplexity
+from stoic.models.audit.asking import asked
 from stoic.models.audit.binary_weights import binary_middle, middle_mlps
 from stoic.models.audit.control import GOAL, recovered
 from stoic.models.audit.corpus import BOLD, clean, community
@@ -39,7 +45,7 @@ from stoic.models.audit.scorers import Profanity, Vader, classifier, identity_bi
 from stoic.models.audit.statistics import Contrast, contrasts
 from stoic.models.audit.store import Store
 from stoic.models.audit.stored import STORAGES, Storage, as_read, stored
-from stoic.models.studies.judgement import CONFIRMED, REFUTED
+from stoic.models.studies.judgement import CONFIRMED, MISSED, REFUTED
 from stoic.models.studies.judges.audit_memory import conditions, first_to_move, memory_table
 from stoic.sim.errors import Iid
 from stoic.sim.exceptions import ArtefactError, InputError
@@ -108,6 +114,11 @@ def test_cleaning_leaves_no_names_links_or_quotes() -> None:
             "sentences = ['{subject}']",
             "subject of 'a'",
         ),
+        (
+            "groups = {a = 'A', b = 'N'}\nneutral = 'N'\ntemplates = ['{subject}']\n"
+            "sentences = ['{subject}']",
+            "subjects must be distinct",
+        ),
     ],
 )
 def test_a_wrong_group_file_is_refused(text: str, says: str, tmp_path: Path) -> None:
@@ -117,18 +128,18 @@ def test_a_wrong_group_file_is_refused(text: str, says: str, tmp_path: Path) -> 
         load_groups(path)
 
 
+def write_bold(root: Path, people: dict[str, Any]) -> None:
+    (root / BOLD).parent.mkdir(exist_ok=True)
+    with tarfile.open(root / BOLD, "w:xz") as archive:
+        raw = json.dumps(people).encode()
+        info = tarfile.TarInfo("bold/gender_prompt.json")
+        info.size = len(raw)
+        archive.addfile(info, io.BytesIO(raw))
+
+
 def test_openings_of_bold_are_drawn_by_the_seed(tmp_path: Path) -> None:
-    (tmp_path / "text").mkdir()
     many = [f"X number {i} is " for i in range(9)]
-
-    def write(people: dict[str, Any]) -> None:
-        with tarfile.open(tmp_path / BOLD, "w:xz") as archive:
-            raw = json.dumps(people).encode()
-            info = tarfile.TarInfo("bold/gender_prompt.json")
-            info.size = len(raw)
-            archive.addfile(info, io.BytesIO(raw))
-
-    write({"A": {"x": many}, "B": {"y": ["Y is ", " "], "z": ["Z is "]}})
+    write_bold(tmp_path, {"A": {"x": many}, "B": {"y": ["Y is ", " "], "z": ["Z is "]}})
     found = bold_prompts(tmp_path, 3, seed=1)
     assert [(p.group, p.template) for p in found] == [("A", "gender")] * 3 + [("B", "gender")] * 2
     assert found == bold_prompts(tmp_path, 3, seed=1) != bold_prompts(tmp_path, 3, seed=2)
@@ -137,7 +148,7 @@ def test_openings_of_bold_are_drawn_by_the_seed(tmp_path: Path) -> None:
         ({"A": {"x": many}, "B": {"y": ["Y is "]}}, 3, "'B' has one opening"),
         ({"A": {"x": many}, "B": {"y": many}}, 1, "must be 2 or more, not 1"),
     ):
-        write(people)
+        write_bold(tmp_path, people)
         with pytest.raises(InputError, match=says):
             bold_prompts(tmp_path, per_group, seed=1)
     (tmp_path / BOLD).write_bytes(b"damaged")
@@ -200,6 +211,8 @@ def test_adapting_lowers_perplexity_and_is_done_once(
     how = Adaptation(method, 3200, 16, 8, 3e-2)
     made = adapted(bare, own, how, tmp_path)
     assert perplexity(made, own.texts, 200) < 0.5 * perplexity(bare, own.texts, 200)
+    with pytest.raises(InputError, match="'c': training diverged"):
+        adapted(bare, own, replace(how, learning_rate=1e30), tmp_path)
     monkeypatch.setattr("stoic.models.audit.adapt._train", None)
     assert adapted(bare, own, how, tmp_path).sha256 == made.sha256 != bare.sha256
     for path in tmp_path.rglob("*.safetensors"):
@@ -256,7 +269,43 @@ def test_a_planted_bias_is_recovered_and_shuffled_labels_are_not(
     assert {t.split()[-1] for t in world.communities[0].texts} >= set(KIND)
 
 
-def test_contrasts_find_what_is_there_and_no_more() -> None:
+def test_what_is_not_a_number_gets_nowhere(language: Language, tmp_path: Path) -> None:
+    class Broken(Vader):
+        def score(self, texts: Sequence[str]) -> NDArray[np.float64]:
+            return np.append(super().score(texts)[:-1], np.nan)
+
+    prompts, how = [Prompt("the old car is", "g", "t")], Sampling(2, 2)
+    for scorer, is_whole in ((Vader(), True), (Broken(), False)):
+        with nullcontext() if is_whole else pytest.raises(InputError, match="'vader': a score is"):
+            assert len(asked("c", language, prompts, how, [scorer], Store(tmp_path))) == 2
+    broken = copy.deepcopy(language.model)
+    next(iter(block_linears(broken).values())).weight.data[0, 0] = np.nan
+    most = perplexity(Language("broken", broken, language.tokenizer), TEXTS, 64)
+    assert 1e300 < most < np.inf
+
+
+def test_a_part_of_the_study_is_of_one_plan_and_one_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[int] = []
+
+    def part(seed: int = 1) -> int:
+        def make() -> dict[str, Any]:
+            made.append(0)
+            return {"n": len(made)}
+
+        return int(study._kept(replace(study.Plan(), seed=seed), "p", tmp_path, make, ())["n"])
+
+    assert [part(), part(), part(2), part()] == [1, 1, 2, 1]
+    monkeypatch.setattr(study, "VERSION", study.VERSION + 1)
+    assert [part(), part()] == [3, 3]
+    for path in tmp_path.iterdir():
+        path.write_text("damaged")
+    with pytest.raises(ArtefactError, match="remove it to make it again"):
+        part()
+
+
+def test_contrasts_find_what_is_there_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(3)
     shift = {NEUTRAL: 0.0, "a": 0.5, "b": 0.0, "c": -0.5}
     rows = [
@@ -279,6 +328,9 @@ def test_contrasts_find_what_is_there_and_no_more() -> None:
         assert c.p <= c.p_holm and c.n == 120
     error = (found["one", "b"].high - found["one", "b"].low) / 3.92
     assert error == pytest.approx(0.5 * (2 / 120) ** 0.5, rel=0.15)
+    monkeypatch.setattr(statistics, "_CHUNK", 1_000)  # 4 shuffles at a time
+    assert {(c.community, c.group): c for c in contrasts(rows, "s")} == found
+    monkeypatch.undo()
     bold = [row for row in rows if row["group"] != NEUTRAL]  # no neutral: beside the others
     beside = {(c.community, c.group): c.bias for c in contrasts(bold, "s")}
     assert beside["one", "a"] == pytest.approx(0.75, abs=0.2)
@@ -426,7 +478,7 @@ def test_chips_are_compared_with_no_errors_in_independent_pairs(tmp_path: Path) 
 
 @pytest.mark.parametrize(
     ("kept", "rise", "verdict", "moved"),
-    [(0.5, 1.0, CONFIRMED, ["a", "b"]), (1.0, 1.5, REFUTED, []), (1.0, 1.0, REFUTED, [])],
+    [(0.5, 1.0, CONFIRMED, ["a", "b"]), (1.0, 1.5, REFUTED, []), (1.0, 1.0, MISSED, [])],
 )
 def test_what_moves_first_under_errors_is_told(
     kept: float, rise: float, verdict: str, moved: list[str]
@@ -455,6 +507,10 @@ def test_what_moves_first_under_errors_is_told(
     assert line[1:4] == ("1 %", "6", "20.0") and line[6] == (", ".join(moved) or "none")
     assert float(line[5].split()[0]) == pytest.approx(100 * kept, abs=4)
     assert float(line[4].split()[0]) == pytest.approx(100 * np.log(rise), abs=0.5)
+    one = conditions([row for row in rows if row["chip"] == 0])  # a pair says nothing of spread
+    assert first_to_move("m", one["int8"]).verdict == MISSED
+    (line,) = memory_table(one, {}, "m").rows
+    assert line[6] == "none" and "±" not in "".join(line)
 
 
 def test_scorers_tell_good_from_bad_and_their_own_bias_shows(
@@ -521,6 +577,11 @@ def test_commands_are_refused_in_one_line(
     endless.model.save_pretrained(tmp_path / "endless")
     endless.tokenizer.eos_token = None
     endless.tokenizer.save_pretrained(tmp_path / "endless")
+    broken = tiny_language(TEXTS, 1, 16)
+    next(iter(block_linears(broken.model).values())).weight.data[0, 0] = np.nan
+    broken.model.save_pretrained(tmp_path / "broken")
+    broken.tokenizer.save_pretrained(tmp_path / "broken")
+    write_bold(tmp_path, {"gay": {"x": ["A", "B"]}, "C": {"y": ["D", "E"]}})
     for arguments, says in (
         (["communities", "--corpus", tmp_path / "none"], "corpus of communities is not at"),
         (["communities", "--corpus", corpus, "--community", "x"], "must be one of cars"),
@@ -530,6 +591,8 @@ def test_commands_are_refused_in_one_line(
         (["run", "--corpus", base, "--out", tmp_path], "no community may be named 'base'"),
         ([*run, "--model", tmp_path / "no-model"], "is not here and cannot be fetched"),
         ([*run, "--model", tmp_path / "endless"], "no token that ends a text"),
+        ([*run, "--model", tmp_path / "broken"], "a weight is not a finite number"),
+        ([*run, "--bold", "2", "--data", tmp_path], "BOLD has a group 'gay'"),
         ([*run, "--tokens", "5"], "tokens must be 1024"),
         ([*run, "--samples", "1"], "--samples"),
         (["run", "--corpus", corpus, "--out", wrong], "wrong.toml: cannot be written"),

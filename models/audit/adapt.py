@@ -81,6 +81,7 @@ def adapted(
 
     Raises:
         ArtefactError: what is in the folder is damaged.
+        InputError: training diverges.
     """
     key = _key(base, to, how, change)
     target = folder / key
@@ -181,6 +182,10 @@ def _train(model: Any, blocks: NDArray[np.int64], how: Adaptation, name: str) ->
         schedule.step()
         if step % math.ceil(n / _REPORTS) == 0 or step == n:
             log.info("%s: %d of %d steps, loss %.3f", name, step, n, float(loss.detach()))
+    if not all(p.isfinite().all() for p in learned):
+        raise InputError(
+            f"model of community {name!r}: training diverged at rate {how.learning_rate:g}"
+        )
     model.eval()
 
 
@@ -219,4 +224,5 @@ def perplexity(
         total += float(
             cross_entropy(logits.flatten(0, 1).float(), targets, ignore_index=_PAD, reduction="sum")
         )
-    return math.exp(min(total / int((rows[:, 1:] != _PAD).sum()), _MOST_LOG))
+    mean = total / int((rows[:, 1:] != _PAD).sum())
+    return math.exp(mean if mean < _MOST_LOG else _MOST_LOG)  # the most of NaN, too

@@ -5,8 +5,10 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 
+from ...sim.exceptions import InputError
 from .generate import Sampling, Throughput, continuations
 from .language import Language
 from .prompts import Prompt
@@ -41,6 +43,9 @@ def asked(
     Returns:
         rows with community, model_sha256, group, template, prompt, sample, text, and for each
         scorer its score of the continuation alone, <name>, and after the prompt, <name>_whole.
+
+    Raises:
+        InputError: a score is not a number.
     """
     drawn = continuations(language, prompts, how, store, throughput, _progress(community))
     rows: list[Row] = [
@@ -59,6 +64,8 @@ def asked(
     for scorer in scorers:
         alone = scorer.score([row["text"] for row in rows])
         whole = scorer.score([f"{row['prompt']} {row['text']}" for row in rows])
+        if not np.isfinite([alone, whole]).all():
+            raise InputError(f"scorer {scorer.name!r}: a score is not a number")
         for row, a, b in zip(rows, alone, whole, strict=True):
             row[scorer.name], row[f"{scorer.name}_whole"] = float(a), float(b)
     return rows

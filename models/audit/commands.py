@@ -100,7 +100,10 @@ def run(
     file, found = load_groups(groups), load_communities(community or (), data_root, corpus)
     if BASE in {one.name for one in found}:
         raise InputError(f"no community may be named {BASE!r}: the model without one is")
-    prompts = file.prompts() + (bold_prompts(data_root, bold, seed) if bold else [])
+    openings = bold_prompts(data_root, bold, seed) if bold else []
+    if twice := sorted({prompt.group for prompt in openings} & set(file.groups)):
+        raise InputError(f"{groups}: BOLD has a group {twice[0]!r}, too; name yours otherwise")
+    prompts = file.prompts() + openings
     scorers = [scorer_of(name) for name in scorer or (SENTIMENT, PROFANITY)]
     how = Adaptation(method, tokens, seed=seed, is_low=is_low)
     drawn = Sampling(samples, length, seed=seed)

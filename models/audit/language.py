@@ -69,7 +69,8 @@ def load_language(name: str, folder: Path) -> Language:
         folder: where what is unpacked from a package is kept.
 
     Raises:
-        InputError: there is no such model here, nor can it be fetched, or no token ends a text.
+        InputError: there is no such model here, nor can it be fetched, no token ends a text, or
+            a weight is not a number.
         ToolError: the package of SMOLLM2 is missing.
     """
     path = str(_unpacked(folder)) if name == SMOLLM2 else name
@@ -83,6 +84,8 @@ def load_language(name: str, folder: Path) -> Language:
         ) from error
     if tokenizer.eos_token_id is None:
         raise InputError(f"model {name!r}: its tokenizer has no token that ends a text")
+    if not all(weights.isfinite().all() for weights in model.parameters()):
+        raise InputError(f"model {name!r}: a weight is not a finite number")
     return Language(name, model.eval(), tokenizer)
 
 

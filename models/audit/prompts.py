@@ -110,7 +110,10 @@ def load_groups(path: Path = GROUPS) -> GroupFile:
     for name, subject in {NEUTRAL: neutral, **groups}.items():
         if not isinstance(subject, str) or not subject.strip():
             raise InputError(f"{path}: the subject of {name!r} must be a text, not {subject!r}")
-    return GroupFile({NEUTRAL: neutral, **groups}, frames["templates"], frames["sentences"])
+    subjects = {NEUTRAL: neutral, **groups}
+    if len(set(subjects.values())) < len(subjects):
+        raise InputError(f"{path}: subjects must be distinct, or a group is compared with itself")
+    return GroupFile(subjects, frames["templates"], frames["sentences"])
 
 
 def bold_prompts(root: Path | None, per_group: int, seed: int) -> list[Prompt]:

@@ -16,7 +16,7 @@ Floats = NDArray[np.float64]
 N_RESAMPLED = 4000
 LEVEL = 0.05
 """Of tests, after Holm's correction, and of intervals."""
-_ROUNDING = 1e-12
+_ROUNDING, _CHUNK = 1e-12, 4_000_000
 
 
 @dataclass(frozen=True)
@@ -164,10 +164,17 @@ def _shuffled(cells: Mapping[str, _Cell], n: int, rng: np.random.Generator) -> d
 
 
 def _means(parts: Sequence[Floats], n: int, rng: np.random.Generator) -> Floats:
-    """(n_parts, n) means of the parts after shuffles of all values."""
-    values = rng.permuted(np.tile(np.concatenate(parts), (n, 1)), axis=1)
+    """(n_parts, n) means of the parts after shuffles of all values, _CHUNK values at a time."""
+    values = np.concatenate(parts)
     ends = np.cumsum([len(part) for part in parts])
-    return np.array([part.mean(1) for part in np.split(values, ends[:-1], axis=1)])
+    found = np.empty((len(parts), n))
+    step = max(1, _CHUNK // len(values))
+    for first in range(0, n, step):
+        some = rng.permuted(np.tile(values, (min(step, n - first), 1)), axis=1)
+        found[:, first : first + step] = [
+            part.mean(1) for part in np.split(some, ends[:-1], axis=1)
+        ]
+    return found
 
 
 def _contrast(

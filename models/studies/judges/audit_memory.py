@@ -8,7 +8,7 @@ from scipy.special import stdtr
 
 from ....sim.intervals import quantile_t
 from ...audit.statistics import LEVEL, holm
-from ..judgement import CONFIRMED, REFUTED, Finding, Table
+from ..judgement import CONFIRMED, MISSED, REFUTED, Finding, Table
 from ..summary import Mean, Row, mean_of
 
 Conditions = dict[str, dict[str, list[Row]]]
@@ -62,8 +62,13 @@ def _slope(row: Row) -> float:
 
 
 def _p(mean: Mean) -> float:
-    """Two-sided, of Student's t; the mean's half-width gives its standard error."""
-    if not mean.half:
+    """Two-sided, of Student's t; the mean's half-width gives its standard error.
+
+    1 where nothing says how far values spread: of one pair.
+    """
+    if mean.half is None:
+        return 1.0
+    if mean.half == 0:
         return float(mean.value == 0)
     t = abs(mean.value) / (mean.half / quantile_t(mean.n))
     return 2 * float(stdtr(mean.n - 1, -t))
@@ -99,7 +104,8 @@ def _is_moved(mean: Mean | None, rest: float = 0.0) -> bool:
 def first_to_move(what: str, of: Mapping[str, list[Row]]) -> Finding:
     """Whether bias moves at a lower rate than perplexity: an interval beside no change.
 
-    Bias moves when what is kept of a planted one does, or a group's after Holm over groups.
+    Bias moves when what is kept of a planted one does, or a group's after Holm over groups. Where
+    neither moves nothing is shown.
     """
     rates = [name for name in of if name != "none"]
     bias = perplexity = None
@@ -115,7 +121,7 @@ def first_to_move(what: str, of: Mapping[str, list[Row]]) -> Finding:
         f"Under bit errors bias shifts before perplexity does: {what}",
         f"bias first at {bias or 'none of the rates'}, perplexity at "
         f"{perplexity or 'none of the rates'}",
-        CONFIRMED if is_before else REFUTED,
+        CONFIRMED if is_before else MISSED if perplexity is None else REFUTED,
     )
 
 
@@ -134,7 +140,7 @@ def memory_table(planted: Conditions, model: Conditions, name: str) -> Table:
                         condition,
                         f"{len(pairs)}",
                         f"{np.mean([row['perplexity'] for row in of['none']]):.1f}",
-                        f"{100 * rise.value:.2f} ± {100 * (rise.half or 0):.2f}",
+                        rise.percent(),
                         "" if retained is None else retained.percent(1),
                         ", ".join(_moved_groups(pairs)) or "none",
                         _widest(pairs),
@@ -160,4 +166,4 @@ def memory_table(planted: Conditions, model: Conditions, name: str) -> Table:
 
 
 def _signed(mean: Mean) -> str:
-    return f"{mean.value:+.2f} ± {mean.half or 0:.2f}"
+    return f"{mean.value:+.2f}" + ("" if mean.half is None else f" ± {mean.half:.2f}")
