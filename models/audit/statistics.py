@@ -70,7 +70,9 @@ def contrasts(rows: Sequence[Row], score: str, seed: int = 1) -> list[Contrast]:
     interval by the quantile of Student's t over that of a normal, at the degrees of freedom of
     Welch and Satterthwaite over the (template, group) that are compared. p is the share of shuffles
     of the units over the groups that are compared whose bias is as large: exact for few units of
-    any distribution (toxicity is 0 nearly always, and p of t finds what is not there).
+    any distribution (toxicity is 0 nearly always, and p of t finds what is not there). It is of no
+    difference at all: where all groups of a template are compared, one that only spreads farther
+    has a small p too often, and its interval is what tells.
 
     Args:
         rows: of continuations: community, group, template, prompt and scores.
