@@ -15,8 +15,8 @@
 // Throughput: a byte a cycle, image after image; images under 4 bytes: one in 4 cycles
 // Encoding:   label 0..255
 // Handshake:  AXI4-Stream, combinational ready. run_i rises only while s_axis offers nothing and falls
-//             only when all images were taken. A label is valid only, before the first byte of its
-//             image, and comes only after a cycle in which label_room_i was 1
+//             only when all images were taken. A label is valid only, comes no later than the
+//             first byte of its image is offered, and only after a cycle in which label_room_i was 1
 // Golden:     stoic.sim.on_chip.records
 `resetall
 `timescale 1ns / 1ps
@@ -49,7 +49,7 @@ module stoic_store #(
     /* what to do */
     input  wire        run_i,     // the host's images wait
     input  wire        send_i,    // 1 only while run_i is
-    input  wire [15:0] images_i,  // to send; holds while send_i is 1
+    input  wire [15:0] images_i,  // to send; holds from the cycle before send_i on
     /* requests, and answers behind those of others */
     input  wire        cfg_valid_i,
     input  wire        cfg_write_i,

@@ -25,6 +25,13 @@ _STARTS_TWICE = Mutant("stoic_mvu_control", "&& !go && !go_q;", "&& !go;")
 _NO_PAGE = Mutant("stoic_mvu_control", "free_q <= used_d != 2'd2", "free_q <= used_q != 2'd2")
 _SAME_PAGE = Mutant("stoic_mvu_control", "if (image_end) page_q", "if (!run_q) page_q")
 
+_ONE_MORE = Mutant(
+    "stoic_store", "none_left_q <= left_q == 16'd1", "none_left_q <= left_q == 16'd0"
+)
+_LEAKS = Mutant("stoic_store", "m_axis_tready && !run_i", "m_axis_tready")
+_OVERTAKES = Mutant("stoic_store", "bytes_q == 4'd1 && m_axis_tready", "bytes_q == 4'd1")
+_NO_ROOM = Mutant("stoic_store", "(label_room_i && !none_left_q)", "!none_left_q")
+
 PROOFS: tuple[Proof, ...] = (
     *(
         Proof(
@@ -76,5 +83,13 @@ PROOFS: tuple[Proof, ...] = (
         "scores-stream", Design("prove_scores", {}, "prove_scores.sv"),
         "no score lost, doubled or changed; the answer 2 cycles after the last and but once",
         None, (_LATE, _RANKS_ALL, _DROPS), is_short=True,
+    ),
+    *(
+        Proof(
+            f"store-{n}-bytes", Design("prove_store", {"IMAGE_BYTES": n}, "prove_store.sv"),
+            "a wire, or as many whole images as are asked for, each after its label",
+            None, (_ONE_MORE, _LEAKS, _OVERTAKES, _NO_ROOM),
+        )
+        for n in (2, 8)
     ),
 )  # fmt: skip
