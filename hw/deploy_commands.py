@@ -10,8 +10,9 @@ from ..sim.core import core_of
 from ..sim.exceptions import BoardError
 from . import boards, devices, fold, lab, probe, programming, synth, top
 from .board_commands import identity_row, load_row
-from .commands import HoldTables
+from .commands import HoldTables, ImagesOnChip
 from .device import BoardDevice
+from .images_on_chip import with_images
 
 ProgrammedBoard = Annotated[str, typer.Option(help="Board to program.", show_default=False)]
 
@@ -26,6 +27,7 @@ def deploy(
     note: lab.Notes = None,
     log: lab.LogFile = None,
     tables: HoldTables = False,
+    images_on_chip: ImagesOnChip = "",
 ) -> dict[str, Any]:
     """Build if need be, program the board, write the network and read it back."""
     chosen, net = boards.load(board), load_network(network, None)
@@ -34,6 +36,7 @@ def deploy(
     core = fold.fold(core_of(net), chosen)
     if tables:
         core = devices.with_tables(core, net)
+    core = with_images(core, images_on_chip, chosen)
     made = synth.build(net.name, core, chosen, out or network.parent / board)
     command = programming.program(made.bitstream, chosen)
     build = top.build_id(core, clock_hz=chosen.core_hz, target=chosen.target)
