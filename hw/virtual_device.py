@@ -9,6 +9,7 @@ from .device import BoardDevice
 from .virtual import DEFAULT_CLOCK_HZ, VirtualBoard
 
 BUILD_DIR = Path("build/virtual")
+TIMEOUT_S = 60.0  # a run of images on the chip takes so long on a busy machine
 WINDOW = 32  # its line holds bytes back; more frames in flight gain nothing
 
 
@@ -26,7 +27,7 @@ class VirtualDevice(BoardDevice):
     def __init__(self, core: Core, board: Board | None, build_dir: Path = BUILD_DIR) -> None:
         self._running = boot(core, board, build_dir)
         try:
-            super().__init__(self._running.url, core, window=WINDOW)
+            super().__init__(self._running.url, core, timeout_s=TIMEOUT_S, window=WINDOW)
         except BaseException:
             self._running.close()
             raise
