@@ -71,7 +71,8 @@ class CellModel:
         frame: link, UART, clock and scores.
         layer: of a layer whatever its folding.
         pe, lane: of a processing element, and of each of its lanes.
-        plane_lane: of a lane of `stoic_planes`.
+        planes, plane_lane: of `stoic_planes`, and of each of its lanes.
+        plane_pe: of a processing element behind it, more than of another.
         row_lane: of a lane of a weight memory, for every block below the first.
         small_bit: of a bit of memory that is no block memory.
         map, map_bit: of a window and a pool, and of each bit of the words of their pixels.
@@ -81,7 +82,9 @@ class CellModel:
     layer: int
     pe: int
     lane: float
+    planes: int
     plane_lane: int
+    plane_pe: int
     row_lane: float
     small_bit: float
     map: int
@@ -92,15 +95,18 @@ ENGINE_CELLS = 1830, 12  # of an engine for one image, and of each of its layers
 # Least squares on the cells that are packed (`make planner`); README.md has foldings and figures.
 # 7-series: those of ECP5, whose LUTs are smaller, so more than it will take; no Vivado was at hand.
 _ECP5 = CellModel(
-    980, 235, pe=10, lane=6.8, plane_lane=44, row_lane=2.7, small_bit=0.16, map=450, map_bit=5.0
-)
+    frame=980, layer=235, pe=10, lane=6.8, planes=0, plane_lane=44, plane_pe=0, row_lane=2.7,
+    small_bit=0.16, map=450, map_bit=5.0,
+)  # fmt: skip
+_ICE40 = CellModel(
+    frame=800, layer=710, pe=20, lane=8.5, planes=520, plane_lane=6, plane_pe=22, row_lane=0.0,
+    small_bit=1.6, map=450, map_bit=5.0,
+)  # fmt: skip
 CELLS = {
     "ecp5": _ECP5,
     "xc7": _ECP5,
     "zynq7": replace(_ECP5, frame=6000),
-    "ice40": CellModel(
-        800, 710, pe=20, lane=8.5, plane_lane=10, row_lane=0.0, small_bit=1.6, map=450, map_bit=5.0
-    ),
+    "ice40": _ICE40,
 }
 
 
@@ -341,7 +347,7 @@ def layer_cost(core: Core, layer: int, board: Board) -> Cost:
     cells = model.layer + fold.pe * model.pe + model.small_bit * small_bits
     cells += fold.pe * fold.simd * (model.lane + rows * model.row_lane)
     if n_planes > 1:
-        cells += model.plane_lane * fold.simd
+        cells += model.planes + model.plane_lane * fold.simd + model.plane_pe * fold.pe
     if core.windows[layer]:
         cells += model.map + model.map_bit * (map_bits(core, layer) + out_bits(core, layer))
     return Cost(block_rams, round(cells))

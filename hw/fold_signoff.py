@@ -65,8 +65,11 @@ class Planned:
 PLANNED = (
     Planned("icebreaker", TFC, ((16, 1), (16, 1), (16, 1))),
     Planned("icebreaker", TFC, ((16, 4), (16, 1), (16, 1))),
+    Planned("icebreaker", TFC, ((16, 1), (16, 1), (16, 1)), "uint8"),
+    Planned("icebreaker", TFC, ((28, 2), (16, 1), (16, 1)), "uint8"),
     Planned("upduino", (48, 32, 10), ((16, 2), (16, 1))),
     Planned("ice40-hx8k", TFC, ((16, 16), (16, 1), (16, 1))),
+    Planned("ice40-hx8k", TFC, ((16, 16), (16, 1), (16, 1)), "uint8"),
     Planned("ulx3s-25f", SFC, ((36, 8), (32, 1), (32, 1), (32, 1))),
     Planned("ulx3s-25f", SFC, ((64, 8), (64, 1), (64, 1), (32, 1))),
     Planned("ulx3s-25f", SFC, ((36, 16), (32, 2), (32, 2), (32, 1))),
