@@ -22,6 +22,7 @@ BLOCKS: dict[str, Callable[[Path], Iterable[str]]] = {
     "onnx": onnx_tables.onnx,
     "onnx-in-short": onnx_tables.in_short,
     "builds": readme_tables.builds,
+    "planner": readme_tables.planner,
     "protections": memory_tables.protections,
     "threshold-tables": memory_tables.threshold_tables,
     "prediction": tolerance_tables.prediction,

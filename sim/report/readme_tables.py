@@ -220,3 +220,26 @@ def builds(results: Path) -> Iterable[str]:
     yield line(
         "share of the weight-bandwidth bound", lambda f: f"{100 * f['bandwidth_share']:.1f} %"
     )
+
+
+def planner(results: Path) -> Iterable[str]:
+    """The folding planner beside the packer and the simulation, as hw/README.md shows them."""
+    found = read(results / "planner.json", "make planner")
+    yield (
+        "| board | network, input | folding, SIMD x PE | cells packed, predicted "
+        "| block memories packed, predicted | cycles simulated, predicted |"
+    )
+    yield "|---" * 6 + "|"
+    for row in found["rows"]:
+        folds = ", ".join(f"{simd}x{pe}" for simd, pe in row["folds"])
+        yield (
+            f"| {row['board']} | {row['network']}, {row['input']} | {folds} "
+            f"| {row['cells_packed']:,}, {row['cells_predicted']:,} ({row['cells_error']:+.1%}) "
+            f"| {row['block_rams_packed']}, {row['block_rams_predicted']} "
+            f"| {row['cycles_simulated']:g}, {row['cycles_predicted']} |"
+        )
+    yield ""
+    yield (
+        f"At worst {found['worst_cells_error']:.1%} of the cells; {found['block_rams_wrong']} counts "
+        f"of block memories and {found['cycles_wrong']} of cycles wrong. `make planner`"
+    )
