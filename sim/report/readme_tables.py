@@ -240,6 +240,6 @@ def planner(results: Path) -> Iterable[str]:
         )
     yield ""
     yield (
-        f"At worst {found['worst_cells_error']:.1%} of the cells; {found['block_rams_wrong']} counts "
-        f"of block memories and {found['cycles_wrong']} of cycles wrong. `make planner`"
+        f"At worst {found['worst_cells_error']:.1%} of the cells; {found['block_rams_wrong']} "
+        f"counts of block memories and {found['cycles_wrong']} of cycles wrong. `make planner`"
     )
