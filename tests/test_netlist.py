@@ -10,8 +10,8 @@ import pytest
 from numpy.typing import NDArray
 
 from stoic.hw import boards, link, netlist_engine, synth
-from stoic.hw.boards.board import Family
 from stoic.hw.devices import Setting, open_device
+from stoic.hw.flows.pll import Family
 from stoic.hw.netlist_cells import Cell
 from stoic.hw.netlist_device import NetlistDevice, NetlistPort
 from stoic.hw.netlist_engine import Netlist

@@ -653,7 +653,7 @@ def engine(tmp_path: Path, images: int, sizes: tuple[tuple[int, ...], ...] = ONE
     """An engine that runs members of these sizes in turn."""
     rng = np.random.default_rng(7)
     members = tuple(random_network(member, "bits", rng) for member in sizes)
-    net = random_ensemble(members) if len(members) > 1 else members[0]
+    net = random_ensemble(members) if len(sizes) > 1 else members[0]
     folds = (Fold(1, 64, images),) * len(net.layers)
     return core(tmp_path, net, layout_of(net, folds), engine=True)
 

@@ -124,7 +124,8 @@ def _cells(rows: Sequence[Row], score: str) -> dict[str, dict[str, _Cell]]:
                 raise ValueError(f"group {group!r} has one continuation in {template!r}")
             found.setdefault(template, {})[group] = _Cell(len(own), np.array(units, np.float64))
         if len(found[template]) < 2:
-            raise ValueError(f"group {group!r} is alone in {template!r}: nothing to compare with")
+            (alone,) = found[template]
+            raise ValueError(f"group {alone!r} is alone in {template!r}: nothing to compare with")
     return found
 
 
