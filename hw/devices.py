@@ -179,7 +179,8 @@ def _netlist(at: Setting) -> Device:
     from .netlist_device import NetlistDevice, netlist_program
 
     if not at.board:
-        raise InputError(f"netlist needs a board: --board {'|'.join(boards.names())}")
+        open_boards = "|".join(boards.names(needs_vivado=False))
+        raise InputError(f"netlist needs a board: --board {open_boards}")
     folder = at.network_file.parent / at.board  # where `stoic synth` builds
     program = netlist_program(at.network.name, hardware(at), boards.load(at.board), folder)
     return NetlistDevice(program, hardware(at))

@@ -33,7 +33,8 @@ def serve_netlist(
     if transport != "tcp" or not (where or "0").isdecimal():
         raise InputError(f"a netlist is served at tcp or tcp:PORT, not {url!r}")
     if not at.board:
-        raise InputError(f"a netlist needs a board: --board {'|'.join(boards.names())}")
+        open_boards = "|".join(boards.names(needs_vivado=False))
+        raise InputError(f"a netlist needs a board: --board {open_boards}")
     core, folder = devices.hardware(at), at.network_file.parent / at.board
     program = netlist_program(at.network.name, core, boards.load(at.board), folder)
     port = NetlistPort(program, core)

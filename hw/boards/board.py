@@ -159,9 +159,12 @@ class Board:
         return self.ram_count * self.ram_width
 
 
-def names() -> tuple[str, ...]:
-    """Every board of the kit."""
-    return tuple(sorted(path.parent.name for path in FOLDER.glob("*/board.toml")))
+def names(needs_vivado: bool | None = None) -> tuple[str, ...]:
+    """Every board of the kit, or those that need Vivado, or those that do not."""
+    found = sorted(path.parent.name for path in FOLDER.glob("*/board.toml"))
+    if needs_vivado is None:
+        return tuple(found)
+    return tuple(name for name in found if load(name).needs_vivado == needs_vivado)
 
 
 def load(name: str) -> Board:
