@@ -117,7 +117,8 @@ class Prediction:
     Attributes:
         layer_cycles: per image, of each layer.
         cycles_per_image: between images at full load.
-        bound_cycles: weight-bandwidth bound of the board, all its block memories busy.
+        bound_cycles: weight-bandwidth bound of the board, all its block memories busy; of an
+            engine, all its single-port ones.
         bandwidth_share: bound_cycles / cycles_per_image.
         block_rams_predicted, cells_predicted: by the cost model.
     """
@@ -137,7 +138,7 @@ def predict(core: Core, board: Board) -> Prediction:
     bits_read = sum(
         n_windows(core, i) * planes(s) * s.n_inputs * s.n_outputs for i, s in enumerate(shapes)
     )
-    bound = bits_read / board.ram_bits
+    bound = bits_read / (MAX_WIDTH if core.engine else board.ram_bits)
     cost = total_cost(core, board)
     return Prediction(
         layer_cycles=tuple(layer_cycles(core, i) for i in range(len(shapes))),
@@ -189,8 +190,9 @@ def on_one_engine(core: Core, board: Board) -> Core | None:
     if not board.has_spram or core.words or core.injector or any(core.pools):
         return None
     shapes = core.layout.shapes
-    engine = replace(core, layout=Layout(shapes, (Fold(1, MAX_WIDTH),) * len(shapes)), engine=True)
+    layout = Layout(shapes, (Fold(1, MAX_WIDTH),) * len(shapes))
     try:
+        engine = replace(core, layout=layout, engine=True)
         check_engine(engine)
     except InputError:
         return None

@@ -229,7 +229,11 @@ def image_cycles(core: Core) -> int:
 def unit_cycles(core: Core) -> dict[str, int]:
     """Cycles an image of every unit: the input, the layers, and what stands between them."""
     if core.engine:
-        return {"engine": -(-engine_cycles(core) // core.side_by_side)}
+        n_beats = core.layout.n_steps(0) * MAX_WIDTH // beat_bits(core)
+        return {
+            "input": image_bytes(core) + n_beats,  # `stoic_engine_bytes`: each takes a cycle
+            "engine": -(-engine_cycles(core) // core.side_by_side),
+        }
     levels = max(1, len(core.thermometer) // thermometer_bits(core))
     cycles = {
         "input": core.layout.n_steps(0) if core.words else image_bytes(core) * levels,

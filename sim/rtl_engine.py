@@ -11,12 +11,14 @@ from .. import rtl
 from .core import Core, engine_cycles
 from .exceptions import InputError
 from .injector import check_injectors
-from .memory import MAX_WIDTH, Fold
+from .memory import MAX_WIDTH, Fold, Layout
 from .physical import Physical
 from .rtl_scores import busy
 
 MAX_WEIGHT_WORDS = 1 << 14  # of stoic_spram
 MAX_LAYERS = 32
+MAX_VALUE_BITS = 16
+_LEAST_VALUE_BITS = 7  # of a count of 64 lanes
 BEAT = 16
 
 
@@ -56,6 +58,15 @@ def check_engine(core: Core) -> None:
             f"the engine holds {MAX_WEIGHT_WORDS} weight words of {MAX_LAYERS} layers, "
             f"not {n_words} of {len(layout.shapes)}"
         )
+    if (width := _value_bits(layout)) > MAX_VALUE_BITS:
+        raise InputError(f"sums of the engine have up to {MAX_VALUE_BITS} bits, not {width}")
+
+
+def _value_bits(layout: Layout) -> int:
+    """Bits of the sums and thresholds of a layer."""
+    sums = (s.n_inputs.bit_length() for s in layout.shapes)
+    thresholds = (s.threshold_bits for s in layout.shapes if s.has_thresholds)
+    return max(_LEAST_VALUE_BITS, *sums, *thresholds)
 
 
 def _packed(values: list[int]) -> str:
@@ -81,10 +92,7 @@ def engine_verilog(core: Core) -> str:
     n_weights = sum(bank.kind == "weights" for bank in layout.banks)
     has_thresholds = n_weights < len(layout.banks)
     is_theta = f"bank >= {bank_w}'d{n_weights}" if has_thresholds else "1'b0"
-    width = max(
-        max(s.threshold_bits if s.has_thresholds else 0, s.n_inputs.bit_length()) for s in shapes
-    )
-    width = max(width, 7)
+    width = _value_bits(layout)
     sizes = " + ".join(
         "-".join(str(shapes[i].n_inputs) for i in chain) + f"-{shapes[-1].n_outputs}"
         for chain in chains

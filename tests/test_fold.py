@@ -120,11 +120,15 @@ def test_an_engine_takes_what_has_no_room_side_by_side_or_costs_more() -> None:
     planned = fold(four, ICEBREAKER)
     assert planned.engine and image_cycles(planned) == 4 * (832 + 64 + 10 + 3 * 12) + 4 * 10 + 2
     assert not lacks(planned, ICEBREAKER)
+    assert predict(planned, ICEBREAKER).bound_cycles == 4 * (784 * 64 + 64 * 64 + 64 * 10) / 64
     assert not fold(four, ULX3S).engine  # which has no memory for it
     with pytest.raises(InputError, match="no folding fits"):
         fold(folded(tfc * 11, *(Fold(1, 1),) * 33), ICEBREAKER)
     with pytest.raises(InputError, match="reaches 100000 images/s; the fastest gives 9449 "):
         fold(four, ICEBREAKER, images_per_s=100_000)
+    # whose bytes come in slower than an engine would work them off
+    with pytest.raises(InputError, match="reaches 400000 images/s; the fastest gives 367347 "):
+        fold(mlp(784, 2, first="bits"), ICEBREAKER, images_per_s=400_000)
 
 
 def test_convolutions_are_planned_and_vgg3_is_too_large_for_any_board() -> None:

@@ -227,6 +227,7 @@ def test_engine_s_scores_are_golden_s_under_fault_maps(build_dir: Path, seed: in
         ((75, 64, 3), 2, 2, "folded 64 x 1, not as layer 0"),
         ((8, 64, 3), 1, 17, "of 32 layers, not 1139 of 34"),
         ((6400, 128, 3), 1, 2, "16384 weight words of 32 layers, not 25612 of 4"),
+        ((65536, 3), 1, 1, "up to 16 bits, not 17"),
     ],
 )
 def test_engine_refuses_what_it_cannot_run(
@@ -234,7 +235,7 @@ def test_engine_refuses_what_it_cannot_run(
 ) -> None:
     member = random_network(sizes, "bits", np.random.default_rng(0))
     network = random_ensemble((member,) * n_members) if n_members > 1 else member
-    folds = (Fold(pe, 64), Fold(1, 64)) * n_members
+    folds = (Fold(pe, 64), *(Fold(1, 64),) * (len(network.layers) - 1))
     with pytest.raises(InputError, match=message):
         engine_verilog(Core(layout_of(network, folds), engine=True))
 

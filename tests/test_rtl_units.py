@@ -693,6 +693,7 @@ def test_engine_mutant_is_caught(
         ("stoic_engine.v", "{score_q[9:0], ends_member}", "{score_q[9:0], last_layer_q}"),
         ("stoic_engine.v", "out_q + MEMBERS[OUT_W-1:0]", "out_q + 1'b1"),
         ("stoic_engine.v", "member_q <= last_layer_q ? {OUT_W{1'b0}} : ", "member_q <= "),
+        ("stoic_engine.v", "(rst_i) member_q", "(rst_i && member_q[0] === 1'bx) member_q"),
         ("stoic_engine_members.v", "{SUM_W{!turn_q[0]}}", "{SUM_W{1'b1}}"),
         pytest.param(
             *("stoic_engine_members.v", "valid_i && turn_q[MEMBERS-1]", "valid_i && turn_q[0]"),

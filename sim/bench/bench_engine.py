@@ -1,4 +1,4 @@
-"""Bench of the `stoic_core` of an engine: clean and faulty, with gaps and stalls, golden's scores.
+"""Bench of the `stoic_core` of an engine: clean and faulty, stalled and reset, golden's scores.
 
 In the working directory lie `core.stoic`, the network, and `core.faults`, a map in its layout.
 """
@@ -7,15 +7,16 @@ from typing import Any
 
 import cocotb
 import numpy as np
+from cocotb.triggers import RisingEdge
 from numpy.typing import NDArray
 
 from .. import faults as fault_maps
 from .. import golden
-from ..core import Core
+from ..core import Core, engine_cycles
 from ..faults import no_faults
 from ..rtl import image_beats
 from .bench_core import artefacts, infer, is_busy, load, score_beats, some_images, start
-from .stream import Beat
+from .stream import Beat, assert_quiet, drive
 from .tally import expect
 
 
@@ -43,3 +44,27 @@ async def scores_equal_golden(dut: Any, idle: float, stall: float) -> None:
         got = await infer(streams, beats(core, images), len(wanted), idle, stall)
         expect(got, wanted, "score")
     assert not await is_busy(dut)
+
+
+@cocotb.test(timeout_time=150, timeout_unit="us")
+async def recovers_from_reset_in_mid_image(dut: Any) -> None:
+    """Reset while images load, run and leave: memories keep, and the next scores are right."""
+    rng = np.random.default_rng(cocotb.RANDOM_SEED % 2**64)
+    net, faults = artefacts()
+    core = Core(faults.layout, engine=True)
+    streams = await start(dut)
+    await load(dut, net, faults)
+    faulty = fault_maps.apply(net, faults)
+    for wait in (3, *rng.integers(10, 2 * engine_cycles(core), 3).tolist()):
+        spoilt = beats(core, some_images(net, rng, 3 * core.side_by_side))
+        sender = cocotb.start_soon(drive(streams[0], spoilt, lambda: False))
+        streams[1].ready.value = wait % 2
+        for _ in range(wait):
+            await RisingEdge(dut.clk_i)
+        sender.cancel()
+        await start(dut, start_clock=False)
+        assert not await is_busy(dut)
+        await assert_quiet(streams[1], 60)
+        images = some_images(net, rng, core.side_by_side)
+        wanted = score_beats(golden.scores(faulty, images))
+        expect(await infer(streams, beats(core, images), len(wanted), 0.0, 0.3), wanted, "score")
