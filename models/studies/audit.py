@@ -33,7 +33,8 @@ def study(plan: Plan, folder: Path, pages: Path | None, root: Path | None) -> di
         "claim": CLAIM,
         "protocol": _protocol(plan),
         "effort": f"{cpu_min:.0f} CPU minutes in {wall_min:.0f} minutes of a shared machine, one "
-        f"thread. Seeds: {plan.seed} of adaptation, sampling, bootstrap and chips.",
+        "thread: of each part its last run, without what a run before it had stored. "
+        f"Seeds: {plan.seed} of adaptation, sampling, bootstrap and chips.",
         "measure": asdict(plan),
         **judge(parts, asdict(plan)).as_json(),
         "parts": parts,
