@@ -9,7 +9,8 @@ from ..sim import on_chip
 from ..sim.core import Core, image_bytes
 from ..sim.exceptions import InputError
 from .boards import Board
-from .fold import lacks, total_cost
+from .cost import total_cost
+from .fold import lacks
 
 MOST = "max"
 

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stoic.hw import boards
-from stoic.hw.fold import fold, lacks, layer_cost, memory_blocks, predict, total_cost
+from stoic.hw.cost import layer_cost, memory_blocks, total_cost
+from stoic.hw.fold import fold, lacks, predict
 from stoic.sim.core import Core, core_of, image_cycles, unit_cycles
 from stoic.sim.exceptions import InputError
 from stoic.sim.layers import Pool
