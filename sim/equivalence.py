@@ -104,10 +104,10 @@ def is_equivalent(
     """
     files = {"gold": [str(path) for path in gold], "gate": [str(path) for path in gate]}
     job = {"module": module, "parameters": parameters, **files}
-    return any(_is_proven(job | {"way": way}) for way in (IDENTICAL, FLAT))
+    return any(is_proven(job | {"way": way}) for way in (IDENTICAL, FLAT))
 
 
-def _is_proven(job: Mapping[str, object]) -> bool:
+def is_proven(job: Mapping[str, object]) -> bool:
     """Whether a process proves a job within CPU_S."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "job.json"
@@ -143,7 +143,7 @@ def main() -> None:
             run(f"design -load {which}_text", f"hierarchy -top {module} {values}")
             if job["way"] == IDENTICAL:
                 run(f"rename -top {which}", f"select {which}", *_CLEAN)
-                run(f"write_json -selected {report}")
+                run("rename -enumerate", f"write_json -selected {report}")  # sorts by name
                 cells.append(_cells(json.loads(report.read_text())["modules"][which]))
             else:
                 run(*_PREPARE, f"rename -top {which}", f"design -save {which}")

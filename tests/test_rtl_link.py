@@ -12,7 +12,7 @@ SOURCES = tuple(
     for path in rtl.sources()
     if path.stem.startswith(("stoic_link", "stoic_uart", "stoic_crc32"))
 )
-LINK = {"PAGE_W": 7, "TIMEOUT_W": 8, "IMAGE_BYTES": 5, "N_CLASSES": 3, "INFO_BYTES": 4}
+LINK = {"PAGE_W": 7, "TIMEOUT_W": 8, "IMAGE_BYTES": 67, "N_CLASSES": 3, "INFO_BYTES": 4}
 INFO = 0x0D0C0B0A  # as in the bench
 
 

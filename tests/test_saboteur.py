@@ -10,7 +10,7 @@ from stoic.sim import faults, network
 from stoic.sim.bench.bench_faults import WAYS
 from stoic.sim.bench.runner import Bench, Cosim
 from stoic.sim.core import Core, core_of
-from stoic.sim.equivalence import is_equivalent
+from stoic.sim.equivalence import IDENTICAL, below, is_equivalent, is_proven
 from stoic.sim.errors.iid import Iid
 from stoic.sim.exceptions import InputError
 from stoic.sim.layers import Input
@@ -110,31 +110,8 @@ def test_wiring_is_proven_with_the_modules_below_as_black_boxes(
     assert is_equivalent("stoic_secded", gold, gate, [hamming]) == is_same
 
 
-def test_what_has_no_memory_cannot_be_sabotaged() -> None:
-    with pytest.raises(InputError, match="no read of a memory"):
-        sabotaged((rtl.ROOT / "stoic_pe.v").read_text())
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", NETWORKS)
-def test_devices_of_the_three_ways_agree_with_golden(tmp_path: Path, kind: str) -> None:
-    """What `make sabotage` does with a whole test set, on the small networks."""
-    from stoic.sim import golden
-    from stoic.sim.rtl import RtlDevice
-    from stoic.sim.saboteur import PresetDevice, SaboteurDevice
-
-    sizes, first, folds = NETWORKS[kind]
-    net = random_network(sizes, first, np.random.default_rng(3))
-    layout = layout_of(net, folds)
-    images = np.random.default_rng(4).integers(0, net.image_max + 1, (64, sizes[0]), np.uint8)
-    for device in (d(layout, tmp_path) for d in (RtlDevice, PresetDevice, SaboteurDevice)):
-        device.load(net)
-        np.testing.assert_array_equal(device.infer(images), golden.scores(net, images))
-        for chip in range(3):
-            found = Iid(0.1, 0.2).sample(layout, chip, where=("weights", "thresholds"))
-            device.inject(found)
-            wanted = golden.scores(faults.apply(net, found), images)
-            np.testing.assert_array_equal(device.infer(images), wanted)
-        device.inject(None)
-        np.testing.assert_array_equal(device.infer(images), golden.scores(net, images))
-        device.close()
+def test_a_module_of_many_cells_is_identical_to_itself() -> None:
+    """The numbers in their names, which sort them, differ by a digit."""
+    files = [str(path) for path in below("stoic_engine", rtl.sources()).values()]
+    job = {"module": "stoic_engine", "parameters": [()], "gold": files, "gate": files}
+    assert is_proven(job | {"way": IDENTICAL})

@@ -1,7 +1,7 @@
 """Bench of `stoic_link` and `stoic_uart`: every frame is answered, and a bad one changes nothing.
 
 The frames here are written from docs/link.md, not by `stoic.hw.link`: neither checks itself.
-Parameters of the design: PAGE_W=7, TIMEOUT_W=8, IMAGE_BYTES=5, N_CLASSES=3, INFO=0x0D0C0B0A.
+Parameters of the design: PAGE_W=7, TIMEOUT_W=8, IMAGE_BYTES=67, N_CLASSES=3, INFO=0x0D0C0B0A.
 """
 
 import random
@@ -18,7 +18,7 @@ from .tally import expect
 
 IDENTIFY, WRITE, READ, INFER, COUNTERS, INJECT = range(1, 7)
 OK, BAD_CRC, BAD_LENGTH, CUT_OFF, UNKNOWN, RANGE, SIZE, NOT_BUILT_IN = range(8)
-MAX_PAYLOAD, SILENCE, IMAGE_BYTES, N_CLASSES = 124, 256, 5, 3
+MAX_PAYLOAD, SILENCE, IMAGE_BYTES, N_CLASSES = 124, 256, 67, 3
 IDENTITY = b"\x0a\x0b\x0c\x0d"
 IDLE, STALL = [0.0, 0.4], [0.0, 0.5]  # corners: host and core idle or not, stalling or not
 DEPTHS = (7, 7, 20)  # words of banks 0, 1, 2
@@ -231,7 +231,7 @@ async def answers_images_in_order(dut: Any, idle: float, stall: float) -> None:
     """Images in flight are answered in order, and memory commands wait until none is inside."""
     link = await make(dut, idle, stall)
     images = [link.rng.randbytes(IMAGE_BYTES) for _ in range(12)]
-    images[3] = bytes([7, 7, 128, 9, 9])  # all scores tie: class 0
+    images[3] = bytes([7, 7, 128, 9, 9]) + bytes(IMAGE_BYTES - 5)  # all scores tie: class 0
     requests, wanted = [], []
     for n, image in enumerate(images):
         requests.append(frame(250 + n & 0xFF, INFER, image))
@@ -297,6 +297,8 @@ async def rejects_every_damaged_bit(dut: Any, idle: float) -> None:
             BAD_LENGTH if length > MAX_PAYLOAD else CUT_OFF if len(bad) < length + 9 else BAD_CRC
         )
         expect(got, [(bad[3], bad[4] & 0x7F, status, b"")], f"answer with bit {bit} wrong")
+    for n in range(MAX_PAYLOAD + 1, MAX_PAYLOAD + 5):
+        expect(await link.exchange(frame(7, WRITE, bytes(n))), [(7, WRITE, BAD_LENGTH, b"")])
     expect(await link.exchange(good), [(7, WRITE, OK, b"")])
     assert link.banks[1][2] == 0x1122334455667788
 

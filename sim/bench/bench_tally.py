@@ -214,9 +214,10 @@ async def begins_anew_after_reset(dut: Any) -> None:
             await RisingEdge(dut.clk_i)
             dut.label_valid_i.value = 0
         await reset(dut, start_clock=False)
-        await ReadOnly()
-        assert not int(dut.run_o.value) and not int(dut.send_o.value)
-        await RisingEdge(dut.clk_i)
+        for _ in range(int(dut.DEPTH.value) + 4):  # longer than it would clear
+            await ReadOnly()
+            assert not int(dut.run_o.value) and not int(dut.send_o.value)
+            await RisingEdge(dut.clk_i)
         pairs = draw(rng, most, m)
         assert await ask(dut, most)
         await sends(dut)
