@@ -12,7 +12,6 @@ from stoic.sim.bench.runner import Bench, Cosim
 from stoic.sim.core import Core, core_of
 from stoic.sim.equivalence import IDENTICAL, below, is_equivalent, is_proven
 from stoic.sim.errors.iid import Iid
-from stoic.sim.exceptions import InputError
 from stoic.sim.layers import Input
 from stoic.sim.memory import Fold, bank_words, layout_of, stored_bits
 from stoic.sim.random_network import random_network
