@@ -18,8 +18,8 @@ CLOCK_HZ = 12_345_678
 
 
 def soc(folder: Path) -> Bench:
-    net = random_network((11, 7, 3), "uint8", np.random.default_rng(13))
-    layout = layout_of(net, (Fold(3, 5), Fold(2, 4)))
+    net = random_network((45, 7, 3), "uint8", np.random.default_rng(13))  # words over 32 bits
+    layout = layout_of(net, (Fold(3, 45), Fold(2, 4)))
     core = Core(layout)
     network.save(net, folder / "core.stoic")
     faults.save(Iid(0.1, 0.1, seed=2).sample(layout, 0), folder / "core.faults")
