@@ -1,14 +1,16 @@
 """Proof that a mutant is no mistake at all: it behaves as the original whatever comes in.
 
 Yosys compares the module with the mutated one at every parametrisation that the benches have of it,
-in one of two ways. IDENTICAL: both elaborate to the same cells, wired alike, which settles what is
-truncated or constant at these parameters. FLAT: flattened, memories as registers, its inputs free:
-registers of the same name pair up, and `equiv_induct` proves by induction over N_STEPS cycles that
-outputs and next states stay equal, unknown values included (`-undef`). Icarus says which
-parametrisations there are.
+in the first of three ways that proves it. IDENTICAL: both elaborate to the same cells, wired alike,
+which settles what is truncated or constant at these parameters. FLAT: flattened, memories as
+registers, its inputs free: registers of the same name pair up, and `equiv_induct` proves by
+induction over N_STEPS cycles that outputs and next states stay equal, unknown values included
+(`-undef`). REACHED: both start with all registers at 0, as on an FPGA, and `dprove` of ABC proves
+that their outputs never differ: what no sequence of inputs leads to does not count. Icarus says
+which parametrisations there are.
 
-`python -m stoic.sim.equivalence JOB.json` proves one job, in a process of its own since Yosys ends
-its process on an error; the last line it prints is the answer.
+`python -m stoic.sim.equivalence JOB.json` works on one job, in a process of its own since Yosys
+ends its process on an error; "proven N" is a line for each parametrisation that it proves.
 """
 
 import json
@@ -30,12 +32,17 @@ from .verilate import find_iverilog
 
 N_STEPS = 4
 CPU_S = 60  # processor seconds of a job; what takes longer is not proven
-IDENTICAL, FLAT = "identical", "flat"
+WAYS = IDENTICAL, FLAT, REACHED = "identical", "flat", "reached"
 _CLEAN = ("proc", "opt_expr -keepdc", "opt_clean")
 _PREPARE = ("proc", "flatten", "opt_expr -keepdc", "opt_clean", "memory -nomap", "memory_map")
 _PROVE = (
     "equiv_make gold gate equiv", "hierarchy -top equiv", "opt_clean", "equiv_struct",
     "equiv_simple -undef", f"equiv_induct -undef -seq {N_STEPS}",
+)  # fmt: skip
+_MITER = (
+    "miter -equiv -flatten gold gate miter", "hierarchy -top miter", "setundef -undriven -zero",
+    "opt", "techmap", "opt", "dffunmap", "setundef -zero", "aigmap", "zinit -all", "aigmap",
+    "opt_clean",
 )  # fmt: skip
 # of a compiled design: a module starts; its parameter (0: no localparam) and value
 _SCOPE = re.compile(r'^S_\w+ \.scope (\w+), "[^"]*" "([^"]*)"')
@@ -103,12 +110,15 @@ def is_equivalent(
         parameters: at which it has to be.
     """
     files = {"gold": [str(path) for path in gold], "gate": [str(path) for path in gate]}
-    job = {"module": module, "parameters": parameters, **files}
-    return any(is_proven(job | {"way": way}) for way in (IDENTICAL, FLAT))
+    rest = list(parameters)
+    for way in WAYS:
+        proven = proven_of({"module": module, "way": way, "parameters": rest, **files})
+        rest = [values for i, values in enumerate(rest) if i not in proven]
+    return not rest
 
 
-def is_proven(job: Mapping[str, object]) -> bool:
-    """Whether a process proves a job within CPU_S."""
+def proven_of(job: Mapping[str, object]) -> set[int]:
+    """Which parametrisations of a job a process proves within CPU_S."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "job.json"
         path.write_text(json.dumps({**job, "folder": folder}))
@@ -117,8 +127,7 @@ def is_proven(job: Mapping[str, object]) -> bool:
             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
         )  # fmt: skip
         resource.prlimit(process.pid, resource.RLIMIT_CPU, (CPU_S, CPU_S))
-        said = process.communicate()[0]
-        return process.returncode == 0 and said.rstrip().endswith("equivalent")
+        return {int(n) for n in re.findall(r"^proven (\d+)$", process.communicate()[0], re.M)}
 
 
 def main() -> None:
@@ -136,7 +145,7 @@ def main() -> None:
     for which in ("gold", "gate"):
         run("design -reset", *(f'read_verilog -defer "{path}"' for path in job[which]))
         run(f"design -save {which}_text")
-    for parameters in job["parameters"]:
+    for i, parameters in enumerate(job["parameters"]):
         values = " ".join(f"-chparam {name} {value}" for name, value in parameters)
         cells = []
         for which in ("gold", "gate"):
@@ -153,12 +162,21 @@ def main() -> None:
             run("design -reset")
             for which in ("gold", "gate"):
                 run(f"design -copy-from {which} -as {which} {which}")
-            run(*_PROVE, f"tee -q -o {report} equiv_status")
-            is_proven = "Equivalence successfully proven!" in report.read_text()
-        if not is_proven:
-            print("different")
-            return
-    print("equivalent")
+            if job["way"] == FLAT:
+                run(*_PROVE, f"tee -q -o {report} equiv_status")
+                is_proven = "Equivalence successfully proven!" in report.read_text()
+            else:
+                run(*_MITER, f"write_aiger {report}")
+                is_proven = "are equivalent" in _abc(f"read_aiger {report}; dprove")
+        if is_proven:
+            print(f"\nproven {i}", flush=True)
+
+
+def _abc(script: str) -> str:
+    import pyosys
+
+    abc = Path(pyosys.__file__).parent / "yosys-abc"
+    return subprocess.run([abc, "-c", script], capture_output=True, text=True).stdout
 
 
 def _cells(module: Mapping[str, Any]) -> list[object]:

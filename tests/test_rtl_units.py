@@ -267,7 +267,7 @@ def pool(width: int, words: int, height: int, columns: int, kernel: int, stride:
     "width, words, height, columns, kernel, stride",
     [
         (1, 1, 1, 1, 1, 1),
-        (7, 3, 4, 5, 1, 2),
+        (7, 3, 4, 7, 1, 2),
         (3, 2, 7, 5, 2, 2),  # a row and a column that no window sees
         (1, 1, 6, 7, 3, 1),
         (5, 1, 8, 7, 4, 2),
@@ -385,7 +385,15 @@ def tally(images: int, classes: int) -> Bench:
 
 @pytest.mark.parametrize(
     "bench",
-    [store(1, 1), store(3, 7), store(4, 8), store(5, 20), tally(1, 2), tally(90, 10)],
+    [
+        store(1, 1),
+        store(3, 7),
+        store(4, 8),
+        store(5, 20),
+        tally(1, 2),
+        tally(90, 10),
+        tally(65535, 7),
+    ],
     ids=lambda b: "-".join([b.unit, *(str(v) for v in b.parameters.values())]),
 )
 def test_images_on_chip_are_sent_and_counted(cosim: Cosim, bench: Bench) -> None:
@@ -473,6 +481,35 @@ def test_mvu_equals_golden_on_ecp5(cosim: Cosim) -> None:
 
 def test_mvu_mutant_on_ecp5_is_caught(cosim: Cosim) -> None:
     cosim.catches(mvu_ecp5(), "stoic_sum.v", ".INIT1(16'h6c6c)", ".INIT1(16'h66cc)")
+
+
+@pytest.mark.parametrize("pe, thresholds, injector", [(5, 1, 0), (4, 1, 1), (1, 0, 1), (1, 0, 0)])
+def test_requests_reach_the_memories_that_they_are_for(
+    cosim: Cosim, pe: int, thresholds: int, injector: int
+) -> None:
+    cosim.passes(mvu_host(pe, thresholds, injector))
+
+
+def mvu_host(pe: int, thresholds: int, injector: int) -> Bench:
+    banks = {"W_BANK": 5, "T_BANK": 7 + pe}
+    return unit("mvu_host", PE=pe, **banks, THRESHOLD_EN=thresholds, INJECTOR_EN=injector)
+
+
+def test_request_mutant_is_caught(cosim: Cosim) -> None:
+    cosim.catches(mvu_host(5, 1, 0), "stoic_mvu_host.v", ": 16'hFFFF", ": 16'h7FFF")
+
+
+def mvu_overflow() -> Bench:
+    bench = mvu(13, 9, 4, 5, 2, 1, 6)
+    return Bench(bench.unit, "bench_mvu_overflow", bench.sources, bench.parameters)
+
+
+def test_a_word_that_is_lost_is_told(cosim: Cosim) -> None:
+    cosim.passes(mvu_overflow())
+
+
+def test_a_word_that_is_lost_in_silence_is_caught(cosim: Cosim) -> None:
+    cosim.catches(mvu_overflow(), "stoic_mvu_drain.v", "(overflow_q || lost_q)", "lost_q")
 
 
 def test_mvu_with_an_injector_that_is_off_equals_golden(cosim: Cosim) -> None:
@@ -643,7 +680,9 @@ def guarded_bits(tmp_path: Path) -> Bench:
     return core(tmp_path, net, hardware_layout(plain, 3, secded=True))
 
 
-ONE = ((75, 64, 3),)  # the last word of the image is not full, the last layer no whole word
+ONE = (
+    (139, 64, 3),
+)  # three words, the last word of the image is not full, the last layer no whole word
 TWO = ((75, 3), (75, 128, 64, 3))
 LAYER = ((101, 7),)
 THREE = ((75, 64, 64, 3), (75, 64, 3), (75, 3))

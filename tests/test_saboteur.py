@@ -10,7 +10,7 @@ from stoic.sim import faults, network
 from stoic.sim.bench.bench_faults import WAYS
 from stoic.sim.bench.runner import Bench, Cosim
 from stoic.sim.core import Core, core_of
-from stoic.sim.equivalence import IDENTICAL, below, is_equivalent, is_proven
+from stoic.sim.equivalence import IDENTICAL, REACHED, below, is_equivalent, proven_of
 from stoic.sim.errors.iid import Iid
 from stoic.sim.layers import Input
 from stoic.sim.memory import Fold, bank_words, layout_of, stored_bits
@@ -113,4 +113,29 @@ def test_a_module_of_many_cells_is_identical_to_itself() -> None:
     """The numbers in their names, which sort them, differ by a digit."""
     files = [str(path) for path in below("stoic_engine", rtl.sources()).values()]
     job = {"module": "stoic_engine", "parameters": [()], "gold": files, "gate": files}
-    assert is_proven(job | {"way": IDENTICAL})
+    assert proven_of(job | {"way": IDENTICAL}) == {0}
+
+
+@pytest.mark.parametrize(
+    "old, new, is_same",
+    [
+        ("!last_fold_q && fold_q ==", "fold_q ==", True),  # never both
+        ("!last_fold_q && fold_q ==", "!last_fold_q && fold_q !=", False),
+        ("!fold_end_q && fold_q ==", "fold_q ==", True),
+    ],
+)
+def test_what_no_input_leads_to_is_proven_to_change_nothing(
+    tmp_path: Path, old: str, new: str, is_same: bool
+) -> None:
+    name = "stoic_mvu_control.v" if "last" in old else "stoic_mvu_sums.v"
+    text = (rtl.ROOT / name).read_text()
+    assert text.count(old) == 1
+    (tmp_path / name).write_text(text.replace(old, new))
+    files = below(Path(name).stem, rtl.sources()).values()
+    job = {
+        "module": Path(name).stem,
+        "parameters": [(("N_FOLDS", "3"),)],
+        "gold": [str(path) for path in files],
+        "gate": [str(tmp_path / name if path.name == name else path) for path in files],
+    }
+    assert proven_of(job | {"way": REACHED}) == ({0} if is_same else set())

@@ -14,6 +14,8 @@ from .cover import Group
 from .stream import reset, spoil
 from .tally import expect
 
+MANY = 90  # images of a run
+CARRIES = (1 << 15) - 1
 MOST_INSIDE = 5  # images that the core of the bench holds
 LATENCY = 6  # cycles from a label to its class, at least
 COUNTED = Group(
@@ -142,7 +144,7 @@ def draw(rng: random.Random, n: int, m: int) -> list[tuple[int, int]]:
 async def counts_every_image(dut: Any, gap: int) -> None:
     """Runs of all images and of one, each from 0; images of the host after them do not count."""
     rng = random.Random(cocotb.RANDOM_SEED)
-    most, m = int(dut.IMAGES.value), int(dut.M.value)
+    most, m = min(int(dut.IMAGES.value), MANY), int(dut.M.value)
     await prepare(dut)
     for n in (most, 1, most):
         pairs = draw(rng, n, m)
@@ -173,9 +175,10 @@ async def counts_every_image(dut: Any, gap: int) -> None:
 async def refuses_what_it_cannot_run(dut: Any) -> None:
     """A run during another, in a busy core, of no image or too many changes nothing."""
     rng = random.Random(cocotb.RANDOM_SEED)
-    most, m = int(dut.IMAGES.value), int(dut.M.value)
+    room, m = int(dut.IMAGES.value), int(dut.M.value)
+    most = min(room, MANY)
     await prepare(dut)
-    for n, what in ((0, "for 0"), (most + 1, "for too many"), (1 << 16 | 1, "for too many")):
+    for n, what in ((0, "for 0"), (room + 1, "for too many"), (1 << 16 | 1, "for too many")):
         ASKED.sample(run=what)
         assert not await ask(dut, n)
     dut.busy_i.value = 1
@@ -201,10 +204,33 @@ async def refuses_what_it_cannot_run(dut: Any) -> None:
 
 
 @cocotb.test(timeout_time=200, timeout_unit="us")
+async def counts_to_the_last_image(dut: Any) -> None:
+    """The end of the longest run: most of its images are put into the counts; all carry."""
+    rng = random.Random(cocotb.RANDOM_SEED)
+    most, m = int(dut.IMAGES.value), int(dut.M.value)
+    n = min(most, MANY)
+    await prepare(dut)
+    assert await ask(dut, most)
+    expect([await sends(dut)], [most], "number of images")
+    pairs = [(t, t) for t in range(m) for _ in range(n // m)] + [(0, 0)] * (n % m)
+    dut.images_q.value, dut.correct_q.value = most - n, CARRIES
+    for address in range(m * row_words(m)):
+        row = sum(CARRIES << 16 * k for k in range(4))
+        dut.confusion.g_inferred.mem[address].value = row
+    await Core(dut, rng).answer(pairs, 0)
+    for _ in range(3):
+        await RisingEdge(dut.clk_i)
+    counts = [[CARRIES] * m for _ in range(m)]
+    for pair in pairs:
+        counts[pair[0]][pair[1]] += 1
+    expect([await tell(dut)], [(most, CARRIES + n, counts)], "counts")
+
+
+@cocotb.test(timeout_time=200, timeout_unit="us")
 async def begins_anew_after_reset(dut: Any) -> None:
     """A reset while it clears, or while labels wait, ends the run; the next one counts from 0."""
     rng = random.Random(cocotb.RANDOM_SEED)
-    most, m = int(dut.IMAGES.value), int(dut.M.value)
+    most, m = min(int(dut.IMAGES.value), MANY), int(dut.M.value)
     await prepare(dut)
     for is_sending in (False, True):
         assert await ask(dut, most)

@@ -51,6 +51,9 @@ async def exchange(dut: Any, pin: list[int], to_line: bytes) -> tuple[bytes, lis
     for _ in range(8):
         await RisingEdge(dut.clk_i)
     dut.rst_i.value = 0
+    await ReadOnly()
+    assert dut.s_axis_tready.value and dut.tx_o.value, "it sends after a reset"
+    await RisingEdge(dut.clk_i)
     n_clocks = max(len(pin), 10 * clocks_per_bit * len(to_line)) + 30 * clocks_per_bit
     for n in range(n_clocks):
         await RisingEdge(dut.clk_i)
