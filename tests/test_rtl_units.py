@@ -9,7 +9,7 @@ import pytest
 from stoic import rtl
 from stoic.sim import faults, network
 from stoic.sim.bench.runner import Bench, Cosim
-from stoic.sim.core import Core
+from stoic.sim.core import FORMS, Core, Form
 from stoic.sim.errors.iid import Iid
 from stoic.sim.hardware import hardware_layout
 from stoic.sim.memory import Fold, Layout, Shape, layout_of
@@ -650,9 +650,16 @@ def test_injector_port_mutant_is_caught(cosim: Cosim, file: str, old: str, new: 
     cosim.catches(injector_port(7, 2, 40), file, old, new)
 
 
-def core(tmp_path: Path, net: Network, layout: Layout, *, engine: bool = False) -> Bench:
+def core(
+    tmp_path: Path,
+    net: Network,
+    layout: Layout,
+    *,
+    engine: bool = False,
+    injector: Form | None = None,
+) -> Bench:
     """Bench of the core of a network under a random map of faults in all its memories."""
-    made = Core(layout, engine=engine)
+    made = Core(layout, engine=engine, injector=injector)
     network.save(net, tmp_path / "core.stoic")
     faults.save(
         Iid(p01=0.1, p10=0.05, seed=3).sample(layout, 0, where=("weights", "thresholds")),
@@ -662,8 +669,27 @@ def core(tmp_path: Path, net: Network, layout: Layout, *, engine: bool = False) 
     verilog = tmp_path / "stoic_core.v"
     verilog.write_text(text, encoding="utf-8")
     inputs = {n: (tmp_path / n).read_bytes() for n in ("core.stoic", "core.faults")}
-    bench = "bench_engine" if made.engine else "bench_core"
+    bench = "bench_engine" if engine else "bench_injected" if injector else "bench_core"
+    if injector:
+        inputs["form"] = injector.encode()
     return Bench("stoic_core", bench, (verilog, *sources), {}, inputs)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_scores_under_read_errors_are_the_model_s(cosim: Cosim, tmp_path: Path, form: Form) -> None:
+    cosim.passes(disturbed(tmp_path, form))
+
+
+def test_core_with_injectors_mutant_is_caught(cosim: Cosim, tmp_path: Path) -> None:
+    old, new = "(FORM == 2) ? WORD_W + 71", "(FORM == 2) ? WORD_W + 7"
+    cosim.catches(disturbed(tmp_path, "independent"), "stoic_mvu.v", old, new)
+
+
+def disturbed(tmp_path: Path, form: Form) -> Bench:
+    """Words in groups of two; injectors in every layer."""
+    net = random_network((20, 13, 9, 5), "uint8", np.random.default_rng(7))
+    layout = layout_of(net, (Fold(4, 7), Fold(3, 5), Fold(2, 4)))
+    return core(tmp_path, net, layout, injector=form)
 
 
 def small_uint8(tmp_path: Path) -> Bench:
@@ -680,9 +706,7 @@ def guarded_bits(tmp_path: Path) -> Bench:
     return core(tmp_path, net, hardware_layout(plain, 3, secded=True))
 
 
-ONE = (
-    (139, 64, 3),
-)  # three words, the last word of the image is not full, the last layer no whole word
+ONE = ((139, 64, 3),)  # three words, the last one not full; the last layer fills none
 TWO = ((75, 3), (75, 128, 64, 3))
 LAYER = ((101, 7),)
 THREE = ((75, 64, 64, 3), (75, 64, 3), (75, 3))

@@ -1,0 +1,45 @@
+"""Bench of a generated `stoic_core` with injectors of read errors: the scores are the model's.
+
+In the working directory lie `core.stoic`, the network, and `core.faults`, a map in the layout of
+the core; the form of the injectors is that of `stoic_core`'s text.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cocotb
+import numpy as np
+
+from .. import faults as fault_maps
+from .. import injected
+from ..core import FORMS, Core
+from ..injector import ReadErrors
+from . import host
+from .bench_core import artefacts, beats, image_bytes, infer, load, score_beats, some_images, start
+from .tally import expect
+
+RATES = ((0.5, 0.5), (0.03, 0.2), (0.0, 0.0))
+FORM = Path("form")  # a file that holds its name
+
+
+@cocotb.test(timeout_time=300, timeout_unit="us")
+@cocotb.parametrize(stall=[0.0, 0.6])
+async def scores_equal_those_of_the_model(dut: Any, stall: float) -> None:
+    """Rates one after another over a faulty memory, every second bank off at last."""
+    rng = np.random.default_rng(cocotb.RANDOM_SEED % 2**64)
+    net, chip = artefacts()
+    form = next(form for form in FORMS if form == FORM.read_text(encoding="utf-8"))
+    errors = ReadErrors(Core(chip.layout, injector=form), 0.0, 0.0, seed=4)
+    weights = [bank.name for bank in chip.layout.banks if bank.kind == "weights"]
+    settings = [replace(errors, p01=p01, p10=p10) for p01, p10 in RATES]
+    streams = await start(dut)
+    await load(dut, net, chip)
+    faulty = fault_maps.apply(net, chip)
+    for setting in (*settings, replace(settings[0], off=tuple(weights[::2]))):
+        registers = {bank: words.tolist() for bank, words in setting.registers().items()}
+        await host.write(dut, registers)
+        images = some_images(net, rng)
+        wanted = score_beats(injected.scores(faulty, images, setting))
+        data = beats(image_bytes(net, images))
+        expect(await infer(streams, data, len(wanted), 0.0, stall), wanted, "score")
