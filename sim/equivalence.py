@@ -31,7 +31,7 @@ from .syntax import load, walk
 from .verilate import find_iverilog
 
 N_STEPS = 4
-CPU_S = 60  # processor seconds of a job; what takes longer is not proven
+CPU_S = 25  # processor seconds of a way; what takes longer is not proven
 WAYS = IDENTICAL, FLAT, REACHED = "identical", "flat", "reached"
 _CLEAN = ("proc", "opt_expr -keepdc", "opt_clean")
 _PREPARE = ("proc", "flatten", "opt_expr -keepdc", "opt_clean", "memory -nomap", "memory_map")
