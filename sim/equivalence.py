@@ -33,7 +33,7 @@ from .verilate import find_iverilog
 N_STEPS = 4
 CPU_S = 25  # processor seconds of a way; what takes longer is not proven
 WAYS = IDENTICAL, FLAT, REACHED = "identical", "flat", "reached"
-_CLEAN = ("proc", "opt_expr -keepdc", "opt_clean")
+_CLEAN = ("proc", "opt_expr -keepdc", "wreduce -keepdc", "opt_expr -keepdc", "opt_clean")
 _PREPARE = ("proc", "flatten", "opt_expr -keepdc", "opt_clean", "memory -nomap", "memory_map")
 _PROVE = (
     "equiv_make gold gate equiv", "hierarchy -top equiv", "opt_clean", "equiv_struct",

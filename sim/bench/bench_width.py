@@ -7,7 +7,7 @@ from typing import Any
 import cocotb
 import numpy as np
 from cocotb.task import Task
-from cocotb.triggers import TaskManager
+from cocotb.triggers import ReadOnly, RisingEdge, TaskManager
 
 from ..bits import pack
 from .cover import Group
@@ -60,3 +60,26 @@ async def repacks_images(dut: Any, idle: float, stall: float) -> None:
         )
     expect(got.result(), wanted)
     await assert_quiet(sink, 20)
+
+
+@cocotb.test(timeout_time=40, timeout_unit="us")
+async def is_as_fast_as_it_says(dut: Any) -> None:
+    """An image's last word is there a cycle after its last group, which leaves its beat in turn."""
+    rng = random.Random(cocotb.RANDOM_SEED)
+    n_in, n, beat, groups = (int(getattr(dut, x).value) for x in ("IN_W", "N", "BEAT", "GROUPS"))
+    n_beats = -(-n // n_in)
+    beats = with_last([rng.getrandbits(n_in) for _ in range(n_beats)])
+    source, sink = stream(dut, "s_axis", "data", "last"), stream(dut, "m_axis", "data", "last")
+    await reset(dut, source)
+    sink.ready.value = 1
+    times = {}
+    async with TaskManager() as tasks:
+        tasks.start_soon(drive(source, beats, lambda: False))
+        for cycle in range(beat * n_beats + 10):
+            await ReadOnly()
+            for name, end in (("in", source), ("out", sink)):
+                if int(end.valid.value) and int(end.ready.value) and int(end.payload[1].value):
+                    times.setdefault(name, cycle)
+            await RisingEdge(dut.clk_i)
+    in_last = groups - (n_beats - 1) * beat
+    expect([times["out"] - times["in"]], [1 + (in_last if beat > 1 else 0)], "latency")
