@@ -42,7 +42,8 @@ async def draws_what_the_model_draws(dut: Any) -> None:
         await RisingEdge(dut.clk_i)
     dut.rst_i.value = 0
     words, care = [0, 0, 0, 0], (1 << (width - 1).bit_length()) - 1
-    for rates in (Rates(0, 0, 0), Rates(1 << 15, 3000, 0), Rates(29_123, 1 << 15, care & 13)):
+    some = Rates(1 << 15, 3000, 0), Rates(29_123, 1 << 15, care & 13), Rates(9_000, 20_000, care)
+    for rates in (Rates(0, 0, 0), *some):
         if rates.t10:
             words = [rng.getrandbits(32) for _ in range(4)]
             await write(dut, 1, rates.t01 | rates.t10 << 16 | rates.care << 32)
