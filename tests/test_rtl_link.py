@@ -34,6 +34,21 @@ def test_every_frame_is_answered_and_a_bad_one_changes_nothing(
     cosim.passes(link_bench(pages_w, inflight_w))
 
 
+def exec_bench() -> Bench:
+    """What executes frames, alone: its bytes may come with gaps."""
+    parameters = {"PAGE_W": 7, "IMAGE_BYTES": 67, "INFO_BYTES": 4, "COUNT_BYTES": 15}
+    return Bench("stoic_link_exec", "bench_link_exec", SOURCES, parameters)
+
+
+def test_frames_are_executed_at_any_pace(cosim: Any) -> None:
+    cosim.passes(exec_bench())
+
+
+def test_a_byte_that_is_taken_too_soon_is_caught(cosim: Any) -> None:
+    old, new = "if (taken && state_q == S_ARGS)", "if (state_q == S_ARGS)"
+    cosim.catches(exec_bench(), "stoic_link_exec.v", old, new)
+
+
 @pytest.mark.parametrize("clocks_per_bit", [4, 10, 35])
 def test_uart_carries_bytes(cosim: Any, clocks_per_bit: int) -> None:
     cosim.passes(uart_bench(clocks_per_bit))

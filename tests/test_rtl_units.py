@@ -499,6 +499,26 @@ def test_request_mutant_is_caught(cosim: Cosim) -> None:
     cosim.catches(mvu_host(5, 1, 0), "stoic_mvu_host.v", ": 16'hFFFF", ": 16'h7FFF")
 
 
+def threshold(*sizes: int) -> Bench:
+    names = ("STAGES", "N_FOLDS", "GROUP", "SIGNED", "VALUE_W", "THRESHOLD_W", "B", "TABLES")
+    below = ("ram", "ram_ecp5", "ram_lut")
+    return unit("threshold", *below, **dict(zip(names, sizes, strict=True)))
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [(1, 1, 1, 0, 4, 4, 1, 1), (3, 5, 2, 1, 7, 9, 2, 3), (2, 3, 4, 0, 10, 6, 1, 1)],
+    ids=lambda sizes: "-".join(map(str, sizes)),
+)
+def test_neurons_fire_at_their_thresholds(cosim: Cosim, sizes: tuple[int, ...]) -> None:
+    cosim.passes(threshold(*sizes))
+
+
+def test_threshold_mutant_is_caught(cosim: Cosim) -> None:
+    old, new = "we_q <= we_i && !rst_i;", "we_q <= we_i;"
+    cosim.catches(threshold(3, 5, 2, 1, 7, 9, 2, 3), "stoic_threshold.v", old, new)
+
+
 def mvu_overflow() -> Bench:
     bench = mvu(13, 9, 4, 5, 2, 1, 6)
     return Bench(bench.unit, "bench_mvu_overflow", bench.sources, bench.parameters)

@@ -53,6 +53,7 @@ async def exchange(dut: Any, pin: list[int], to_line: bytes) -> tuple[bytes, lis
     dut.rst_i.value = 0
     await ReadOnly()
     assert dut.s_axis_tready.value and dut.tx_o.value, "it sends after a reset"
+    assert not dut.m_axis_tvalid.value, "it has received something in a reset"
     await RisingEdge(dut.clk_i)
     n_clocks = max(len(pin), 10 * clocks_per_bit * len(to_line)) + 30 * clocks_per_bit
     for n in range(n_clocks):
