@@ -60,6 +60,7 @@ def _pyfact(path: Path, thetas: np.ndarray, features: np.ndarray) -> None:
             group.create_dataset(name, data=values.astype("f4"), maxshape=(None,))
         group.create_dataset("source", data=["Crab"] * len(thetas), dtype=h5py.string_dtype())
         group.create_dataset("few", data=np.zeros(3))
+        file["square"] = np.zeros((2, 2), [("x", "f4")])
 
 
 def _sky(n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -110,6 +111,8 @@ def test_files_that_are_no_event_lists_are_refused(
     for names, why in (
         (["events/few", "events/size"], "events/size has 50 rows, events/few 3"),
         (["events/source"], "not one number an event"),
+        (["square/x"], "not one number an event"),
+        (["events/few/x"], "no column 'x', but none"),
         (["size"], "no table ''"),
         (["events/size/width"], "no column 'width'"),
         ([], "one at least"),
@@ -121,8 +124,9 @@ def test_files_that_are_no_event_lists_are_refused(
         path.write_bytes(content)
         with pytest.raises(ArtefactError, match="missing, damaged or not HDF5"):
             events.read(path, ["events/size"])
-    with pytest.raises(ArtefactError, match="missing"):
-        events.read(tmp_path / "absent.h5", ["events/size"])
+    for nothing in (tmp_path / "absent.h5", tmp_path):
+        with pytest.raises(ArtefactError, match="^.*missing.*$"):  # a line
+            events.read(nothing, ["events/size"])
     monkeypatch.setitem(sys.modules, "hdf5plugin", None)
     with pytest.raises(ToolError, match=r"'hdf5plugin'; install stoic\[events\]"):
         events.read(path, ["events/size"])
@@ -133,7 +137,9 @@ def test_an_event_lies_in_the_region_that_its_distance_says_and_in_no_second_one
     assert events.regions(distances, 0.2).tolist() == [0, 1, events.OUTSIDE, 1]
     with pytest.raises(InputError, match="1 events lie in two regions"):
         events.regions(distances, 0.25)
-    for wrong, radius in (([[0.1]], 0.2), ([[0.1, np.nan]], 0.2), (distances, 0.0)):
+    for wrong, radius in (
+        ([[0.1]], 0.2), ([[0.1, np.nan]], 0.2), ([[-1.0, 0.9]], 0.2), (distances, 0.0),
+    ):  # fmt: skip
         with pytest.raises(InputError, match="must be"):
             events.regions(wrong, radius)
 
@@ -153,8 +159,13 @@ def test_off_positions_are_the_source_turned_about_the_pointing(n_off_regions: i
         assert any(near)
     with pytest.raises(InputError, match="no off positions"):
         events.reflected([1.0, 2.0], [3.0, 4.0], [3.0, 4.0], n_off_regions)
-    with pytest.raises(InputError, match="must be finite"):
-        events.reflected([1.0, np.inf], [3.0, 4.0], [3.5, 4.0], n_off_regions)
+    for origins, why in (
+        ([1.0, np.inf], "must be finite"),
+        ([180.0, 70.0], "altitude comes before azimuth"),
+        (np.zeros((5, 2)), r"as many as events, not \[3, 5\]"),
+    ):
+        with pytest.raises(InputError, match=why):
+            events.reflected(origins, np.full((3, 2), 4.0), [3.5, 4.0], n_off_regions)
 
 
 def test_the_page_finds_a_source_in_files_of_both_kinds(

@@ -51,7 +51,8 @@ def read(path: Path, columns: Sequence[str], valid: Sequence[str] = ()) -> Float
             found = [_column(file, path, name) for name in names]
             _check_same_events(file, path, names, [len(values) for values in found])
     except _DAMAGE as error:
-        raise ArtefactError(f"{path}: missing, damaged or not HDF5 ({error})") from error
+        why = " ".join(str(error).split())  # HDF5 breaks lines
+        raise ArtefactError(f"{path}: missing, damaged or not HDF5 ({why})") from error
     stays = np.ones(len(found[0]), np.bool_)
     for name, values in zip(valid, found[len(columns) :], strict=True):
         if not np.isin(values, (0, 1)).all():
@@ -76,13 +77,16 @@ def regions(distances_deg: ArrayLike, radius_deg: float) -> NDArray[np.int64]:
         radius_deg: of a region; its edge belongs to it.
 
     Raises:
-        InputError: another shape, numbers that are not finite, or an event in two regions.
+        InputError: another shape, numbers that are negative or not finite, or an event in two
+            regions.
 
     Source: `split_on_off_source_independent` of pyfact; it counts an event in two regions twice.
     """
     distances = np.asarray(distances_deg, np.float64)
-    if distances.ndim != 2 or distances.shape[1] < 2 or not np.isfinite(distances).all():
-        raise InputError(f"distances must be finite, (n, R + 1) with R >= 1, not {distances.shape}")
+    if distances.ndim != 2 or distances.shape[1] < 2:
+        raise InputError(f"distances must be (n, R + 1) with R >= 1, not {distances.shape}")
+    if n_bad := int((~((distances >= 0) & (distances < np.inf))).sum()):
+        raise InputError(f"distances must be 0 or more and finite; {n_bad} are not")
     if not 0 < radius_deg < 180:
         raise InputError(f"the radius of a region must be in (0, 180) degrees, not {radius_deg!r}")
     is_in = distances <= radius_deg
@@ -107,14 +111,16 @@ def reflected(
         pointing_deg, source_deg: (2,) or (n, 2) likewise.
 
     Raises:
-        InputError: other shapes, numbers that are not finite, no off region, or a source that is
-            the pointing.
+        InputError: other shapes, numbers that are not finite, a latitude beyond 90, no off region,
+            or a source that is the pointing.
 
     Source: reflected regions, Berge, Funk and Hinton 2007, A&A 466, p. 1219.
     """
     if n_off_regions < 1:
         raise InputError(f"an observation needs an off region at least, not {n_off_regions}")
     origin, axis, source = (_unit(values) for values in (origins_deg, pointing_deg, source_deg))
+    if len(lengths := {len(origin), len(axis), len(source)} - {1}) > 1:
+        raise InputError(f"directions must be one or as many as events, not {sorted(lengths)}")
     along = (axis * source).sum(-1, keepdims=True) * axis
     across, aside = source - along, np.cross(axis, source)
     if (np.linalg.norm(across, axis=-1) < 1e-9).any():
@@ -130,6 +136,8 @@ def _unit(directions_deg: ArrayLike) -> Floats:
     values = np.atleast_2d(np.asarray(directions_deg, np.float64))
     if values.ndim != 2 or values.shape[1] != 2 or not np.isfinite(values).all():
         raise InputError(f"directions must be finite, (n, 2) or (2,), not {values.shape}")
+    if (np.abs(values[:, 0]) > 90).any():
+        raise InputError("a latitude must be in -90..90 degrees; altitude comes before azimuth")
     latitude, longitude = np.radians(values.T)
     flat = np.cos(latitude)
     return np.stack([flat * np.cos(longitude), flat * np.sin(longitude), np.sin(latitude)], 1)
@@ -143,11 +151,14 @@ def _column(file: Any, path: Path, name: str) -> NDArray[Any]:
     is_record = bool(getattr(getattr(table, "dtype", None), "names", None))
     present = list(table.dtype.names if is_record else getattr(table, "keys", list)())
     if column not in present:
-        raise InputError(f"{path}: {place} has no column {column!r}, but {', '.join(present)}")
+        raise InputError(
+            f"{path}: {place} has no column {column!r}, but {', '.join(present) or 'none'}"
+        )
     if is_record and f"CTAFIELD_{present.index(column)}_TRANSFORM_SCALE" in table.attrs:
         raise InputError(f"{path}: {name} holds scaled integers; ctapipe reads them")
-    kind = table.dtype[column] if is_record else getattr(table[column], "dtype", np.dtype("V"))
-    if kind.kind not in "biuf" or not (is_record or getattr(table[column], "ndim", 0) == 1):
+    rows = table if is_record else table[column]
+    kind = table.dtype[column] if is_record else getattr(rows, "dtype", np.dtype("V"))
+    if kind.kind not in "biuf" or getattr(rows, "ndim", 0) != 1:
         raise InputError(f"{path}: {name} is not one number an event")
     return np.asarray(table[column][:])
 
