@@ -109,6 +109,15 @@ def test_wiring_is_proven_with_the_modules_below_as_black_boxes(
     assert is_equivalent("stoic_secded", gold, gate, [hamming]) == is_same
 
 
+def test_a_cell_without_a_model_proves_nothing(tmp_path: Path) -> None:
+    name, old = "stoic_sum.v", ".INIT1(16'h6c6c)"
+    text = (rtl.ROOT / name).read_text()
+    assert text.count(old) == 1
+    (tmp_path / name).write_text(text.replace(old, ".INIT1(16'h66cc)"))
+    ecp5 = (("TARGET", f"32'h{b'ecp5'.hex()}"),)
+    assert not is_equivalent("stoic_sum", [rtl.ROOT / name], [tmp_path / name], [ecp5])
+
+
 def test_a_module_of_many_cells_is_identical_to_itself() -> None:
     """The numbers in their names, which sort them, differ by a digit."""
     files = [str(path) for path in below("stoic_engine", rtl.sources()).values()]
