@@ -29,7 +29,7 @@ def beats(core: Core, images: NDArray[np.uint8]) -> list[Beat]:
 
 
 @cocotb.test(timeout_time=600, timeout_unit="us")
-@cocotb.parametrize((("idle", "stall"), [(0.0, 0.0), (0.3, 0.0), (0.0, 0.99)]))
+@cocotb.parametrize((("idle", "stall"), [(0.0, 0.0), (0.3, 0.0), (0.0, 0.99), (0.3, 0.6)]))
 async def scores_equal_golden(dut: Any, idle: float, stall: float) -> None:
     """Images back to back, B at a time, without faults and under the map; scores that leave at once
     and some that wait until the next ones are there."""

@@ -24,8 +24,8 @@ FORM = Path("form")  # a file that holds its name
 
 
 @cocotb.test(timeout_time=300, timeout_unit="us")
-@cocotb.parametrize(stall=[0.0, 0.6])
-async def scores_equal_those_of_the_model(dut: Any, stall: float) -> None:
+@cocotb.parametrize(idle=[0.0, 0.3], stall=[0.0, 0.6])
+async def scores_equal_those_of_the_model(dut: Any, idle: float, stall: float) -> None:
     """Rates one after another over a faulty memory, every second bank off at last."""
     rng = np.random.default_rng(cocotb.RANDOM_SEED % 2**64)
     net, chip = artefacts()
@@ -42,4 +42,4 @@ async def scores_equal_those_of_the_model(dut: Any, stall: float) -> None:
         images = some_images(net, rng)
         wanted = score_beats(injected.scores(faulty, images, setting))
         data = beats(image_bytes(net, images))
-        expect(await infer(streams, data, len(wanted), 0.0, stall), wanted, "score")
+        expect(await infer(streams, data, len(wanted), idle, stall), wanted, "score")

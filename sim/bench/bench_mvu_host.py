@@ -57,7 +57,9 @@ def kind(p: dict[str, int], request: Request) -> str:
     """The bin of a request."""
     if not (name := strobe(p, request)[0]):
         return "another"
-    return {"t": "thresholds", "i": "injector", "w": "weights"}[name[0]]
+    if name.startswith("t"):
+        return "thresholds"
+    return "injector" if p["INJECTOR_EN"] and request.bank & INJECTOR else "weights"
 
 
 async def watch(dut: Any, asked: deque[Request | None], p: dict[str, int]) -> None:
@@ -105,10 +107,14 @@ async def tells_whose_a_request_is(dut: Any) -> None:
             host.release(dut)
             await watch(dut, asked, p)
             asked.append(None)
-    host.release(dut)
-    for _ in range(2 * LATENCY):
+    for _ in range(LATENCY):  # requests on their way, and a reset
+        await host.write_word(dut, p["W_BANK"], 0, 0)
+    dut.rst_i.value = 1
+    await RisingEdge(dut.clk_i)
+    asked.extend([None] * LATENCY)
+    for cycle in range(2 * LATENCY):
+        dut.rst_i.value = cycle < LATENCY
         await watch(dut, asked, p)
-        asked.append(None)
 
 
 @cocotb.test(timeout_time=20, timeout_unit="us")
@@ -129,7 +135,11 @@ async def answers_are_those_of_the_layer_and_of_others(dut: Any) -> None:
         for i, (valid, data) in enumerate(ways):
             valid.value = i == way
             data.value = word if i == way else 0
+        await ReadOnly()
+        assert not int(dut.cfg_rvalid_o.value), "an answer in the cycle in which it came in"
         await RisingEdge(dut.clk_i)
+        for valid, _ in ways:
+            valid.value = 0
         await ReadOnly()
         assert int(dut.cfg_rvalid_o.value) == (way < 3)
         assert int(dut.cfg_rdata_o.value) == (word if way < 3 else 0)
