@@ -5,9 +5,10 @@ in the first of three ways that proves it. IDENTICAL: both elaborate to the same
 which settles what is truncated or constant at these parameters. FLAT: flattened, memories as
 registers, its inputs free: registers of the same name pair up, and `equiv_induct` proves by
 induction over N_STEPS cycles that outputs and next states stay equal, unknown values included
-(`-undef`). What registers start from, and clocks, are not compared. REACHED: both start with all registers at 0, as on an FPGA, and `dprove` of ABC proves
-that their outputs never differ: what no sequence of inputs leads to does not count. Icarus says
-which parametrisations there are.
+(`-undef`). REACHED: both start with all registers at 0, as on an FPGA, and `dprove` of ABC proves
+that their outputs never differ: what no sequence of inputs leads to does not count. The values
+that registers are given at the start, and clocks, are not compared. Icarus says which
+parametrisations there are.
 
 `python -m stoic.sim.equivalence JOB.json` works on one job, in a process of its own since Yosys
 ends its process on an error; "proven N" is a line for each parametrisation that it proves.
