@@ -500,9 +500,11 @@ def test_request_mutant_is_caught(cosim: Cosim) -> None:
 
 
 def threshold(*sizes: int) -> Bench:
-    names = ("STAGES", "N_FOLDS", "GROUP", "SIGNED", "VALUE_W", "THRESHOLD_W", "B", "TABLES")
-    below = ("ram", "ram_ecp5", "ram_lut")
-    return unit("threshold", *below, **dict(zip(names, sizes, strict=True)))
+    stages, folds, group, signed, value, width, images, tables = sizes
+    return unit(
+        "threshold", "ram", "ram_ecp5", "ram_lut", STAGES=stages, N_FOLDS=folds, GROUP=group,
+        SIGNED=signed, VALUE_W=value, THRESHOLD_W=width, B=images, TABLES=tables,
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(

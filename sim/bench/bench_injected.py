@@ -13,7 +13,7 @@ import numpy as np
 
 from .. import faults as fault_maps
 from .. import injected
-from ..core import FORMS, Core
+from ..core import FORMS, Core, Form
 from ..injector import ReadErrors
 from . import host
 from .bench_core import artefacts, beats, image_bytes, infer, load, score_beats, some_images, start
@@ -29,7 +29,7 @@ async def scores_equal_those_of_the_model(dut: Any, idle: float, stall: float) -
     """Rates one after another over a faulty memory, every second bank off at last."""
     rng = np.random.default_rng(cocotb.RANDOM_SEED % 2**64)
     net, chip = artefacts()
-    form = next(form for form in FORMS if form == FORM.read_text(encoding="utf-8"))
+    form: Form = FORMS[FORMS.index(FORM.read_text(encoding="utf-8"))]  # type: ignore[arg-type]
     errors = ReadErrors(Core(chip.layout, injector=form), 0.0, 0.0, seed=4)
     weights = [bank.name for bank in chip.layout.banks if bank.kind == "weights"]
     settings = [replace(errors, p01=p01, p10=p10) for p01, p10 in RATES]

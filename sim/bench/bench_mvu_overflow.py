@@ -21,6 +21,7 @@ async def says_that_a_word_was_lost(dut: Any) -> None:
     """The flag rises once the FIFO is full and a word comes, stays, and falls with a reset."""
     unit = await make(dut)
     sender = cocotb.start_soon(drive(unit.source, 10 * unit.beats, lambda: False))
+    flags = [0]
     for _ in range(PATIENCE):
         dut.feed.control.room_q.value = 1
         await RisingEdge(dut.clk_i)

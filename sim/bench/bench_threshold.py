@@ -35,13 +35,14 @@ async def read(dut: Any, bank: int, word: int) -> int:
     dut.sel_i.value, dut.addr_i.value = bank, word
     await RisingEdge(dut.clk_i)
     release(dut)
-    valid = []
-    for _ in range(TO_READ):
+    answers = []
+    for cycle in range(1, TO_READ + 1):
         await ReadOnly()
-        valid.append(int(dut.read_valid_o.value))
-        found = int(dut.read_o.value) if valid[-1] else None
+        if int(dut.read_valid_o.value):
+            answers.append((cycle, int(dut.read_o.value)))
         await RisingEdge(dut.clk_i)
-    assert valid == [0] * (TO_READ - 1) + [1] and found is not None, valid
+    [(cycle, found)] = answers
+    assert cycle == TO_READ
     return found
 
 

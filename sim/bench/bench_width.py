@@ -72,7 +72,7 @@ async def is_as_fast_as_it_says(dut: Any) -> None:
     source, sink = stream(dut, "s_axis", "data", "last"), stream(dut, "m_axis", "data", "last")
     await reset(dut, source)
     sink.ready.value = 1
-    times = {}
+    times: dict[str, int] = {}
     async with TaskManager() as tasks:
         tasks.start_soon(drive(source, beats, lambda: False))
         for cycle in range(beat * n_beats + 10):
