@@ -491,8 +491,9 @@ def test_requests_reach_the_memories_that_they_are_for(
 
 
 def mvu_host(pe: int, thresholds: int, injector: int) -> Bench:
-    banks = {"W_BANK": 5, "T_BANK": 7 + pe}
-    return unit("mvu_host", PE=pe, **banks, THRESHOLD_EN=thresholds, INJECTOR_EN=injector)
+    return unit(
+        "mvu_host", PE=pe, W_BANK=5, T_BANK=7 + pe, THRESHOLD_EN=thresholds, INJECTOR_EN=injector
+    )
 
 
 def test_request_mutant_is_caught(cosim: Cosim) -> None:
