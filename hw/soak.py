@@ -53,7 +53,7 @@ RATE = 0.01
 PATIENCE = 200  # failures in a row: at this rate a frame seldom comes through twice
 CLOCK_HZ = 125_000  # a silence of 8 ms is 1,024 cycles, so that many damaged frames fit a minute
 _IMAGES = 64
-_TIMEOUT_S = 3.0  # so long a lost byte of an answer is waited for, and a board for its name
+_TIMEOUT_S = 20.0
 
 
 class NoisyPort(SerialPort):

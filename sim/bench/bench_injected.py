@@ -29,7 +29,7 @@ async def scores_equal_those_of_the_model(dut: Any, idle: float, stall: float) -
     """Rates one after another over a faulty memory, every second bank off at last."""
     rng = np.random.default_rng(cocotb.RANDOM_SEED % 2**64)
     net, chip = artefacts()
-    form: Form = FORMS[FORMS.index(FORM.read_text(encoding="utf-8"))]  # type: ignore[arg-type]
+    form: Form = FORMS[FORMS.index(FORM.read_text(encoding="utf-8"))]
     errors = ReadErrors(Core(chip.layout, injector=form), 0.0, 0.0, seed=4)
     weights = [bank.name for bank in chip.layout.banks if bank.kind == "weights"]
     settings = [replace(errors, p01=p01, p10=p10) for p01, p10 in RATES]
