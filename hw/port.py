@@ -22,6 +22,7 @@ from ..sim.exceptions import ArtefactError, BoardError
 
 _SOCKET = re.compile(r"socket://(?:\[[^]]*\]|[^/:]+):(\d{1,5})\b")
 _MOST_AT_ONCE = 1 << 16
+PAUSE_S = 1.0  # longest silence inside an answer; USB adapters hold bytes back for 16 ms
 _WITH_TOKEN = re.compile(r"(socket://)([^@/]*)@(.*)")
 FORMAT = "stoic-recording"
 VERSION = 1
@@ -43,7 +44,10 @@ class Port(Protocol):
     url: str
 
     def read(self, least: int, timeout_s: float) -> bytes:
-        """`least` bytes and what else is there; fewer when they do not come in time."""
+        """`least` bytes and what else is there; fewer when they do not come in time.
+
+        `timeout_s` is for the first; a silence of `PAUSE_S` behind it is no pause but a loss.
+        """
         ...
 
     def write(self, data: bytes) -> None:
@@ -102,6 +106,7 @@ class SerialPort:
         """As `read`; pyserial's would never take more than it asks for: two calls a frame."""
         data = b""
         while len(data) < least and select.select([fd], [], [], timeout_s)[0]:
+            timeout_s = min(timeout_s, PAUSE_S)
             more = os.read(fd, _MOST_AT_ONCE)
             if not more:
                 raise OSError("closed by the other end")

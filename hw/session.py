@@ -4,7 +4,8 @@ Never are more frames unanswered than the window, by default as many as the boar
 nothing is lost on a line that cannot hold bytes back, and the next frames are on the line while the
 board works. Whatever has arrived is taken at once and as many frames follow in one write. A frame
 that the line damaged or lost is sent again, which is safe for all: they overwrite, read or infer,
-and none adds to anything.
+and none adds to anything. A lost byte is known by the silence behind it, long before a board that
+is only slow would be given up.
 """
 
 import logging
@@ -13,7 +14,7 @@ from collections.abc import Callable, Sequence
 from ..sim.exceptions import BoardError, InputError
 from . import link
 from .link import Command, Frame, Identity, Status
-from .port import Port
+from .port import PAUSE_S, Port
 
 RETRIES = 5
 MAX_WINDOW = 128  # half of all sequence numbers: no late answer is taken for one that is owed
@@ -199,11 +200,13 @@ class Session:
     def _receive(self, timeout_s: float) -> list[Frame]:
         """Every frame that is here, at least one; none when the line falls silent before it."""
         most = self.identity.max_payload if self.identity else 0xFFFF
+        timeout_s = min(timeout_s, PAUSE_S) if self._rest else timeout_s
         frames: list[Frame] = []
         is_silent = False
         while not frames and not is_silent:
             least = link.missing(self._rest, most) if self._rest else link.OVERHEAD_BYTES + 1
             data = self._port.read(least, timeout_s)
+            timeout_s = min(timeout_s, PAUSE_S)
             is_silent = len(data) < least
             frames, self._rest = link.decode(self._rest + data, most, final=is_silent)
         return frames

@@ -7,6 +7,7 @@ import pytest
 from stoic.hw import link
 from stoic.hw.device import BoardDevice
 from stoic.hw.link import Command, Frame, Identity, Status
+from stoic.hw.port import PAUSE_S
 from stoic.hw.session import MAX_WINDOW, Session
 from stoic.sim.core import Core
 from stoic.sim.exceptions import BoardError, InputError
@@ -82,6 +83,25 @@ def test_lost_frames_are_sent_again_and_no_answer_is_taken_twice() -> None:
     board.lost = set(range(board.n_seen, board.n_seen + 10_000))
     with pytest.raises(BoardError, match="no answer in 1 s; check cable"):
         session.ask(Command.INFER, images(3))
+
+
+@pytest.mark.parametrize("at", [0, 1, 5, -1])
+def test_a_lost_byte_is_not_waited_for_like_a_slow_board(at: int) -> None:
+    class Torn(Echo):
+        waited_s = 0.0
+
+        def read(self, least: int, timeout_s: float) -> bytes:
+            data = super().read(least, timeout_s)
+            if self.n_seen > 9 and not self.waited_s and not self.waiting:
+                data = data[:at] + data[at:][1:]
+            self.waited_s += timeout_s * (len(data) < least)
+            return data
+
+    board = Torn(identity())
+    session = Session(board, 60.0)
+    session.synchronise()
+    assert session.ask(Command.INFER, images(20)) == images(20)
+    assert session.n_retries == 1 and 0 < board.waited_s <= 2 * PAUSE_S
 
 
 def test_a_refusal_stops_the_stream_and_keeps_what_is_in_flight() -> None:
