@@ -107,6 +107,20 @@ def packed(log: Path, board: Board) -> tuple[int, int]:
     return int(found[0][1]), int(found[1][1])
 
 
+def placer_and_router_s(log: Path) -> tuple[float, float]:
+    """Seconds that place and route says its placers took together, and its router.
+
+    Raises:
+        ToolError: it said neither.
+    """
+    text = log.read_text(errors="replace")
+    placers = re.findall(r"(?:Placer Time:|placement time) ([\d.]+)s", text)
+    routers = re.findall(r"Router\d time ([\d.]+)s", text)
+    if not placers or not routers:
+        raise ToolError(f"{log}: no time of a placer and a router in it")
+    return round(sum(map(float, placers)), 1), round(sum(map(float, routers)), 1)
+
+
 def route(report: Path, seed: int, wall_s: float) -> Route:
     """Timing of the core clock.
 

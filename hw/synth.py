@@ -8,6 +8,7 @@ Steps run in the output folder on relative paths: what they make does not depend
 import hashlib
 import json
 import logging
+import os
 import statistics
 import subprocess
 import sys
@@ -33,6 +34,14 @@ LABEL = "place-and-route estimate"
 NETLIST = "synth.netlist.json"
 
 log = logging.getLogger(__name__)
+
+
+class ClockMissedError(ToolError):
+    """No seed meets the clock; `routes` are what they reached."""
+
+    def __init__(self, message: str, routes: Sequence[Route]) -> None:
+        super().__init__(message)
+        self.routes = tuple(routes)
 
 
 @dataclass(frozen=True)
@@ -134,8 +143,9 @@ def build(
         jobs: processes at once.
 
     Raises:
-        ToolError: a tool is missing or failed, the design does not fit, its memories are not what
-            the layout says, or no seed meets the clock. There is a bitstream only if all is well.
+        ToolError: a tool is missing or failed, the design does not fit, or its memories are not
+            what the layout says. There is a bitstream only if all is well.
+        ClockMissedError: no seed meets the clock.
     """
     if board.needs_vivado:
         from . import vivado
@@ -181,9 +191,10 @@ def build_design(design: Design, out_dir: Path, seeds: Sequence[int] = (), jobs:
     clock_mhz = board.core_hz / 1e6
     if best.fmax_mhz < clock_mhz:
         bitstream.unlink(missing_ok=True)
-        raise ToolError(
+        raise ClockMissedError(
             f"{design.network} on {board.name}: {clock_mhz:g} MHz not met on any of seeds "
-            f"{', '.join(map(str, seeds))}; best {best.fmax_mhz:g} MHz, {best.critical_path}"
+            f"{', '.join(map(str, seeds))}; best {best.fmax_mhz:g} MHz, {best.critical_path}",
+            routes,
         )
     routed = f"seed{best.seed}.routed"
     command = nextpnr.pack(board, routed, bitstream.name)
@@ -296,16 +307,30 @@ def step(
     log.info("%s: %s", out_dir.name, name)
     log_file = out_dir / f"{name}.log"
     start = time.monotonic()
-    with log_file.open("wb") as sink:
-        done = subprocess.run(command, cwd=out_dir, stdout=sink, stderr=subprocess.STDOUT)
+    status, cpu_s = _run(command, out_dir, log_file)
     wall_s = round(time.monotonic() - start, 1)
     missing = [path.name for path in outputs if not path.is_file()]
-    if done.returncode or missing:
-        why = _reason(log_file, done.returncode)
+    if status or missing:
+        why = _reason(log_file, status)
         raise ToolError(f"{name} of {out_dir.name} failed: {why}; log: {log_file}")
-    made = {"key": key, "wall_s": wall_s, "outputs": _hashes(outputs)}
+    made = {"key": key, "wall_s": wall_s, "cpu_s": cpu_s, "outputs": _hashes(outputs)}
     write_whole(stamp, json.dumps(made).encode())
     return wall_s
+
+
+def _run(command: list[str], folder: Path, log_file: Path) -> tuple[int, float]:
+    """Exit status of a command, and the processor seconds that it took."""
+    with (
+        log_file.open("wb") as sink,
+        subprocess.Popen(command, cwd=folder, stdout=sink, stderr=subprocess.STDOUT) as tool,
+    ):
+        try:
+            _, status, used = os.wait4(tool.pid, 0)
+        except BaseException:
+            tool.kill()
+            raise
+        tool.returncode = os.waitstatus_to_exitcode(status)
+    return tool.returncode, round(used.ru_utime + used.ru_stime, 1)
 
 
 def put(path: Path, text: str) -> None:

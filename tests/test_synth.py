@@ -14,7 +14,8 @@ from stoic.hw.boards.pins import placed
 from stoic.hw.flows import nextpnr
 from stoic.hw.flows.pll import Family, find_pll
 from stoic.hw.netlist import Memory, memories, memory_problems
-from stoic.hw.synth import Build, Design
+from stoic.hw.reports import placer_and_router_s
+from stoic.hw.synth import Build, ClockMissedError, Design
 from stoic.sim.core import Core
 from stoic.sim.exceptions import InputError, ToolError
 from stoic.sim.memory import Fold, Layout, Shape
@@ -62,6 +63,14 @@ def test_figures_are_those_of_the_netlist(build: Build, board: Board) -> None:
     assert 0 < build.utilisation.lut4 <= build.utilisation.logic_cells < 5280
 
 
+def test_seconds_of_every_step_are_kept(build: Build) -> None:
+    folder = build.bitstream.parent
+    for name in ("synth", f"seed{SEED}", "pack"):
+        taken = json.loads((folder / f"{name}.step.json").read_text())
+        assert 0 < taken["cpu_s"] < 600 and 0 < taken["wall_s"]
+    assert 0 < sum(placer_and_router_s(folder / f"seed{SEED}.log")) <= build.routes[0].wall_s
+
+
 def test_second_run_does_nothing(build: Build, board: Board, sources: dict[str, str]) -> None:
     folder = build.bitstream.parent
     before = {path: path.stat().st_mtime_ns for path in folder.glob("*.*")}
@@ -83,8 +92,11 @@ def test_refuses_a_clock_that_no_seed_meets(
     build: Build, board: Board, sources: dict[str, str]
 ) -> None:
     fast = replace(board, core_hz=192_000_000)
-    with pytest.raises(ToolError, match=r"192 MHz not met on any of seeds 3; best [\d.]+ MHz, u_"):
+    problem = r"192 MHz not met on any of seeds 3; best [\d.]+ MHz, u_"
+    with pytest.raises(ClockMissedError, match=problem) as missed:
         synth.build_design(design(fast, sources), build.bitstream.parent, (SEED,))
+    assert [r.seed for r in missed.value.routes] == [SEED]
+    assert max(r.fmax_mhz for r in missed.value.routes) < 192
     assert not build.bitstream.exists()
 
 
