@@ -14,13 +14,22 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from ..exceptions import ArtefactError, StoicError
-from . import memory_tables, onnx_tables, readme_tables, study, tolerance_tables, trigger_tables
+from . import (
+    board_tables,
+    memory_tables,
+    onnx_tables,
+    readme_tables,
+    study,
+    tolerance_tables,
+    trigger_tables,
+)
 
 NOISE = 1.5
 BLOCKS: dict[str, Callable[[Path], Iterable[str]]] = {
     "kit": readme_tables.kit,
     "onnx": onnx_tables.onnx,
     "onnx-in-short": onnx_tables.in_short,
+    "boards": board_tables.boards,
     "builds": readme_tables.builds,
     "planner": readme_tables.planner,
     "protections": memory_tables.protections,

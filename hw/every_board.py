@@ -1,0 +1,226 @@
+"""Every listed open board with three networks: `python -m stoic.hw.every_board --json FILE`.
+
+What the planner says fits becomes a bitstream, by the steps of `stoic synth`: place and route with
+seed 1, 2, ... until one meets the clock, so that a design that misses has missed on all `--seeds`.
+No bitstream holds a weight, so a network is its sizes and its input. The row of a pair is written
+when it is done; a second run takes the steps that are done as they are.
+
+The clock *asked* is that of the board file: the PLL makes it, and the bitstream runs at it. *Fmax*
+is what place and route says that the routed design would reach, an estimate of the tool at the
+slow corner of the chip; none is from silicon. Keys of the JSON object:
+
+    rows        one a pair: {"board", "network", "sizes", "input",
+                "verdict": "met", "missed": no seed meets the clock asked, "refused": by the
+                planner, or "failed": a tool did,
+                "why": what the planner or the tool says, "" when met,
+                "clock_mhz_asked"}; unless refused also {"folds": [[SIMD, PE] of each layer],
+                "engine", "cycles_per_image", "images_per_s_at_clock_asked", "cells_predicted",
+                "block_rams_predicted"}; and unless failed {"seeds", "fmax_mhz": [of each seed],
+                "fmax_mhz_best", "margin_percent": of the best above the clock asked,
+                "critical_path", "lut4", "logic_cells", "logic_cells_available", "flops",
+                "carry_cells", "distributed_ram_cells", "block_rams", "block_rams_available",
+                "synth_wall_s", "synth_cpu_s", "place_route_wall_s", "place_route_cpu_s": [of each
+                seed], "place_s", "route_s": [of each seed] of these, by the tool's own log};
+                and when met {"pack_wall_s", "pack_cpu_s", "bitstream_sha256",
+                "first_bitstream_wall_s", "first_bitstream_cpu_s": of all of these steps, one after
+                another}
+    pairs, met, missed, refused, failed: counts; "not_measured": [[network, board]]
+    slowest_bitstream_wall_s, slowest_bitstream_cpu_s
+    label, tools, command, kit_version
+"""
+
+import argparse
+import json
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..sim.container import kit_version, write_whole
+from ..sim.core import Core, core_of
+from ..sim.exceptions import InputError, ToolError
+from ..sim.layers import Input
+from ..sim.random_network import random_network
+from . import boards, synth
+from .fold import fold, predict
+from .fold_signoff import SFC, TFC
+from .reports import Route, placer_and_router_s, read_json, utilisation
+
+SEEDS = 5
+NETWORKS: dict[str, tuple[tuple[int, ...], Input]] = {
+    "fashion-tfc": (TFC, "uint8"),
+    "fashion-sfc": (SFC, "uint8"),
+    "sfc": (SFC, "bits"),
+}
+VERDICTS = ("met", "missed", "refused", "failed")
+
+
+def pairs() -> tuple[tuple[str, str], ...]:
+    """(network, board), the networks that take least time first."""
+    return tuple((net, board) for net in NETWORKS for board in boards.names(needs_vivado=False))
+
+
+def unfolded(network: str) -> Core:
+    """The core of a network, not yet folded; its weights are in no bitstream."""
+    sizes, first = NETWORKS[network]
+    return core_of(random_network(sizes, first, np.random.default_rng(0)))
+
+
+def planned(network: str, board: boards.Board) -> tuple[Core | None, dict[str, Any]]:
+    """The core as the planner folds it, None if it refuses; and what is known of the row."""
+    sizes, first = NETWORKS[network]
+    row = {
+        "board": board.name,
+        "network": network,
+        "sizes": list(sizes),
+        "input": first,
+        "clock_mhz_asked": board.core_hz / 1e6,
+    }
+    try:
+        core = fold(unfolded(network), board)
+    except InputError as refusal:
+        return None, {**row, "verdict": "refused", "why": str(refusal)}
+    told = predict(core, board)
+    return core, {
+        **row,
+        "folds": [[f.simd, f.pe] for f in core.layout.folds],
+        "engine": core.engine,
+        "cycles_per_image": told.cycles_per_image,
+        "images_per_s_at_clock_asked": round(board.core_hz / told.cycles_per_image),
+        "cells_predicted": told.cells_predicted,
+        "block_rams_predicted": told.block_rams_predicted,
+    }
+
+
+def measured(network: str, board: boards.Board, out_dir: Path, seeds: int) -> dict[str, Any]:
+    """The row of a pair; an error of a tool is one too."""
+    core, row = planned(network, board)
+    if core is None:
+        return row
+    design = synth.Design(network, core, board, synth.design_sources(core, board))
+    missed = ""
+    try:
+        for n in range(1, seeds + 1):
+            try:
+                made = synth.build_design(design, out_dir, range(1, n + 1), jobs=1)
+            except synth.ClockMissedError as error:
+                missed, routes = str(error), error.routes
+                continue
+            row |= {"verdict": "met", "why": "", **_routed(made.routes, board, out_dir)}
+            return {**row, "bitstream_sha256": made.bitstream_sha256, **_first(row, out_dir)}
+    except ToolError as error:
+        return {**row, "verdict": "failed", "why": str(error)}
+    return {**row, "verdict": "missed", "why": missed, **_routed(routes, board, out_dir)}
+
+
+def _routed(routes: Sequence[Route], board: boards.Board, out_dir: Path) -> dict[str, Any]:
+    """Figures of a design that is routed, and the seconds that it took."""
+    best = max(routes, key=lambda r: r.fmax_mhz)
+    steps = [_step(out_dir, f"seed{r.seed}") for r in routes]
+    inside = [placer_and_router_s(out_dir / f"seed{r.seed}.log") for r in routes]
+    synthesis = _step(out_dir, "synth")
+    report = out_dir / f"seed{best.seed}.report.json"
+    return {
+        "seeds": [r.seed for r in routes],
+        "fmax_mhz": [r.fmax_mhz for r in routes],
+        "fmax_mhz_best": best.fmax_mhz,
+        "margin_percent": round(100 * (best.fmax_mhz * 1e6 / board.core_hz - 1), 1),
+        "critical_path": best.critical_path,
+        **asdict(utilisation(out_dir / "synth.stat.json", report, board)),
+        "synth_wall_s": synthesis["wall_s"],
+        "synth_cpu_s": synthesis["cpu_s"],
+        "place_route_wall_s": [s["wall_s"] for s in steps],
+        "place_route_cpu_s": [s["cpu_s"] for s in steps],
+        "place_s": [place_s for place_s, _ in inside],
+        "route_s": [route_s for _, route_s in inside],
+    }
+
+
+def _first(row: Mapping[str, Any], out_dir: Path) -> dict[str, float]:
+    """Seconds from Verilog to bitstream, one step after another."""
+    pack = _step(out_dir, "pack")
+    found = {}
+    for kind in ("wall_s", "cpu_s"):
+        found[f"pack_{kind}"] = pack[kind]
+        total = row[f"synth_{kind}"] + sum(row[f"place_route_{kind}"]) + pack[kind]
+        found[f"first_bitstream_{kind}"] = round(total, 1)
+    return found
+
+
+def _step(out_dir: Path, name: str) -> dict[str, Any]:
+    return read_json(out_dir / f"{name}.step.json")
+
+
+def summary(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Counts of all rows, and what is not measured yet."""
+    done = {(row["network"], row["board"]) for row in rows}
+    met = [row for row in rows if row["verdict"] == "met"]
+    return {
+        "pairs": len(pairs()),
+        **{verdict: sum(row["verdict"] == verdict for row in rows) for verdict in VERDICTS},
+        "not_measured": [list(pair) for pair in pairs() if pair not in done],
+        **{
+            f"slowest_bitstream_{kind}": max((r[f"first_bitstream_{kind}"] for r in met), default=0)
+            for kind in ("wall_s", "cpu_s")
+        },
+    }
+
+
+def line(row: Mapping[str, Any]) -> str:
+    """A row for people."""
+    text = f"{row['network']:12} {row['board']:15} {row['verdict']:8}"
+    if "fmax_mhz" not in row:
+        return f"{text} {row['why']}"
+    return (
+        f"{text} {row['fmax_mhz_best']:6.1f} MHz of {row['clock_mhz_asked']:g} asked "
+        f"(seed {row['seeds'][-1]}), {row['logic_cells']:,} of {row['logic_cells_available']:,} "
+        f"cells, {row['block_rams']} of {row['block_rams_available']} block memories, "
+        f"{row['images_per_s_at_clock_asked']:,} images/s"
+    )
+
+
+def main() -> int:
+    """Measure, print a line a pair and keep the JSON file whole; 1 unless all that fit meet it."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--json", type=Path, required=True)
+    listed = boards.names(needs_vivado=False)
+    parser.add_argument("--boards", nargs="+", default=listed, choices=listed)
+    parser.add_argument("--networks", nargs="+", default=list(NETWORKS), choices=NETWORKS)
+    parser.add_argument("--seeds", type=int, default=SEEDS, help="tried before a design has missed")
+    parser.add_argument("--out", type=Path, default=Path("build/boards"))
+    args = parser.parse_args()
+    if args.seeds < 1:
+        parser.error(f"--seeds must be 1 or more, not {args.seeds}")
+    before = read_json(args.json) if args.json.exists() else {}
+    rows = {(row["network"], row["board"]): row for row in before.get("rows", [])}
+    tools = dict(before.get("tools", {}))
+    for network, name in pairs():
+        if network not in args.networks or name not in args.boards:
+            continue
+        board = boards.load(name)
+        try:
+            tools |= synth.tool_versions(board)
+        except ToolError as error:
+            parser.error(str(error))
+        row = measured(network, board, args.out / f"{network}-{name}", args.seeds)
+        rows[network, name] = row
+        print(line(row), flush=True)
+        kept = [rows[pair] for pair in pairs() if pair in rows]
+        values = {
+            "rows": kept,
+            **summary(kept),
+            "label": synth.LABEL,
+            "tools": tools,
+            "command": shlex.join(["python -m stoic.hw.every_board", *sys.argv[1:]]),
+            "kit_version": kit_version(),
+        }
+        write_whole(args.json, f"{json.dumps(values, indent=1)}\n".encode())
+    return int(any(row["verdict"] in ("missed", "failed") for row in rows.values()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
