@@ -87,6 +87,22 @@ def test_the_scan_is_the_best_of_all_thresholds(
     assert cut.value == significance(cut.n_on, cut.n_off, alpha)
 
 
+@settings(max_examples=50, deadline=None)
+@given(SCORES, st.floats(0.05, 2))
+def test_what_a_model_expects_is_cut_where_it_expects_most(odds: np.ndarray, alpha: float) -> None:
+    cut = thresholds.by_expected_significance(odds, alpha)
+    gamma = 1 / (1 + np.exp(-odds))
+    on = gamma + (1 - gamma) * alpha / (1 + alpha)
+
+    def expected(chosen: np.ndarray) -> float:
+        return float(significance(on[chosen].sum(), (1 - on)[chosen].sum(), alpha))
+
+    best = max((expected(odds > value) for value in np.unique(odds)[:-1]), default=-np.inf)
+    assert cut.value == pytest.approx(best)
+    if np.isfinite(best):
+        assert expected(odds > cut.threshold) == pytest.approx(best)
+
+
 def test_neighbouring_scores_are_told_apart() -> None:
     low = 1.0
     high = float(np.nextafter(low, 2))

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+from scipy.optimize import minimize
 
 from stoic.models.event_tables import Table
 from stoic.models.studies import seeded
@@ -19,6 +21,7 @@ from stoic.models.weak_labels.kernel import bases, fit
 from stoic.models.weak_labels.observation import Sky, observe
 from stoic.sim.exceptions import InputError
 
+Bools, Floats = NDArray[np.bool_], NDArray[np.float64]
 ROOT = Path(os.environ["STOIC_DATA"]) if "STOIC_DATA" in os.environ else None
 
 
@@ -29,24 +32,47 @@ def _table(n_gammas: int, n_hadrons: int) -> Table:
     return Table(features, is_gamma)
 
 
-def test_scores_of_events_left_out_are_those_of_a_fit_without_them() -> None:
+def _log_likelihood(labels: Bools, scores: Floats, rate: float) -> float:
+    on = rate + (1 - rate) / (1 + np.exp(-scores))
+    return float(np.log(np.where(labels, on, 1 - on)).sum())
+
+
+@pytest.mark.parametrize("rate", [0.0, 1 / 6])
+def test_a_fit_is_the_likeliest_and_what_it_leaves_out_has_no_say(rate: float) -> None:
     rng = np.random.default_rng(2)
-    table = _table(20, 40)
-    (basis,) = bases(table.features, (0.3,), 15, 1)
-    made = fit([basis], table.is_positive, (0.5,))
-    y = table.is_positive.astype(float)
-    rows = np.c_[np.ones(60), basis.events]
-    penalties = np.diag([0.0] + [0.5] * basis.events.shape[1])
-    for i in rng.choice(60, 5, replace=False):
-        rest = np.arange(60) != i
-        slopes = np.linalg.solve(rows[rest].T @ rows[rest] + penalties, rows[rest].T @ y[rest])
-        assert made.unseen[i] == pytest.approx(rows[i] @ slopes, abs=1e-9)
-    whole = np.linalg.solve(rows.T @ rows + penalties, rows.T @ y)
-    assert made.score(table.features) == pytest.approx(rows @ whole, abs=1e-9)
-    both = bases(table.features, (0.3, 1e-6), 15, 1)
-    errors = [fit(both, table.is_positive, (p,)).error for p in (0.5, 1e6)]
-    chosen = fit(both, table.is_positive, (0.5, 1e6))
-    assert (chosen.error, chosen.penalty) == (min(errors), 0.5)
+    table = _table(30, 90)
+    labels = table.is_positive | (rng.random(120) < rate)
+    (basis,) = bases(table.features, (0.1,), 10, 1)
+    rows = basis.events
+
+    def likeliest(of: Bools) -> Floats:
+        def cost(slopes: Floats) -> float:
+            found = _log_likelihood(labels[of], rows[of] @ slopes, rate)
+            return 0.25 * float(slopes @ slopes) - found
+
+        return np.asarray(minimize(cost, np.zeros(rows.shape[1]), tol=1e-10).x)
+
+    made = fit([basis], labels, (0.5,), rate)
+    everything = np.ones(120, np.bool_)
+    whole = rows @ likeliest(everything)
+    assert made.score(table.features) == pytest.approx(whole, abs=0.05)
+    chances = [_log_likelihood(labels[[i]], made.unseen[[i]], rate) for i in range(120)]
+    assert made.error == pytest.approx(-np.mean(chances))
+    moved, found = [], []
+    for i in range(0, 120, 6):
+        without = everything.copy()
+        without[i] = False
+        moved.append(rows[i] @ likeliest(without) - whole[i])
+        found.append(made.unseen[i] - whole[i])
+    assert np.corrcoef(moved, found)[0, 1] > 0.98
+    assert found == pytest.approx(moved, rel=0.5, abs=0.1)
+    both = bases(table.features, (0.1, 1e-6), 10, 1)
+    errors = [fit(both, labels, (p,), rate).error for p in (0.5, 1e4)]
+    chosen = fit(both, labels, (0.5, 1e4), rate)
+    assert (chosen.error, chosen.penalty) == (pytest.approx(min(errors), rel=1e-3), 0.5)
+    for wrong in (1.0, -0.1, float("nan")):
+        with pytest.raises(InputError, match="rate must be 0 or more and below 1"):
+            fit(both, labels, (0.5,), wrong)
 
 
 def test_an_observation_has_its_gammas_on_and_a_fake_source_has_none() -> None:

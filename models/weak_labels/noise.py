@@ -44,8 +44,13 @@ class Noise:
     @classmethod
     def of_regions(cls, alpha: float) -> "Noise":
         """What an on/off observation knows: hadrons fall into the on region in proportion."""
-        check_alpha(alpha)
-        return cls(p_minus=alpha / (1 + alpha))
+        return cls(p_minus=rate_of(alpha))
+
+
+def rate_of(alpha: float) -> float:
+    """Rate at which hadrons are labelled on at this ratio of exposures: p_minus."""
+    check_alpha(alpha)
+    return alpha / (1 + alpha)
 
 
 def alpha_of(p_minus: float) -> float:

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import expit
 
 from ...sim.exceptions import InputError
-from .noise import Noise, alpha_of
+from .noise import Noise, alpha_of, rate_of
 from .significance import Floats, significance
 
 Objective = Callable[[Floats, Floats], Floats]
@@ -25,13 +26,13 @@ class Cut:
         threshold: between two scores; the highest score, which selects nothing, where all are
             equal.
         value: of the objective at it; minus infinity where all scores are equal.
-        n_on, n_off: selected counts.
+        n_on, n_off: selected counts; expected ones where it was given chances.
     """
 
     threshold: float
     value: float
-    n_on: int
-    n_off: int
+    n_on: float
+    n_off: float
 
 
 def scan(scores: ArrayLike, is_on: ArrayLike, objective: Objective) -> Cut:
@@ -40,13 +41,13 @@ def scan(scores: ArrayLike, is_on: ArrayLike, objective: Objective) -> Cut:
 
     Args:
         scores: (n,) finite.
-        is_on: (n,) weak labels.
+        is_on: (n,) weak labels, or chances to be on, 0 to 1.
         objective: of the counts (k,) that are on and off in k selections.
 
     Raises:
         InputError: other shapes, no event, or a score that is not finite.
     """
-    found, on = np.asarray(scores, np.float64), np.asarray(is_on, np.bool_)
+    found, on = np.asarray(scores, np.float64), np.asarray(is_on, np.float64)
     if found.ndim != 1 or found.shape != on.shape or not len(found):
         raise InputError(f"scores and labels must be (n,) alike, not {found.shape}, {on.shape}")
     if not np.isfinite(found).all():
@@ -58,12 +59,12 @@ def scan(scores: ArrayLike, is_on: ArrayLike, objective: Objective) -> Cut:
         return Cut(float(ranked[0]), -np.inf, 0, 0)
     n_on = np.cumsum(ranked_on)[last]
     n_off = last + 1 - n_on
-    values = objective(n_on.astype(np.float64), n_off.astype(np.float64))
+    values = objective(n_on, n_off)
     best = int(np.argmax(values))
     above, below = float(ranked[last[best]]), float(ranked[last[best] + 1])
     middle = above / 2 + below / 2
     threshold = middle if below <= middle < above else below  # neighbours have no middle
-    return Cut(threshold, float(values[best]), int(n_on[best]), int(n_off[best]))
+    return Cut(threshold, float(values[best]), float(n_on[best]), float(n_off[best]))
 
 
 def by_significance(scores: ArrayLike, is_on: ArrayLike, alpha: float) -> Cut:
@@ -72,6 +73,18 @@ def by_significance(scores: ArrayLike, is_on: ArrayLike, alpha: float) -> Cut:
     Never quote that value: it is a maximum over cuts, and well above 0 without any source.
     """
     return scan(scores, is_on, lambda on, off: significance(on, off, alpha))
+
+
+def by_expected_significance(odds: ArrayLike, alpha: float) -> Cut:
+    """The cut of highest significance of the counts that a model expects: less noisy than any of
+    the counts themselves, where the model is right.
+
+    Args:
+        odds: (n,) logarithm of the odds that each event is a gamma; all gammas are on.
+    """
+    rate = rate_of(alpha)
+    on = rate + (1 - rate) * expit(np.asarray(odds, np.float64))
+    return scan(odds, on, lambda on, off: significance(on, off, alpha))
 
 
 def by_default_f1(scores: ArrayLike, is_on: ArrayLike) -> Cut:
