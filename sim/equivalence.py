@@ -7,8 +7,9 @@ registers, its inputs free: registers of the same name pair up, and `equiv_induc
 induction over N_STEPS cycles that outputs and next states stay equal, unknown values included
 (`-undef`). REACHED: both start with all registers at 0, as on an FPGA, and `dprove` of ABC proves
 that their outputs never differ: what no sequence of inputs leads to does not count. The values
-that registers are given at the start, and clocks, are not compared. Icarus says which
-parametrisations there are.
+that registers are given at the start, and clocks, are not compared. Cells of a vendor stay outside:
+they must be the same with the same parameters, what goes into them counts as outputs, and what
+comes out is free. Icarus says which parametrisations there are.
 
 `python -m stoic.sim.equivalence JOB.json` works on one job, in a process of its own since Yosys
 ends its process on an error; "proven N" is a line for each parametrisation that it proves.
@@ -32,9 +33,10 @@ from .syntax import load, walk
 from .verilate import find_iverilog
 
 N_STEPS = 4
-CPU_S = 25  # processor seconds of a way; what takes longer is not proven
+CPU_S = 25  # processor seconds without a proof after which a way is given up
 WAYS = IDENTICAL, FLAT, REACHED = "identical", "flat", "reached"
 _CLEAN = ("proc", "opt_expr -keepdc", "wreduce -keepdc", "opt_expr -keepdc", "opt_clean")
+_CELLS = ("+/ecp5/cells_sim.v", "+/ecp5/cells_bb.v", "+/ice40/cells_sim.v")  # their ports alone
 _PREPARE = (
     "hierarchy -check",  # stops at cells that are not known: equiv_make takes what they drive for x
     "proc", "flatten", "opt_expr -keepdc", "opt_clean", "memory -nomap", "memory_map",
@@ -116,13 +118,14 @@ def is_equivalent(
     files = {"gold": [str(path) for path in gold], "gate": [str(path) for path in gate]}
     rest = list(parameters)
     for way in WAYS:
-        proven = proven_of({"module": module, "way": way, "parameters": rest, **files})
-        rest = [values for i, values in enumerate(rest) if i not in proven]
+        job = {"module": module, "way": way, **files}
+        while rest and (proven := proven_of({**job, "parameters": rest})):
+            rest = [values for i, values in enumerate(rest) if i not in proven]
     return not rest
 
 
 def proven_of(job: Mapping[str, object]) -> set[int]:
-    """Which parametrisations of a job a process proves within CPU_S."""
+    """Which parametrisations of a job a process proves before CPU_S are over."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "job.json"
         path.write_text(json.dumps({**job, "folder": folder}))
@@ -147,11 +150,12 @@ def main() -> None:
             libyosys.run_pass(command, design)
 
     for which in ("gold", "gate"):
-        run("design -reset", *(f'read_verilog -defer "{path}"' for path in job[which]))
+        run("design -reset", *(f"read_verilog -lib {path}" for path in _CELLS))
+        run(*(f'read_verilog -defer "{path}"' for path in job[which]))
         run(f"design -save {which}_text")
     for i, parameters in enumerate(job["parameters"]):
         values = " ".join(f"-chparam {name} {value}" for name, value in parameters)
-        cells = []
+        cells: list[Any] = []
         for which in ("gold", "gate"):
             run(f"design -load {which}_text", f"hierarchy -top {module} {values}")
             if job["way"] == IDENTICAL:
@@ -159,10 +163,14 @@ def main() -> None:
                 run("rename -enumerate", f"write_json -selected {report}")  # sorts by name
                 cells.append(_cells(json.loads(report.read_text())["modules"][which]))
             else:
-                run(*_PREPARE, f"rename -top {which}", f"design -save {which}")
-        if job["way"] == IDENTICAL:
-            is_proven = cells[0] == cells[1]
-        else:
+                run(*_PREPARE, f"rename -top {which}", f"select {which}")
+                run(f"write_json -selected {report}", "select -clear")
+                cells.append(_vendor_cells(json.loads(report.read_text())["modules"][which]))
+                types = sorted({cell["type"] for cell in cells[-1].values()})
+                run(*(f"expose -evert {which}/t:{kind}" for kind in types))
+                run(f"design -save {which}")
+        is_proven = cells[0] == cells[1]
+        if job["way"] != IDENTICAL and is_proven:
             run("design -reset")
             for which in ("gold", "gate"):
                 run(f"design -copy-from {which} -as {which} {which}")
@@ -171,16 +179,26 @@ def main() -> None:
                 is_proven = "Equivalence successfully proven!" in report.read_text()
             else:
                 run(*_MITER, f"write_aiger {report}")
-                is_proven = "are equivalent" in _abc(f"read_aiger {report}; dprove")
+                is_proven = "are equivalent" in _abc(f"read_aiger {report}; dprove", report.parent)
         if is_proven:
             print(f"\nproven {i}", flush=True)
 
 
-def _abc(script: str) -> str:
+def _abc(script: str, folder: Path) -> str:
+    """What ABC says in a folder, where it leaves files of its own."""
     import pyosys
 
     abc = Path(pyosys.__file__).parent / "yosys-abc"
-    return subprocess.run([abc, "-c", script], capture_output=True, text=True).stdout
+    return subprocess.run([abc, "-c", script], capture_output=True, text=True, cwd=folder).stdout
+
+
+def _vendor_cells(module: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Cells that Yosys has no model of, by name."""
+    return {
+        name: {key: cell[key] for key in ("type", "parameters", "port_directions")}
+        for name, cell in module["cells"].items()
+        if not cell["type"].startswith("$")
+    }
 
 
 def _cells(module: Mapping[str, Any]) -> list[object]:

@@ -29,13 +29,33 @@ def test_wiring_is_proven_with_the_modules_below_as_black_boxes(
     assert is_equivalent("stoic_secded", gold, gate, [hamming]) == is_same
 
 
-def test_a_cell_without_a_model_proves_nothing(tmp_path: Path) -> None:
+def test_a_cell_of_a_vendor_with_another_parameter_is_another(tmp_path: Path) -> None:
     name, old = "stoic_sum.v", ".INIT1(16'h6c6c)"
     text = (rtl.ROOT / name).read_text()
     assert text.count(old) == 1
     (tmp_path / name).write_text(text.replace(old, ".INIT1(16'h66cc)"))
     ecp5 = (("TARGET", f"32'h{b'ecp5'.hex()}"),)
     assert not is_equivalent("stoic_sum", [rtl.ROOT / name], [tmp_path / name], [ecp5])
+
+
+@pytest.mark.parametrize(
+    "old, new, is_same",
+    [
+        ("we_i && wrow == r", "(we_i ? wrow == r : 1'b0)", True),
+        ("we_i && wrow == r", "we_i || wrow == r", False),
+        (".BE3(1'b1)", ".BE3(1'b0)", False),
+        ('.REGMODE("OUTREG")', '.REGMODE("NOREG")', False),
+    ],
+)
+def test_what_stands_around_cells_of_a_vendor_is_proven(
+    tmp_path: Path, old: str, new: str, is_same: bool
+) -> None:
+    name, tall = "stoic_ram_ecp5.v", (("DEPTH", "600"), ("WIDTH", "5"))
+    text = (rtl.ROOT / name).read_text()
+    assert text.count(old) == 1
+    (tmp_path / name).write_text(text.replace(old, new))
+    gold, gate = [rtl.ROOT / name], [tmp_path / name]
+    assert is_equivalent("stoic_ram_ecp5", gold, gate, [tall]) == is_same
 
 
 def test_a_module_of_many_cells_is_identical_to_itself() -> None:
