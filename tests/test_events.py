@@ -108,6 +108,8 @@ def test_files_that_are_no_event_lists_are_refused(
     path = tmp_path / "crab.hdf5"
     thetas, features, _ = _sky(50)
     _pyfact(path, thetas, features)
+    with h5py.File(path, "a") as file:
+        file["large/x"] = np.array([(1 << 53) + 1])
     for names, why in (
         (["events/few", "events/size"], "events/size has 50 rows, events/few 3"),
         (["events/source"], "not one number an event"),
@@ -115,7 +117,9 @@ def test_files_that_are_no_event_lists_are_refused(
         (["events/few/x"], "no column 'x', but none"),
         (["size"], "no table ''"),
         (["events/size/width"], "no column 'width'"),
-        ([], "one at least"),
+        ([], "at least one name"),
+        ("events/size", "at least one name"),
+        (["large/x"], "numbers beyond 2.53"),
     ):
         with pytest.raises(InputError, match=why):
             events.read(path, names)
@@ -139,6 +143,7 @@ def test_an_event_lies_in_the_region_that_its_distance_says_and_in_no_second_one
         events.regions(distances, 0.25)
     for wrong, radius in (
         ([[0.1]], 0.2), ([[0.1, np.nan]], 0.2), ([[-1.0, 0.9]], 0.2), (distances, 0.0),
+        ([["a", "b"]], 0.2), ([[0.1, 0.9], [0.1]], 0.2),
     ):  # fmt: skip
         with pytest.raises(InputError, match="must be"):
             events.regions(wrong, radius)
@@ -166,6 +171,8 @@ def test_off_positions_are_the_source_turned_about_the_pointing(n_off_regions: i
     ):
         with pytest.raises(InputError, match=why):
             events.reflected(origins, np.full((3, 2), 4.0), [3.5, 4.0], n_off_regions)
+    with pytest.raises(InputError, match="whole number from 1 on, not 1.5"):
+        events.reflected([1.0, 2.0], [3.0, 4.0], [3.5, 4.0], 1.5)  # type: ignore[arg-type]
 
 
 def test_the_page_finds_a_source_in_files_of_both_kinds(

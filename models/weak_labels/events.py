@@ -18,6 +18,7 @@ Floats = NDArray[np.float64]
 OUTSIDE = -1
 """Number of no region; see `noise.ON` for the others."""
 _DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError)  # what h5py says of it
+_MOST_EXACT = 1 << 53  # smaller whole numbers are exact in float64
 _KEYS = ("obs_id", "event_id", "tel_id")  # that name an event of ctapipe
 
 
@@ -30,8 +31,8 @@ def read(path: Path, columns: Sequence[str], valid: Sequence[str] = ()) -> Float
         valid: TABLE/COLUMN of truth values; events stay where all of them are true.
 
     Raises:
-        InputError: no such column, not one number an event, tables of other events, or a number
-            that is not finite in an event that stays.
+        InputError: no such column, not one number an event, tables of other events, or, in an
+            event that stays, a number that is not finite or too large to be exact.
         ArtefactError: the file is missing, damaged or not HDF5.
         ToolError: h5py or hdf5plugin is not installed.
 
@@ -44,8 +45,8 @@ def read(path: Path, columns: Sequence[str], valid: Sequence[str] = ()) -> Float
     except ImportError as error:
         raise ToolError(f"event lists need {error.name!r}; install stoic[events]") from error
     names = [*columns, *valid]
-    if not columns:
-        raise InputError("an event list is read by its columns; name one at least")
+    if isinstance(columns, str) or not columns:
+        raise InputError(f"columns must be a list of at least one name, not {columns!r}")
     try:
         with h5py.File(path, "r") as file:
             found = [_column(file, path, name) for name in names]
@@ -59,7 +60,9 @@ def read(path: Path, columns: Sequence[str], valid: Sequence[str] = ()) -> Float
             raise InputError(f"{path}: {name} must hold truth values, to tell what is valid")
         stays &= values.astype(np.bool_)
     chosen = np.column_stack(found[: len(columns)]).astype(np.float64)[stays]
-    for name, values in zip(columns, chosen.T, strict=True):
+    for name, values, stored in zip(columns, chosen.T, found, strict=False):
+        if stored.dtype.kind in "iu" and (np.abs(values) >= _MOST_EXACT).any():
+            raise InputError(f"{path}: {name} has numbers beyond 2^53, which are no feature")
         if n_bad := int((~np.isfinite(values)).sum()):
             raise InputError(
                 f"{path}: {name} is not finite in {n_bad} of {len(values)} events; "
@@ -82,7 +85,7 @@ def regions(distances_deg: ArrayLike, radius_deg: float) -> NDArray[np.int64]:
 
     Source: `split_on_off_source_independent` of pyfact; it counts an event in two regions twice.
     """
-    distances = np.asarray(distances_deg, np.float64)
+    distances = _numbers("distances", distances_deg)
     if distances.ndim != 2 or distances.shape[1] < 2:
         raise InputError(f"distances must be (n, R + 1) with R >= 1, not {distances.shape}")
     if n_bad := int((~((distances >= 0) & (distances < np.inf))).sum()):
@@ -116,8 +119,8 @@ def reflected(
 
     Source: reflected regions, Berge, Funk and Hinton 2007, A&A 466, p. 1219.
     """
-    if n_off_regions < 1:
-        raise InputError(f"an observation needs an off region at least, not {n_off_regions}")
+    if n_off_regions < 1 or n_off_regions % 1:
+        raise InputError(f"off regions must be a whole number from 1 on, not {n_off_regions}")
     origin, axis, source = (_unit(values) for values in (origins_deg, pointing_deg, source_deg))
     if len(lengths := {len(origin), len(axis), len(source)} - {1}) > 1:
         raise InputError(f"directions must be one or as many as events, not {sorted(lengths)}")
@@ -131,9 +134,16 @@ def reflected(
     return np.asarray(np.degrees(2 * np.arcsin(np.clip(np.stack(chords, 1) / 2, 0, 1))), np.float64)
 
 
+def _numbers(what: str, values: ArrayLike) -> Floats:
+    try:
+        return np.asarray(values, np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{what} must be numbers in rows of one length ({error})") from error
+
+
 def _unit(directions_deg: ArrayLike) -> Floats:
     """Unit vectors (n, 3), n = 1 of a single direction."""
-    values = np.atleast_2d(np.asarray(directions_deg, np.float64))
+    values = np.atleast_2d(_numbers("directions", directions_deg))
     if values.ndim != 2 or values.shape[1] != 2 or not np.isfinite(values).all():
         raise InputError(f"directions must be finite, (n, 2) or (2,), not {values.shape}")
     if (np.abs(values[:, 0]) > 90).any():
