@@ -176,8 +176,7 @@ def _map_memories(core: Core, layer: int) -> list[tuple[int, int, int]]:
 def memory_blocks(n_words: int, width: int, board: Board, is_fifo: bool = False) -> int:
     """Block memories that a `stoic_ram` of n_words of that width becomes.
 
-    On iCE40 Yosys trades width for depth, so long as a block stays a power of two wide. On 7-series
-    Vivado decides; this is a guess that calls few memories small.
+    On 7-series Vivado decides; this is a guess that calls few memories small.
     """
     if board.family == "ecp5":
         is_small = -(-n_words // 16) * -(-width // 4) <= LUT_CELLS
@@ -187,10 +186,26 @@ def memory_blocks(n_words: int, width: int, board: Board, is_fifo: bool = False)
         is_small = is_fifo and n_words <= SHALLOW_FIFO
     if is_small or n_words * width <= SMALL_BITS:
         return 0
-    aspects = [(board.ram_depth, board.ram_width)]
     if board.family == "ice40":
-        aspects = [(board.ram_depth << k, board.ram_width >> k) for k in range(4)]
-    return min(-(-n_words // depth) * -(-width // w) for depth, w in aspects)
+        return _ice40_blocks(n_words, width, board)
+    return -(-n_words // board.ram_depth) * -(-width // board.ram_width)
+
+
+def _ice40_blocks(n_words: int, width: int, board: Board) -> int:
+    """Blocks of the shape that Yosys finds cheapest.
+
+    It trades width for depth, and puts words of several rows side by side into one block; what
+    chooses among the rows costs it something, too.
+
+    Source: Yosys 0.70, `memory_libmap` (muxes count half) and `ice40/brams.txt` (a block counts
+    64); what it adds for writing is left out.
+    """
+    costs = []
+    for k in range(4):
+        rows = -(-n_words // (board.ram_depth << k))
+        blocks = -(-rows * width // (board.ram_width >> k))
+        costs.append((64 * blocks + width * (rows - 1) / 2, blocks))
+    return min(costs)[1]
 
 
 def _inferred_blocks(n_words: int, width: int, board: Board) -> int:

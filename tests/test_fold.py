@@ -154,7 +154,10 @@ def test_bound_is_bits_read_over_bits_of_all_memories() -> None:
         (ULX3S, 513, 37, 4),
         (ICEBREAKER, 256, 16, 1),
         (ICEBREAKER, 3136, 16, 13),
-        (ICEBREAKER, 1024, 49, 13),  # 4 bits of 1024 words a block
+        (ICEBREAKER, 1024, 49, 13),
+        (ICEBREAKER, 768, 10, 2),  # three rows of 256 words, side by side in 32 lanes
+        (ICEBREAKER, 513, 17, 4),
+        (ICEBREAKER, 3755, 21, 21),  # 20 blocks would hold it, with more to choose from
     ],
 )
 def test_memory_takes_as_many_blocks_as_synthesis_makes(
