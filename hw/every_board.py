@@ -102,19 +102,25 @@ def measured(network: str, board: boards.Board, out_dir: Path, seeds: int) -> di
     if core is None:
         return row
     design = synth.Design(network, core, board, synth.design_sources(core, board))
-    missed = ""
+    missed: synth.ClockMissedError | None = None
     try:
         for n in range(1, seeds + 1):
             try:
                 made = synth.build_design(design, out_dir, range(1, n + 1), jobs=1)
             except synth.ClockMissedError as error:
-                missed, routes = str(error), error.routes
+                missed = error
                 continue
             row |= {"verdict": "met", "why": "", **_routed(made.routes, board, out_dir)}
             return {**row, "bitstream_sha256": made.bitstream_sha256, **_first(row, out_dir)}
     except ToolError as error:
         return {**row, "verdict": "failed", "why": str(error)}
-    return {**row, "verdict": "missed", "why": missed, **_routed(routes, board, out_dir)}
+    assert missed is not None, "seeds are 1 or more"
+    return {
+        **row,
+        "verdict": "missed",
+        "why": str(missed),
+        **_routed(missed.routes, board, out_dir),
+    }
 
 
 def _routed(routes: Sequence[Route], board: boards.Board, out_dir: Path) -> dict[str, Any]:
