@@ -96,11 +96,18 @@ class SerialPort:
         try:
             if self._fd is not None:
                 return self._read_there(self._fd, least, timeout_s)
-            if timeout_s != self._timeout_s:  # setting it costs system calls
-                self._serial.timeout = self._timeout_s = timeout_s
-            return bytes(self._serial.read(least))
+            data = b""
+            while len(data) < least and (more := self._read_some(timeout_s)):
+                data, timeout_s = data + more, min(timeout_s, PAUSE_S)
+            return data
         except (OSError, TypeError, ValueError) as error:  # the last two: closed by another thread
             raise self._lost(error) from error
+
+    def _read_some(self, timeout_s: float) -> bytes:
+        """What is there, or one byte that comes in time: pyserial's timeout is for a whole read."""
+        if timeout_s != self._timeout_s:  # setting it costs system calls
+            self._serial.timeout = self._timeout_s = timeout_s
+        return bytes(self._serial.read(max(1, self._serial.in_waiting)))
 
     def _read_there(self, fd: int, least: int, timeout_s: float) -> bytes:
         """As `read`; pyserial's would never take more than it asks for: two calls a frame."""

@@ -45,6 +45,7 @@ def test_a_cell_of_a_vendor_with_another_parameter_is_another(tmp_path: Path) ->
         ("we_i && wrow == r", "(we_i ? wrow == r : 1'b0)", True),
         ("we_i && wrow == r", "we_i || wrow == r", False),
         (".BE3(1'b1)", ".BE3(1'b0)", False),
+        (".CSR2(1'b0)", ".CSR2()", False),  # an open input is not 0
         ('.REGMODE("OUTREG")', '.REGMODE("NOREG")', False),
     ],
 )

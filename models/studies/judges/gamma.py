@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..judgement import CONFIRMED, MISSED, PARTLY, REACHED, REFUTED, Finding, Judgement, Table
+from ..judgement import CONFIRMED, MISSED, REACHED, REFUTED, Finding, Judgement, Table
 from ..summary import Mean, Row, mean_of
 
 GOAL, FAKE_GOAL = 0.98, 1.0
@@ -31,11 +31,7 @@ def judge(rows: Sequence[Row], measure: Mapping[str, Any]) -> Judgement:
         Finding(
             "Weak labels find no less than clean labels of half of the events",
             f"{half.percent(1)} %",
-            CONFIRMED
-            if half.value >= 1
-            else PARTLY
-            if half.value + (half.half or 0) >= 1
-            else REFUTED,
+            CONFIRMED if half.value >= 1 else REFUTED,
         ),
         _fake(first),
     ]
