@@ -118,7 +118,8 @@ def test_files_that_are_no_event_lists_are_refused(
         (["size"], "no table ''"),
         (["events/size/width"], "no column 'width'"),
         ([], "at least one name"),
-        ("events/size", "at least one name"),
+        ("events/size", "a list of names"),
+        ([1], "a list of names"),
         (["large/x"], "numbers beyond 2.53"),
     ):
         with pytest.raises(InputError, match=why):

@@ -44,9 +44,10 @@ def read(path: Path, columns: Sequence[str], valid: Sequence[str] = ()) -> Float
         import hdf5plugin  # noqa: F401  Blosc, with which both packages compress
     except ImportError as error:
         raise ToolError(f"event lists need {error.name!r}; install stoic[events]") from error
+    columns, valid = _names("columns", columns), _names("valid", valid)
+    if not columns:
+        raise InputError("an event list is read by its columns; give at least one name")
     names = [*columns, *valid]
-    if isinstance(columns, str) or not columns:
-        raise InputError(f"columns must be a list of at least one name, not {columns!r}")
     try:
         with h5py.File(path, "r") as file:
             found = [_column(file, path, name) for name in names]
@@ -69,6 +70,12 @@ def read(path: Path, columns: Sequence[str], valid: Sequence[str] = ()) -> Float
                 "cut them, or name the column that tells valid ones"
             )
     return chosen
+
+
+def _names(what: str, names: Sequence[str]) -> list[str]:
+    if isinstance(names, str) or not all(isinstance(name, str) for name in names):
+        raise InputError(f"{what} must be a list of names, not {names!r}")
+    return list(names)
 
 
 def regions(distances_deg: ArrayLike, radius_deg: float) -> NDArray[np.int64]:

@@ -45,13 +45,15 @@ def scan(scores: ArrayLike, is_on: ArrayLike, objective: Objective) -> Cut:
         objective: of the counts (k,) that are on and off in k selections.
 
     Raises:
-        InputError: other shapes, no event, or a score that is not finite.
+        InputError: other shapes, no event, a score that is not finite, or a chance that is none.
     """
     found, on = np.asarray(scores, np.float64), np.asarray(is_on, np.float64)
     if found.ndim != 1 or found.shape != on.shape or not len(found):
         raise InputError(f"scores and labels must be (n,) alike, not {found.shape}, {on.shape}")
     if not np.isfinite(found).all():
         raise InputError("scores must be finite")
+    if not ((on >= 0) & (on <= 1)).all():
+        raise InputError("labels must be truth values, or chances from 0 to 1")
     order = np.argsort(-found, kind="stable")
     ranked, ranked_on = found[order], on[order]
     last = np.flatnonzero(ranked[1:] < ranked[:-1])  # of those that a cut selects
