@@ -10,13 +10,14 @@ _MAX_ROWS = 40
 def as_text(value: Any) -> str:
     """A result as people read it.
 
-    >>> print(as_text({"name": "sfc", "layers": [{"n": 3, "x": "bits"}, {"n": 12, "x": None}]}))
+    >>> print(as_text({"name": "sfc", "layers": [{"n": 3, "x": "bits"}, {"n": 12}, None]}))
     name  sfc
     <BLANKLINE>
     layers
       n   x
        3  bits
       12  -
+       -  -
     """
     if isinstance(value, list):
         return _table(value)
@@ -40,7 +41,8 @@ def _is_block(value: Any) -> bool:
 def _table(rows: list[Any]) -> str:
     if not rows or not isinstance(rows[0], dict):
         return _cell(rows)
-    n_more, rows = len(rows) - _MAX_ROWS, rows[:_MAX_ROWS]
+    n_more = len(rows) - _MAX_ROWS
+    rows = [row or {} for row in rows[:_MAX_ROWS]]
     names = list(dict.fromkeys(name for row in rows for name in row))
     cells = [[_cell(row.get(name)) for name in names] for row in rows]
     is_number = [all(isinstance(r.get(n), int | float | None) for r in rows) for n in names]
