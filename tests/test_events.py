@@ -3,6 +3,7 @@
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import h5py
 import hdf5plugin
@@ -110,7 +111,7 @@ def test_files_that_are_no_event_lists_are_refused(
     _pyfact(path, thetas, features)
     with h5py.File(path, "a") as file:
         file["large/x"] = np.array([(1 << 53) + 1])
-    for names, why in (
+    wrong: tuple[tuple[Any, str], ...] = (
         (["events/few", "events/size"], "events/size has 50 rows, events/few 3"),
         (["events/source"], "not one number an event"),
         (["square/x"], "not one number an event"),
@@ -121,7 +122,8 @@ def test_files_that_are_no_event_lists_are_refused(
         ("events/size", "a list of names"),
         ([1], "a list of names"),
         (["large/x"], "numbers beyond 2.53"),
-    ):
+    )
+    for names, why in wrong:
         with pytest.raises(InputError, match=why):
             events.read(path, names)
     whole = path.read_bytes()

@@ -21,7 +21,8 @@ from stoic.models.weak_labels.kernel import bases, fit
 from stoic.models.weak_labels.observation import Sky, observe
 from stoic.sim.exceptions import InputError
 
-Bools, Floats = NDArray[np.bool_], NDArray[np.float64]
+Bools = NDArray[np.bool_]
+Floats = NDArray[np.float64]
 ROOT = Path(os.environ["STOIC_DATA"]) if "STOIC_DATA" in os.environ else None
 
 
@@ -50,7 +51,8 @@ def test_a_fit_is_the_likeliest_and_what_it_leaves_out_has_no_say(rate: float) -
             found = _log_likelihood(labels[of], rows[of] @ slopes, rate)
             return 0.25 * float(slopes @ slopes) - found
 
-        return np.asarray(minimize(cost, np.zeros(rows.shape[1]), tol=1e-10).x)
+        start = np.zeros(rows.shape[1])
+        return np.asarray(minimize(cost, start, tol=1e-10).x)  # type: ignore[no-untyped-call]
 
     made = fit([basis], labels, (0.5,), rate)
     everything = np.ones(120, np.bool_)
@@ -69,10 +71,26 @@ def test_a_fit_is_the_likeliest_and_what_it_leaves_out_has_no_say(rate: float) -
     both = bases(table.features, (0.1, 1e-6), 10, 1)
     errors = [fit(both, labels, (p,), rate).error for p in (0.5, 1e4)]
     chosen = fit(both, labels, (0.5, 1e4), rate)
-    assert (chosen.error, chosen.penalty) == (pytest.approx(min(errors), rel=1e-3), 0.5)
+    assert chosen.error == pytest.approx(min(errors), rel=1e-3) and chosen.penalty == 0.5
     for wrong in (1.0, -0.1, float("nan")):
         with pytest.raises(InputError, match="rate must be 0 or more and below 1"):
             fit(both, labels, (0.5,), wrong)
+    for penalties, of, why in (
+        ((), labels, "above 0"),
+        ((-1.0,), labels, "above 0"),
+        ((0.5,), labels[1:], "120 truth values"),
+    ):
+        with pytest.raises(InputError, match=why):
+            fit(both, of, penalties, rate)
+    with pytest.raises(InputError, match="finite numbers"):
+        bases(np.full((9, 3), np.nan), (0.1,), 5, 1)
+
+
+def test_odds_beyond_what_a_float_can_tell_apart_from_certainty_are_no_trouble() -> None:
+    features = np.random.default_rng(3).normal(size=(400, 5))
+    labels = features[:, 0] > np.quantile(features[:, 0], 0.9)  # a plane parts them
+    made = fit(bases(features, (0.02,), 50, 1), labels, (1e-7,), 0.0)
+    assert np.isfinite(made.unseen).all() and made.error < 0.2
 
 
 def test_an_observation_has_its_gammas_on_and_a_fake_source_has_none() -> None:

@@ -93,7 +93,7 @@ def bases(X: Floats, widths: Sequence[float], n_landmarks: int, seed: int) -> li
 
 
 def _with_one(coordinates: Any) -> Floats:
-    return np.c_[np.asarray(coordinates, np.float64), np.ones(len(coordinates))]
+    return np.asarray(np.c_[coordinates, np.ones(len(coordinates))], np.float64)
 
 
 def fit(bases: Sequence[Basis], labels: Bools, penalties: Sequence[float], rate: float) -> Fit:
@@ -107,7 +107,7 @@ def fit(bases: Sequence[Basis], labels: Bools, penalties: Sequence[float], rate:
 
     Raises:
         InputError: the rate is not 0 or more and below 1, a penalty not above 0, there is nothing
-            to choose from, or labels are not as many as events.
+            to choose from, labels are not as many as events, or a penalty is too small to fit.
 
     Source: the loss is corrected forward, Patrini et al. 2017, CVPR; events are left out as in Rad
     and Maleki 2020, J. R. Stat. Soc. B 82, with expected curvatures.
@@ -150,7 +150,7 @@ def _climb(
         curve[np.diag_indices_from(curve)] += penalty
         factor = cho_factor(curve, lower=True)
         uphill = events.T @ pull - penalty * slopes
-        step = cho_solve(factor, uphill)
+        step = cho_solve(factor, uphill)  # type: ignore[no-untyped-call]
         gain = float(uphill @ step)
         if gain < _TOLERANCE:
             break
@@ -158,6 +158,8 @@ def _climb(
         while (ahead := goal(slopes + length * step)) < reached + 1e-4 * length * gain:
             length /= 2
         slopes, reached = slopes + length * step, ahead
+    else:
+        raise InputError(f"no fit in {_MOST_STEPS} steps at penalty {penalty:g}: make it larger")
     leverage = (solve_triangular(factor[0], events.T, lower=True) ** 2).sum(0)
     return slopes, scores - leverage * pull / (1 - leverage * curvature)
 
