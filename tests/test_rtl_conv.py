@@ -83,16 +83,21 @@ def build_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def agrees(device: RtlDevice, network: Network, layout: Layout, n_images: int) -> Iterator[bool]:
-    """Whether every score is golden's, without faults and under three maps, pairs of each."""
+    """Whether every score is golden's, without faults and under three maps, pairs of each: of the
+    first chip on which they change a score, as they do not on every one of a small network."""
     images = images_for(network, n_images)
     device.load(network)
     clean = golden.scores(network, images)
     yield bool((device.infer(images) == clean).all())
-    for chip, (p01, p10) in enumerate(((0.02, 0.02), (0.3, 0.0), (0.0, 0.3))):
-        faults = Iid(p01, p10, seed=1).sample(layout, chip, where=KINDS)
+    for p01, p10 in ((0.02, 0.02), (0.3, 0.0), (0.0, 0.3)):
+        for chip in range(100):
+            faults = Iid(p01, p10, seed=1).sample(layout, chip, where=KINDS)
+            expected = golden.scores(apply(network, faults), images)
+            if (expected != clean).any():
+                break
+        else:
+            pytest.fail("no faults change anything")
         device.inject(faults)
-        expected = golden.scores(apply(network, faults), images)
-        assert (expected != clean).any(), "the faults change nothing"
         yield bool((device.infer(images) == expected).all())
 
 
