@@ -1,9 +1,8 @@
 """The core alone on a bare chip: what the datapath reaches when no link holds it back.
 
-Beats of images come over one pin into a shift register, scores leave over pins; the host's requests
-come over one pin into a shift register, and its answers leave over another, so that every memory
-can be written and read and none folds into constants. No UART and no link is in it: none feeds a
-million images a second.
+Beats of images and the host's requests come over pins into shift registers, scores leave over pins,
+answers out of a shift register, so that every memory can be written and read and none folds into
+constants. No UART and no link is in it: none feeds a million images a second.
 """
 
 import json
@@ -45,34 +44,33 @@ def bare(board: Board, clock_mhz: int) -> Board:
     return replace(board, name=f"bare-{board.name}", core_hz=clock_mhz * 1_000_000)
 
 
-def vehicle_verilog(core: Core, chip: Board) -> str:
-    """The module between pins and `stoic_core`."""
-    return f"""\
-// SPDX-License-Identifier: Apache-2.0
-// {chip.top} : `stoic_core` between pins, for figures of place and route; made by stoic.hw.vehicle
-//
+@dataclass(frozen=True)
+class _Registers:
+    """Verilog of what stands between pins and core: said of it, its pins, itself, its outputs."""
+
+    said: str
+    image_pin: str
+    body: str
+    image: str
+    request: str
+
+
+def _separate(core: Core) -> _Registers:
+    """One shift register for images, one for requests, one for answers."""
+    beat = beat_bits(core)
+    return _Registers(
+        """\
 //   a request (write, bank, address, data) is shifted in, highest bit first, while host_shift_i
 //   is 1 and asked in the cycle after host_go_i; an answer is shifted out from bit 0 on. A beat
 //   of an image is the last bits that came over one pin: pins of whole beats would lie all around
-//   the chip, and the way from them would be what is timed
-`resetall
-`timescale 1ns / 1ps
-`default_nettype none
-module {chip.top} (
-    input  wire clk_i, rst_i,
-    input  wire image_i, image_valid_i, image_last_i,
-    output wire image_ready_o,
-    output wire [{score_bits(core) - 1}:0] score_o,
-    output wire score_valid_o, score_last_o,
-    input  wire score_ready_i,
-    input  wire host_i, host_shift_i, host_go_i,
-    output wire host_o, busy_o
-);
+//   the chip, and the way from them would be what is timed""",
+        "image_i, ",
+        f"""\
     reg [{_REQUEST - 1}:0] request_q;
     reg go_q;
     reg rst_q;
     reg [63:0] answer_q;
-    reg [{beat_bits(core) - 1}:0] image_q;
+    reg [{beat - 1}:0] image_q;
     reg image_valid_q;
     reg image_last_q;
     wire [31:0] score;
@@ -81,20 +79,91 @@ module {chip.top} (
     wire [63:0] answer;
     always @(posedge clk_i) begin
         rst_q <= rst_i;
-        image_q <= {{image_q[{beat_bits(core) - 2}:0], image_i}};
+        image_q <= {{image_q[{beat - 2}:0], image_i}};
         image_valid_q <= image_valid_i;
         image_last_q <= image_last_i;
         go_q <= host_go_i;
         if (host_shift_i) request_q <= {{request_q[{_REQUEST - 2}:0], host_i}};
         answer_q <= answers ? answer : answer_q >> 1;
     end
-    assign host_o = answer_q[0];
+    assign host_o = answer_q[0];""",
+        "image_q",
+        """\
+        .cfg_write_i(request_q[96]),
+        .cfg_bank_i(request_q[95:80]),
+        .cfg_addr_i(request_q[79:64]),
+        .cfg_data_i(request_q[63:0]),""",
+    )
+
+
+def _shared(core: Core) -> _Registers:
+    """One shift register for all three, of the bits that count: an iCE40 has few cells."""
+    banks = core.layout.banks
+    bank = max(1, (len(banks) - 1).bit_length())
+    addr = max(1, (max(b.n_words for b in banks) - 1).bit_length())
+    top = 64 + addr + bank
+    return _Registers(
+        """\
+//   one shift register: a request (write, bank, address, data) or a beat of an image is shifted
+//   in, highest bit first, while host_shift_i is 1; a request is asked in the cycle after
+//   host_go_i; an answer takes the place of its data, and is shifted out highest bit first""",
+        "",
+        f"""\
+    reg [{top}:0] shared_q;
+    reg go_q;
+    reg rst_q;
+    reg image_valid_q;
+    reg image_last_q;
+    wire [31:0] score;
+    assign score_o = score[{score_bits(core) - 1}:0];
+    wire answers;
+    wire [63:0] answer;
+    always @(posedge clk_i) begin
+        rst_q <= rst_i;
+        image_valid_q <= image_valid_i;
+        image_last_q <= image_last_i;
+        go_q <= host_go_i;
+        if (answers) shared_q[63:0] <= answer;
+        else if (host_shift_i) shared_q <= {{shared_q[{top - 1}:0], host_i}};
+    end
+    assign host_o = shared_q[{top}];""",
+        f"shared_q[{beat_bits(core) - 1}:0]",
+        f"""\
+        .cfg_write_i(shared_q[{top}]),
+        .cfg_bank_i({{{16 - bank}'d0, shared_q[{top - 1}:{top - bank}]}}),
+        .cfg_addr_i({{{16 - addr}'d0, shared_q[{63 + addr}:64]}}),
+        .cfg_data_i(shared_q[63:0]),""",
+    )
+
+
+def vehicle_verilog(core: Core, chip: Board) -> str:
+    """The module between pins and `stoic_core`."""
+    registers = _shared(core) if chip.family == "ice40" else _separate(core)
+    return f"""\
+// SPDX-License-Identifier: Apache-2.0
+// {chip.top} : `stoic_core` between pins, for figures of place and route; made by stoic.hw.vehicle
+//
+{registers.said}
+`resetall
+`timescale 1ns / 1ps
+`default_nettype none
+module {chip.top} (
+    input  wire clk_i, rst_i,
+    input  wire {registers.image_pin}image_valid_i, image_last_i,
+    output wire image_ready_o,
+    output wire [{score_bits(core) - 1}:0] score_o,
+    output wire score_valid_o, score_last_o,
+    input  wire score_ready_i,
+    input  wire host_i, host_shift_i, host_go_i,
+    output wire host_o, busy_o
+);
+{registers.body}
     stoic_core #(
         .TARGET("{chip.family}")
     ) core (
         .clk_i(clk_i),
         .rst_i(rst_q),
-        .s_axis_tdata(image_q),
+        .s_axis_tdata({registers.image}),
         .s_axis_tvalid(image_valid_q),
         .s_axis_tready(image_ready_o),
         .s_axis_tlast(image_last_q),
@@ -103,10 +172,7 @@ module {chip.top} (
         .m_axis_tready(score_ready_i),
         .m_axis_tlast(score_last_o),
         .cfg_valid_i(go_q),
-        .cfg_write_i(request_q[96]),
-        .cfg_bank_i(request_q[95:80]),
-        .cfg_addr_i(request_q[79:64]),
-        .cfg_data_i(request_q[63:0]),
+{registers.request}
         .cfg_rvalid_o(answers),
         .cfg_rdata_o(answer),
         .busy_o(busy_o)

@@ -9,7 +9,7 @@
 // serves B images. Hidden layers are whole words of 64 neurons. The members of an ensemble follow
 // each other on the same lanes; each begins at the image and has as many classes as the others.
 //
-// Latency:    B images in sum of NEURONS * STEPS + 12 LAYERS + B * classes * members + 2 cycles
+// Latency:    B images in sum of NEURONS * STEPS + 11 LAYERS + B * classes * members + 2 cycles
 // Throughput: the same; the next images load meanwhile
 // Encoding:   bit 1 is +1, bit 0 is -1, lane 0 is the LSB
 // Handshake:  AXI4-Stream; in, beats of 16 lanes, 4 STEPS of layer 0 an image, lanes past the last
@@ -52,7 +52,7 @@ module stoic_engine #(
     input  wire               theta_i,  // 1: thresholds
     input  wire [13:0]        addr_i,
     input  wire [63:0]        data_i,
-    output wire [63:0]        read_o,   // 3 cycles later
+    output wire [63:0]        read_o,   // 2 cycles later
     output wire               read_valid_o
 );
     localparam [31:0] STEPS_0 = {16'd0, STEPS[15:0]};
@@ -136,7 +136,7 @@ module stoic_engine #(
     localparam THETA_W = (N_THETA > 1) ? $clog2(N_THETA) : 1;
     localparam LAYER_W = (LAYERS > 1) ? $clog2(LAYERS) : 1;
     localparam PAD = 64 * STEPS_0 - N;           // lanes of the last word of layer 0 past N
-    localparam [4:0] DRAIN = 12;                 // cycles until the last neuron is stored
+    localparam [3:0] DRAIN = 11;                 // cycles until the last neuron is stored
     localparam [63:0] REAL = {64{1'b1}} >> PAD;
     localparam FIFO_DEPTH = 2 << $clog2(B * CLASSES);
     localparam BEATS = 4 * STEPS_0;              // of an image
@@ -236,7 +236,7 @@ module stoic_engine #(
     reg step_end_q;
     reg [NEURON_W-1:0] neuron_q;
     reg neuron_end_q;
-    reg [4:0] wait_for_q;
+    reg [3:0] wait_for_q;
     reg wait_end_q;             // over, but for scores that have to leave
     reg [13:0] weight_q;        // address
     reg [TOLD_W-1:0] class_q;   // class by class, member by member
@@ -341,9 +341,9 @@ module stoic_engine #(
     end
     // until it is stored
     always @(posedge clk_i) begin
-        wait_for_q <= run_q ? DRAIN : wait_for_q - 5'd1;
+        wait_for_q <= run_q ? DRAIN : wait_for_q - 4'd1;
         wait_end_q <= wait_q && !rst_i
-                   && (wait_end_q ? last_layer_q && !empty : wait_for_q == 5'd2);
+                   && (wait_end_q ? last_layer_q && !empty : wait_for_q == 4'd2);
     end
     // scores
     always @(posedge clk_i) begin
@@ -359,33 +359,26 @@ module stoic_engine #(
         end
     end
 
-    /* a cycle later: addresses; the host's when nothing runs */
-    reg [13:0] addr_q;
-    reg we_q;
-    reg [63:0] wdata_q;
+    /* addresses, the host's when nothing runs; what is told of a word waits for its count */
+    wire [13:0] addr = (we_i || re_i) ? addr_i : weight_q;
     reg [X_W-1:0] x_addr_q;
-    reg [9:0] last_q;           // the word ends a neuron, 1 .. 10 cycles ago
-    reg [8:0] keep_line_q;
-    reg [1:0] pad_q;
-    reg [10:0] score_q;         // this is the last layer of a member
+    reg [8:0] last_q;           // the word ends a neuron, 1 .. 9 cycles ago
+    reg [7:0] keep_line_q;
+    reg pad_q;
     wire [31:0] x_page = (first && page_q) ? STEPS_0 : 32'd0;
     wire [31:0] x_word = tell_q ? SCORES + {{(32 - TOLD_W){1'b0}}, class_q}
                        : {{(32 - X_W){1'b0}}, x_base} + x_page + {{(32 - STEP_W){1'b0}}, step_q};
     always @(posedge clk_i) begin
-        addr_q <= (we_i || re_i) ? addr_i : weight_q;
-        wdata_q <= data_i;
-        we_q <= we_i && !theta_i && !rst_i;
         x_addr_q <= x_word[X_W-1:0];
-        keep_line_q <= {keep_line_q[7:0], keep_q};
-        pad_q <= {pad_q[0], step_end_q && first && run_q};
-        score_q <= {score_q[9:0], ends_member};
-        if (rst_i) last_q <= 10'd0;
-        else last_q <= {last_q[8:0], run_q && step_end_q};
+        keep_line_q <= {keep_line_q[6:0], keep_q};
+        pad_q <= step_end_q && first && run_q;
+        if (rst_i) last_q <= 9'd0;
+        else last_q <= {last_q[7:0], run_q && step_end_q};
     end
 
     /* the host reads */
-    reg [2:0] read_q;
-    wire tells_theta;           // a threshold
+    reg [1:0] read_q;
+    reg [1:0] read_theta_q;     // a threshold
 
     /* weights, lanes past the fan-in read as 1, which the zeros of the image do not meet */
     wire [63:0] stored;
@@ -394,88 +387,86 @@ module stoic_engine #(
         .TARGET(TARGET)
     ) spram (
         .clk_i(clk_i),
-        .we_i(we_q),
-        .addr_i(addr_q),
-        .wdata_i(wdata_q),
+        .we_i(we_i && !theta_i && !rst_i),
+        .addr_i(addr),
+        .wdata_i(data_i),
         .rdata_o(stored)
     );
     always @(posedge clk_i)
-        weights_q <= (stored | (~REAL & {64{pad_q[1]}})) & {64{!tells_theta}};
+        weights_q <= (stored | (~REAL & {64{pad_q}})) & {64{!read_theta_q[0]}};
 
     /* thresholds, in the order of the neurons */
     reg [THETA_W-1:0] theta_addr_q;
     wire [VALUE_W-1:0] theta;
-    reg theta_we_q;
-    wire [THETA_W-1:0] theta_at = read_q[0] ? addr_q[THETA_W-1:0] : theta_addr_q;
+    wire [THETA_W-1:0] theta_at = re_i ? addr_i[THETA_W-1:0] : theta_addr_q;
     stoic_ram #(
         .DEPTH(N_THETA),
         .WIDTH(VALUE_W),
         .TARGET(TARGET)
     ) thresholds (
         .clk_i(clk_i),
-        .we_i(theta_we_q),
-        .waddr_i(addr_q[THETA_W-1:0]),
-        .wdata_i(wdata_q[VALUE_W-1:0]),
+        .we_i(we_i && theta_i && !rst_i),
+        .waddr_i(addr_i[THETA_W-1:0]),
+        .wdata_i(data_i[VALUE_W-1:0]),
         .raddr_i(theta_at),
         .flip_i({VALUE_W{1'b0}}),
         .rdata_o(theta)
     );
     always @(posedge clk_i) begin
-        theta_we_q <= we_i && theta_i && !rst_i;
         if (rst_i || done_q) theta_addr_q <= {THETA_W{1'b0}};
-        else if (last_q[7] && !score_q[7]) theta_addr_q <= theta_addr_q + 1'b1;
+        else if (last_q[6] && !ends_member) theta_addr_q <= theta_addr_q + 1'b1;
     end
 
     /* the answer: the word of weights, or a threshold in its place */
-    reg [2:0] read_theta_q;
-    assign tells_theta = read_theta_q[1];
     always @(posedge clk_i) begin
-        read_q <= {read_q[1:0], re_i} & {3{!rst_i}};
-        read_theta_q <= {read_theta_q[1:0], re_i && theta_i};
+        read_q <= {read_q[0], re_i} & {2{!rst_i}};
+        read_theta_q <= {read_theta_q[0], re_i && theta_i};
     end
     assign read_o = weights_q
-                  | {{(64 - VALUE_W){1'b0}}, theta & {VALUE_W{read_theta_q[2]}}};
-    assign read_valid_o = read_q[2];
+                  | {{(64 - VALUE_W){1'b0}}, theta & {VALUE_W{read_theta_q[1]}}};
+    assign read_valid_o = read_q[1];
 
     /* neurons to quarters of words, and where they go */
-    reg [15:0] place_q;         // one-hot place of the next neuron in a quarter
-    reg [OUT_W-1:0] out_q;           // quarter of the input of the next layer, or score
+    reg [3:0] place_q;          // of the next neuron in a quarter
+    reg [OUT_W-1:0] out_q;      // quarter of the input of the next layer, or score
     reg write_q;
     reg [X_W-1:0] write_addr_q;
     reg [3:0] write_quarter_q;
     reg shift_q;
     reg fresh_q;                // the neurons of a layer are all stored
     wire [31:0] out = {{(32 - OUT_W){1'b0}}, out_q};
-    wire [31:0] out_word = score_q[10] ? SCORES + out
+    wire full = &place_q;       // with it
+    wire [31:0] out_word = ends_member ? SCORES + out
                          : {{(32 - X_W){1'b0}}, out_base} + (out >> 2);
-    assign hold = last_q[9];
+    assign hold = last_q[8];
     always @(posedge clk_i) begin
         write_addr_q <= out_word[X_W-1:0];
-        write_quarter_q <= score_q[10] ? 4'd1 : 4'd1 << out_q[1:0];
+        write_quarter_q <= ends_member ? 4'd1 : 4'd1 << out_q[1:0];
         if (run_q) next_q <= layer_q;
         if (rst_i) begin
-            place_q <= 16'd1;
+            place_q <= 4'd0;
             out_q <= {OUT_W{1'b0}};
             write_q <= 1'b0;
             shift_q <= 1'b0;
             fresh_q <= 1'b0;
         end else begin
-            shift_q <= last_q[9];
-            write_q <= shift_q && (place_q[15] || score_q[10]);
+            shift_q <= last_q[8];
+            write_q <= shift_q && (full || ends_member);
             fresh_q <= leaves;
             if (fresh_q) begin
-                place_q <= 16'd1;
+                place_q <= 4'd0;
                 out_q <= start;
             end else if (shift_q) begin
-                place_q <= {place_q[14:0], place_q[15]};
-                if (score_q[10]) out_q <= out_q + MEMBERS[OUT_W-1:0];
-                else if (place_q[15]) out_q <= out_q + 1'b1;
+                place_q <= place_q + 4'd1;
+                if (ends_member) out_q <= out_q + MEMBERS[OUT_W-1:0];
+                else if (full) out_q <= out_q + 1'b1;
             end
         end
     end
 
     /* images */
-    wire [X_W-1:0] waddr = write_q ? write_addr_q : load_addr_q;
+    reg [X_W-1:0] waddr_q;
+    always @(posedge clk_i) waddr_q <= write_q ? write_addr_q : load_addr_q;
     wire [B*VALUE_W-1:0] scores;
     genvar b;
     generate
@@ -488,16 +479,16 @@ module stoic_engine #(
             ) image (
                 .clk_i(clk_i),
                 .we_i(loads | (write_quarter_q & {4{write_q}})),
-                .waddr_i(waddr),
+                .waddr_i(waddr_q),
                 .load_i(!write_q),
                 .load_data_i(load_data_q),
                 .raddr_i(x_addr_q),
                 .score_o(scores[VALUE_W*(b+1)-1:VALUE_W*b]),
                 .weights_i(weights_q),
-                .keep_i(keep_line_q[8]),
+                .keep_i(keep_line_q[7]),
                 .theta_i(theta),
                 .shift_i(shift_q),
-                .score_i(score_q[10])
+                .score_i(ends_member)
             );
         end
     endgenerate
@@ -507,21 +498,21 @@ module stoic_engine #(
     reg [2:0] tell_last_q;
     reg [B-1:0] teller_q;
     reg [B-1:0] teller_q2;
-    reg [B-1:0] teller_q3;
+    reg [VALUE_W-1:0] told_score_q;
     generate
         for (b = 0; b <= B; b = b + 1) begin : g_told
             wire [VALUE_W-1:0] score;  // of the image that is told, among images 0..b-1
         end
         for (b = 0; b < B; b = b + 1) begin : g_tell
             wire [VALUE_W-1:0] score = scores[VALUE_W*(b+1)-1:VALUE_W*b];
-            assign g_told[b+1].score = g_told[b].score | (score & {VALUE_W{teller_q3[b]}});
+            assign g_told[b+1].score = g_told[b].score | (score & {VALUE_W{teller_q2[b]}});
         end
     endgenerate
     assign g_told[0].score = {VALUE_W{1'b0}};
     always @(posedge clk_i) begin
         teller_q <= told_q;
         teller_q2 <= teller_q;
-        teller_q3 <= teller_q2;
+        told_score_q <= g_told[B].score;
         tell_last_q <= {tell_last_q[1:0], class_end_q};
         if (rst_i) telling_q <= 3'd0;
         else telling_q <= {telling_q[1:0], tell_q};
@@ -532,7 +523,7 @@ module stoic_engine #(
     generate
         if (MEMBERS == 1) begin : g_single
             assign sum_valid = telling_q[2];
-            assign sum = g_told[B].score;
+            assign sum = told_score_q;
             assign sum_last = tell_last_q[2];
         end else begin : g_added
             stoic_engine_members #(
@@ -543,7 +534,7 @@ module stoic_engine #(
                 .clk_i(clk_i),
                 .rst_i(rst_i),
                 .valid_i(telling_q[2]),
-                .score_i(g_told[B].score),
+                .score_i(told_score_q),
                 .last_i(tell_last_q[2]),
                 .valid_o(sum_valid),
                 .sum_o(sum),

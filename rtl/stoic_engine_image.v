@@ -4,7 +4,7 @@
 //   sum = popcounts of the words of a neuron;  fires = sum >= theta
 //   word <= fires shifted in from above (score_i 0), or sum (score_i 1), where shift_i is 1
 //
-// Latency:    word 9 cycles after the last word of weights of a neuron, weights 2 after addr_i
+// Latency:    word 9 cycles after the last word of weights of a neuron, weights 1 after raddr_i
 // Throughput: one word of weights a cycle
 // Encoding:   bit 1 is +1, bit 0 is -1, lane 0 is the LSB
 // Handshake:  none; never stalls
@@ -22,12 +22,12 @@ module stoic_engine_image #(
     input  wire               clk_i,
     /* activations */
     input  wire [3:0]         we_i,        // quarters of the word, those that are written
-    input  wire [ADDR_W-1:0]  waddr_i,
+    input  wire [ADDR_W-1:0]  waddr_i,     // a cycle later
     input  wire               load_i,      // write load_data_i, else the word of neurons
     input  wire [15:0]        load_data_i,
     input  wire [ADDR_W-1:0]  raddr_i,
     output wire [VALUE_W-1:0] score_o,     // the lowest bits of what is read
-    /* weights, 2 cycles after the address of their activations */
+    /* weights, 1 cycle after the address of their activations */
     input  wire [63:0]        weights_i,
     input  wire               keep_i,      // 6 cycles later: add to the sum, else start anew
     input  wire [VALUE_W-1:0] theta_i,     // with the whole sum
@@ -36,19 +36,25 @@ module stoic_engine_image #(
 );
     wire [63:0] x;
     reg [15:0] word_q;
-    wire [15:0] wdata = load_i ? load_data_i : word_q;
+    reg [3:0] we_q;
+    reg [15:0] wdata_q;
+    always @(posedge clk_i) begin
+        we_q <= we_i;
+        wdata_q <= load_i ? load_data_i : word_q;
+    end
     genvar k;
     generate
         for (k = 0; k < 4; k = k + 1) begin : g_quarter
             stoic_ram #(
                 .DEPTH(DEPTH),
                 .WIDTH(16),
+                .LATENCY(1),
                 .TARGET(TARGET)
             ) ram (
                 .clk_i(clk_i),
-                .we_i(we_i[k]),
+                .we_i(we_q[k]),
                 .waddr_i(waddr_i),
-                .wdata_i(wdata),
+                .wdata_i(wdata_q),
                 .raddr_i(raddr_i),
                 .flip_i(16'd0),
                 .rdata_o(x[16*k+15:16*k])

@@ -87,7 +87,7 @@ def engine_verilog(core: Core) -> str:
     bases = []
     bank_w = max(1, (len(layout.banks) - 1).bit_length())
     for n, bank in enumerate(layout.banks):
-        bases.append(f"            {bank_w}'d{n}: base_q <= 14'd{first[bank.kind]};")
+        bases.append(f"            {bank_w}'d{n}: base = 14'd{first[bank.kind]};")
         first[bank.kind] += bank.n_words
     n_weights = sum(bank.kind == "weights" for bank in layout.banks)
     has_thresholds = n_weights < len(layout.banks)
@@ -109,7 +109,7 @@ def engine_verilog(core: Core) -> str:
 //
 //   scores = the integer scores of every image
 //
-// Latency:    an answer of the host port takes 4 cycles
+// Latency:    an answer of the host port takes 3 cycles
 // Throughput: {b} images in {engine_cycles(core)} cycles
 // Encoding:   bit 1 is +1, bit 0 is -1, element 0 is the LSB
 // Handshake:  AXI4-Stream; tlast ends an image. Unknown banks do not answer.
@@ -146,7 +146,7 @@ module stoic_core #(
     output wire        busy_o
 );
     /* where banks begin in the memories of the engine */
-    reg [13:0] base_q;
+    reg [13:0] base;
     reg [13:0] addr_q;
     reg [63:0] data_q;
     reg write_q;
@@ -154,18 +154,19 @@ module stoic_core #(
     reg theta_q;
     wire known = cfg_valid_i && cfg_bank_i < 16'd{len(layout.banks)} && !rst_i;
     wire [{bank_w - 1}:0] bank = cfg_bank_i[{bank_w - 1}:0];
-    always @(posedge clk_i) begin
+    always @(*) begin
         case (bank)
 {base_lines}
-            default: base_q <= 14'd0;
+            default: base = 14'd0;
         endcase
-        addr_q <= cfg_addr_i[13:0];
+    end
+    always @(posedge clk_i) begin
+        addr_q <= base + cfg_addr_i[13:0];
         data_q <= cfg_data_i;
         write_q <= known && cfg_write_i;
         read_q <= known && !cfg_write_i;
         theta_q <= {is_theta};
     end
-    wire [13:0] addr = base_q + addr_q;
 
     wire [{sum_width - 1}:0] sum_tdata;
     wire sum_tvalid;
@@ -194,7 +195,7 @@ module stoic_core #(
         .we_i(write_q),
         .re_i(read_q),
         .theta_i(theta_q),
-        .addr_i(addr),
+        .addr_i(addr_q),
         .data_i(data_q),
         .read_o(cfg_rdata_o),
         .read_valid_o(cfg_rvalid_o)

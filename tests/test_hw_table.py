@@ -18,8 +18,8 @@ def test_vehicles_take_the_cycles_that_their_folding_says() -> None:
     assert cycles["sfc-b1"] == 8 * 22 == 176
     assert cycles["sfc-b2"] == 88
     sweep = 256 * 13 + 2 * 256 * 4 + 10 * 4
-    assert cycles["sfc-engine-b1"] == sweep + 4 * 12 + 10 + 2
-    assert cycles["sfc-engine-b6"] == -(-(sweep + 4 * 12 + 60 + 2) // 6)
+    assert cycles["sfc-engine-b1"] == sweep + 4 * 11 + 10 + 2
+    assert cycles["sfc-engine-b6"] == -(-(sweep + 4 * 11 + 60 + 2) // 6)
 
 
 def test_a_vehicle_is_a_top_of_its_own_for_its_family() -> None:
