@@ -75,8 +75,25 @@ module stoic_injector #(
     endfunction
     wire carry01 = less(state_q[74:64], t01_q[10:0]);
     wire carry10 = less(state_q[74:64], t10_q[10:0]);
-    wire [WIDTH+70:0] numbers = {state_q[126:75], state_q[WIDTH-1:0], step_i, carry01, carry10,
-                                t01_q[15:11], t10_q[15:11], care_q};
+
+    // {v, 0} < {most, carry} as a function of salt, v = pick ^ salt
+    function [7:0] rule;
+        input [3:0] pick;
+        input [4:0] most;
+        input carry;
+        integer k;
+        begin
+            for (k = 1; k < 4; k = k + 1) begin
+                rule[2*k+1] = most[k] | most[4];
+                rule[2*k] = pick[k] ^ rule[2*k+1];
+            end
+            rule[0] = most[4] | ((pick[0] == most[0]) ? carry : most[0]);
+            rule[1] = most[4] | ((pick[0] == most[0]) ? most[0] : carry);
+        end
+    endfunction
+    wire [WIDTH+70:0] numbers = {state_q[126:79], state_q[WIDTH-1:0], !step_i,
+                                rule(state_q[78:75], t01_q[15:11], carry01),
+                                rule(state_q[78:75], t10_q[15:11], carry10), care_q};
 
     generate
         if (FORM < 1 || FORM > 2 || WIDTH < 1 || WIDTH > 64) begin : g_illegal

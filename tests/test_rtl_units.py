@@ -640,9 +640,11 @@ def test_injector_draws_what_the_model_draws(cosim: Cosim, width: int, form: int
     [
         (2, "stoic_injector.v", "^ state_q[126:95]", "^ state_q[125:94]"),
         (2, "stoic_injector.v", "less(state_q[74:64], t10_q", "less(state_q[73:63], t10_q"),
-        (1, "stoic_injector_mask.v", "row_q[i%8] & column_q[i/8]", "row_q[i%8]"),
-        (1, "stoic_injector_mask.v", "miss10_q <= !valid_q ||", "miss10_q <="),
-        (1, "stoic_injector_mask.v", "~ROW[2:0] & fits0[2:0]", "~ROW[2:0] & fits1[2:0]"),
+        (2, "stoic_injector.v", "rule[1] = most[4] |", "rule[1] ="),
+        (1, "stoic_injector_mask.v", "? rule[1] : below", "? below : below"),
+        (1, "stoic_injector_mask.v", "row_q[i%4] & column_q[i/4%4]", "row_q[i%4]"),
+        (1, "stoic_injector_mask.v", "if (idle_q) begin", "if (1'b0) begin"),
+        (1, "stoic_injector_mask.v", "off1[4] : off0[4]", "off0[4] : off1[4]"),
     ],
 )
 def test_injector_mutant_is_caught(cosim: Cosim, form: int, file: str, old: str, new: str) -> None:

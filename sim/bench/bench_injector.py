@@ -19,9 +19,21 @@ def numbers(words: list[int], rates: Rates, width: int) -> int:
     """What FORM 2 sends of four words of the generator, while a word of an image is read."""
     state = words[3] | words[2] << 32 | words[1] << 64 | (words[0] & 0x7FFFFFFF) << 96
     u = state >> 64 & 0x7FF
-    low = rates.care | (rates.t10 >> 11) << 6 | (rates.t01 >> 11) << 11
-    low |= (u < rates.t10 & 0x7FF) << 16 | (u < rates.t01 & 0x7FF) << 17 | 1 << 18
-    return low | (state & (1 << width) - 1) << 19 | (state >> 75) << (19 + width)
+    rules = [rule(state >> 75, t, u) for t in (rates.t10, rates.t01)]
+    low = rates.care | rules[0] << 6 | rules[1] << 14
+    return low | (state & (1 << width) - 1) << 23 | (state >> 79) << (23 + width)
+
+
+def rule(pick: int, t: int, u: int) -> int:
+    """Of one rate: by what salt a word is hit, as FORM 2 sends it."""
+    is_sure = t >> 15
+    top, carry = 15 if is_sure else t >> 11, is_sure or u < t & 0x7FF
+    bits = [0, 0]
+    for salt in (0, 1):
+        bits[salt] = int(2 * ((pick ^ salt) & 1) < 2 * (top & 1) + carry)
+    for k in (1, 2, 3):
+        bits += [(pick ^ top) >> k & 1, top >> k & 1]
+    return sum(bit << i for i, bit in enumerate(bits))
 
 
 async def write(dut: Any, address: int, word: int) -> None:
@@ -70,8 +82,8 @@ async def draws_what_the_model_draws(dut: Any) -> None:
                     got.append(draw)
                     wanted.append(due)
                 else:
-                    got.append(draw >> 18 & 1)
-                    wanted.append(0)
+                    got.append(draw >> 22 & 1)
+                    wanted.append(1)
             await RisingEdge(dut.clk_i)
             if is_word:
                 words = [*words[1:], next_word(words)]

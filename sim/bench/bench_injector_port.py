@@ -44,7 +44,7 @@ async def meets_what_the_model_draws(dut: Any) -> None:
                 turned = doubled >> index % width & (1 << width) - 1
                 due = (0 if misses & 2 else turned, 0 if misses & 1 else turned, misses != 3)
             else:
-                dut.draw_i.value = numbers(words, rates, width) ^ (0 if is_word else 1 << 18)
+                dut.draw_i.value = numbers(words, rates, width) ^ (0 if is_word else 1 << 22)
                 drawn = word_errors(words, rates, "independent", width, index)
                 is_hit = any(word_hits(words, rates, "independent", index))
                 due = (*drawn, is_hit) if is_word else (0, 0, False)
