@@ -11,7 +11,7 @@
 //   BANK   a      read, write   bytes 8 a .. 8 a + 7; writes past the end, or while run_i is 1,
 //                               are refused; reads then tell nothing
 //
-// Latency:    0 from s_axis to m_axis; 5 cycles from send_i to the first byte; 4 to an answer
+// Latency:    0 from s_axis to m_axis; 5 cycles from send_i to the first byte; 5 to an answer
 // Throughput: a byte a cycle, image after image; images under 4 bytes: one in 4 cycles
 // Encoding:   label 0..255
 // Handshake:  AXI4-Stream, combinational ready. run_i rises only while s_axis offers nothing and falls
@@ -27,6 +27,7 @@ module stoic_store #(
     parameter IMAGE_BYTES = 1,          // of an image, 1..65535
     parameter BANK        = 16384,      // number of the bank
     parameter TARGET      = "generic",  // as in stoic_ram
+    parameter BLOCK_W     = (TARGET == "ice40") ? 9 : 11,  // log2 of bytes of a block, 1..16
     parameter WORDS       = IMAGE_BYTES / 8 + 1,           // of a record; derived: do not override
     parameter DEPTH       = IMAGES * WORDS                 // 1..65535; derived: do not override
 ) (
@@ -62,6 +63,9 @@ module stoic_store #(
     output wire [63:0] cfg_rdata_o
 );
     localparam ADDR_W = (DEPTH > 1) ? $clog2(DEPTH) : 1;
+    localparam ROWS = (DEPTH + (1 << BLOCK_W) - 1) >> BLOCK_W;
+    localparam ROW_DEPTH = (ROWS > 1) ? 1 << BLOCK_W : DEPTH;
+    localparam LOW_W = (ROWS > 1) ? BLOCK_W : ADDR_W;
     localparam [31:0] NUMBER = BANK;
     localparam [31:0] LAST_PLACE = DEPTH - 1;
     localparam [31:0] LAST_WORD = WORDS - 1;
@@ -70,9 +74,9 @@ module stoic_store #(
     localparam [ADDR_W-1:0] ONE = 1;
 
     generate
-        if (IMAGES < 1 || IMAGE_BYTES < 1 || IMAGE_BYTES > 65535 || DEPTH > 65535)
-        begin : g_illegal
-            stoic_illegal_parameter ERROR_store_needs_IMAGES_IMAGE_BYTES_DEPTH_1_65535 ();
+        if (IMAGES < 1 || IMAGE_BYTES < 1 || IMAGE_BYTES > 65535 || DEPTH > 65535 || BLOCK_W < 1
+            || BLOCK_W > 16) begin : g_illegal
+            stoic_illegal_parameter ERROR_store_needs_IMAGES_BYTES_DEPTH_1_65535_BLOCK_W_1_16 ();
         end
     endgenerate
 
@@ -81,53 +85,83 @@ module stoic_store #(
     reg re_q;
     reg re_q2;
     reg re_q3;
+    reg re_q4;
     reg [ADDR_W-1:0] waddr_q;
     reg [63:0] data_q;
     reg rvalid_q;
     reg [63:0] rdata_q;
-    reg [ADDR_W-1:0] place_q;  // of the word to fetch
-    reg [ADDR_W-1:0] raddr_q;
-    wire [63:0] read;
+    reg [ADDR_W-1:0] raddr_q;  // of a request; in a run, of the word to fetch
     reg [63:0] read_q;
+    wire fetch;
+    wire [16:0] wrow = {{(17 - ADDR_W){1'b0}}, waddr_q} >> BLOCK_W;
+    wire [16:0] rrow = {{(17 - ADDR_W){1'b0}}, raddr_q} >> BLOCK_W;
     wire mine = cfg_valid_i && cfg_bank_i == NUMBER[15:0] && !rst_i;
     always @(posedge clk_i) begin
         we_q <= mine && cfg_write_i && !run_i && cfg_addr_i <= LAST_PLACE[15:0];
         re_q <= mine && !cfg_write_i;
         re_q2 <= re_q && !rst_i;
         re_q3 <= re_q2 && !rst_i;
+        re_q4 <= re_q3 && !rst_i;
         waddr_q <= cfg_addr_i[ADDR_W-1:0];
         data_q <= cfg_data_i;
-        raddr_q <= run_i ? place_q : cfg_addr_i[ADDR_W-1:0];
-        read_q <= read;
-        rvalid_q <= (cfg_rvalid_i || re_q3) && !rst_i;
-        rdata_q <= cfg_rdata_i | (read_q & {64{re_q3}});
+        if (!run_i) raddr_q <= cfg_addr_i[ADDR_W-1:0];
+        else if (!send_i) raddr_q <= {ADDR_W{1'b0}};
+        else if (fetch) raddr_q <= raddr_q + ONE;
+        read_q <= g_link[ROWS-1].above;
+        rvalid_q <= (cfg_rvalid_i || re_q4) && !rst_i;
+        rdata_q <= cfg_rdata_i | (read_q & {64{re_q4}});
     end
     assign cfg_rvalid_o = rvalid_q;
     assign cfg_rdata_o = rdata_q;
 
-    // a lane of 8 bits fills a block memory, 2048 words of 9 or 512 of 8, without a mux for each 512
+    // A lane of 8 bits fills a block memory. Blocks answer late, so that a register stands behind
+    // each row of 8 of them, and another one behind the choice among rows.
+    genvar r;
     genvar b;
     generate
-        for (b = 0; b < 8; b = b + 1) begin : g_lane
-            stoic_ram #(
-                .DEPTH(DEPTH),
-                .WIDTH(8),
-                .LATENCY(1),
-                .TARGET(TARGET)
-            ) ram (
-                .clk_i(clk_i),
-                .we_i(we_q),
-                .waddr_i(waddr_q),
-                .wdata_i(data_q[8*b+7:8*b]),
-                .raddr_i(raddr_q),
-                .flip_i(8'd0),
-                .rdata_o(read[8*b+7:8*b])
-            );
+        for (r = 0; r < ROWS; r = r + 1) begin : g_link
+            wire [63:0] above;  // what rows 0..r read, the chosen one alone
+        end
+    endgenerate
+
+    generate
+        for (r = 0; r < ROWS; r = r + 1) begin : g_row
+            wire [63:0] row;
+            reg [63:0] row_q;
+            reg chosen_q;
+            reg chosen_q2;
+            always @(posedge clk_i) begin
+                row_q <= row;
+                chosen_q <= rrow == r;
+                chosen_q2 <= chosen_q;
+            end
+            for (b = 0; b < 8; b = b + 1) begin : g_lane
+                stoic_ram #(
+                    .DEPTH(ROW_DEPTH),
+                    .WIDTH(8),
+                    .LATENCY(1),
+                    .TARGET(TARGET)
+                ) ram (
+                    .clk_i(clk_i),
+                    .we_i(we_q && wrow == r),
+                    .waddr_i(waddr_q[LOW_W-1:0]),
+                    .wdata_i(data_q[8*b+7:8*b]),
+                    .raddr_i(raddr_q[LOW_W-1:0]),
+                    .flip_i(8'd0),
+                    .rdata_o(row[8*b+7:8*b])
+                );
+            end
+            wire [63:0] chosen = row_q & {64{chosen_q2}};
+            if (r == 0) begin : g_first
+                assign g_link[r].above = chosen;
+            end else begin : g_more
+                assign g_link[r].above = g_link[r-1].above | chosen;
+            end
         end
     endgenerate
 
     /* words, fetched one ahead */
-    reg [1:0] age_q;     // cycles since place_q moved; after 3 read_q is of that place
+    reg [1:0] age_q;     // cycles since raddr_q moved; after 3 read_q is of that word
     reg [63:0] next_q;
     reg next_valid_q;
     reg [15:0] index_q;  // of the word in next_q, in its record
@@ -145,7 +179,7 @@ module stoic_store #(
 
     wire empties = bytes_q == 4'd0 || (bytes_q == 4'd1 && m_axis_tready);
     wire load = next_valid_q && empties && (!first_q || (label_room_i && !none_left_q));
-    wire fetch = age_q == 2'd3 && (!next_valid_q || load);
+    assign fetch = age_q == 2'd3 && (!next_valid_q || load);
     wire begins = load && first_q;
     wire wraps = index_q == LAST_WORD[15:0];
 
@@ -156,7 +190,6 @@ module stoic_store #(
         if (load) ends_q <= last_q;
         label_q <= next_q[7:0];
         if (rst_i || !send_i) begin
-            place_q <= {ADDR_W{1'b0}};
             age_q <= 2'd0;
             next_valid_q <= 1'b0;
             index_q <= 16'd0;
@@ -168,7 +201,6 @@ module stoic_store #(
             label_valid_q <= 1'b0;
         end else begin
             if (fetch) begin
-                place_q <= place_q + ONE;
                 age_q <= 2'd0;
             end else if (age_q != 2'd3) begin
                 age_q <= age_q + 2'd1;
