@@ -3,11 +3,12 @@
 from collections import deque
 
 import pytest
+import serial
 
 from stoic.hw import link
 from stoic.hw.device import BoardDevice
 from stoic.hw.link import Command, Frame, Identity, Status
-from stoic.hw.port import PAUSE_S
+from stoic.hw.port import PAUSE_S, SerialPort
 from stoic.hw.session import MAX_WINDOW, Session
 from stoic.sim.core import Core
 from stoic.sim.exceptions import BoardError, InputError
@@ -138,3 +139,36 @@ def test_old_and_other_boards_are_refused() -> None:
     for window in (0, MAX_WINDOW + 1):
         with pytest.raises(InputError, match="must be 1..128 frames"):
             Session(board, 1.0, window)
+
+
+class Slow:
+    """A port of pyserial without a descriptor; bytes come at `times`, seconds of its own clock."""
+
+    def __init__(self, *times: float) -> None:
+        self.now = self.timeout = 0.0
+        self._times = deque(times)
+
+    def opened(self, url: str, timeout: float, **_: object) -> "Slow":
+        self.timeout = timeout
+        return self
+
+    @property
+    def in_waiting(self) -> int:
+        return sum(t <= self.now for t in self._times)
+
+    def read(self, size: int) -> bytes:
+        end, n = self.now + self.timeout, 0  # pyserial's timeout is for the whole read
+        while n < size and self._times and self._times[0] <= end:
+            self.now, n = max(self.now, self._times.popleft()), n + 1
+        self.now = self.now if n == size else end
+        return bytes(n)
+
+
+def test_a_port_without_a_descriptor_waits_for_each_byte(monkeypatch: pytest.MonkeyPatch) -> None:
+    slow = Slow(4, 4.9, 5.8, 6.7, 6.7, 6.7, 9)
+    monkeypatch.setattr(serial, "serial_for_url", slow.opened)
+    port = SerialPort("rfc2217://board:1", 115200, 5.0)
+    assert len(port.read(4, 5.0)) == 4 and slow.now == 6.7  # though 5 s are over
+    assert len(port.read(1, 5.0)) == 2 and slow.now == 6.7  # and what else is there
+    assert len(port.read(3, 5.0)) == 1 and slow.now == 9 + PAUSE_S  # silence behind the first
+    assert port.read(1, 0.5) == b"" and slow.now == 9.5 + PAUSE_S
