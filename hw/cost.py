@@ -27,9 +27,10 @@ LUT_WORDS = 64  # of a memory that Vivado is taken to put into LUTs
 LINK_BLOCKS = {"ecp5": 4, "ice40": 4, "xc7": 4, "zynq7": 8}
 
 LABELS = 64  # that wait in `stoic_tally`
+STORE_PART = 1 << 12  # words of a part of the images, on ECP5; there is no other part on iCE40
 # Cells of `stoic_store` and `stoic_tally`: of themselves, of a block of images (what chooses among
-# rows of blocks), of a word of few images that stand in no block. From synthesis alone.
-STORE_CELLS, STORE_BLOCK, STORE_SMALL_WORD = 1000, 7, 6
+# blocks), of a word of few images that stand in no block. From synthesis alone.
+STORE_CELLS, STORE_BLOCK, STORE_SMALL_WORD = 1000, {"ecp5": 24, "ice40": 10}, 6
 
 
 @dataclass(frozen=True)
@@ -104,10 +105,11 @@ def store_cost(core: Core, board: Board) -> Cost:
     """Cost of `stoic_store` and `stoic_tally`: images, labels that wait, and the confusion."""
     n_words = core.store * on_chip.record_words(core)
     n_classes = core.layout.shapes[-1].n_outputs
-    images = 8 * _inferred_blocks(n_words, 8, board)
+    full, last = divmod(n_words, STORE_PART)
+    images = full * memory_blocks(STORE_PART, 64, board) + memory_blocks(last, 64, board)
     others = _inferred_blocks(LABELS, 8, board)
     others += _inferred_blocks(n_classes * on_chip.row_words(n_classes), 64, board)
-    cells = STORE_BLOCK * images if images else STORE_SMALL_WORD * n_words
+    cells = STORE_BLOCK[board.family] * images if images else STORE_SMALL_WORD * n_words
     return Cost(images + others, STORE_CELLS + cells)
 
 

@@ -27,7 +27,7 @@ module stoic_store #(
     parameter IMAGE_BYTES = 1,          // of an image, 1..65535
     parameter BANK        = 16384,      // number of the bank
     parameter TARGET      = "generic",  // as in stoic_ram
-    parameter BLOCK_W     = (TARGET == "ice40") ? 9 : 11,  // log2 of bytes of a block, 1..16
+    parameter PART_W      = (TARGET == "ecp5") ? 12 : 16,  // log2 of words of a part, 1..16
     parameter WORDS       = IMAGE_BYTES / 8 + 1,           // of a record; derived: do not override
     parameter DEPTH       = IMAGES * WORDS                 // 1..65535; derived: do not override
 ) (
@@ -63,9 +63,7 @@ module stoic_store #(
     output wire [63:0] cfg_rdata_o
 );
     localparam ADDR_W = (DEPTH > 1) ? $clog2(DEPTH) : 1;
-    localparam ROWS = (DEPTH + (1 << BLOCK_W) - 1) >> BLOCK_W;
-    localparam ROW_DEPTH = (ROWS > 1) ? 1 << BLOCK_W : DEPTH;
-    localparam LOW_W = (ROWS > 1) ? BLOCK_W : ADDR_W;
+    localparam PARTS = (DEPTH + (1 << PART_W) - 1) >> PART_W;
     localparam [31:0] NUMBER = BANK;
     localparam [31:0] LAST_PLACE = DEPTH - 1;
     localparam [31:0] LAST_WORD = WORDS - 1;
@@ -74,9 +72,9 @@ module stoic_store #(
     localparam [ADDR_W-1:0] ONE = 1;
 
     generate
-        if (IMAGES < 1 || IMAGE_BYTES < 1 || IMAGE_BYTES > 65535 || DEPTH > 65535 || BLOCK_W < 1
-            || BLOCK_W > 16) begin : g_illegal
-            stoic_illegal_parameter ERROR_store_needs_IMAGES_BYTES_DEPTH_1_65535_BLOCK_W_1_16 ();
+        if (IMAGES < 1 || IMAGE_BYTES < 1 || IMAGE_BYTES > 65535 || DEPTH > 65535 || PART_W < 1
+            || PART_W > 16) begin : g_illegal
+            stoic_illegal_parameter ERROR_store_needs_IMAGES_BYTES_DEPTH_1_65535_PART_W_1_16 ();
         end
     endgenerate
 
@@ -91,10 +89,10 @@ module stoic_store #(
     reg rvalid_q;
     reg [63:0] rdata_q;
     reg [ADDR_W-1:0] raddr_q;  // of a request; in a run, of the word to fetch
-    reg [63:0] read_q;
+    wire [63:0] read;
     wire fetch;
-    wire [16:0] wrow = {{(17 - ADDR_W){1'b0}}, waddr_q} >> BLOCK_W;
-    wire [16:0] rrow = {{(17 - ADDR_W){1'b0}}, raddr_q} >> BLOCK_W;
+    wire [16:0] wpart = {{(17 - ADDR_W){1'b0}}, waddr_q} >> PART_W;
+    wire [16:0] rpart = {{(17 - ADDR_W){1'b0}}, raddr_q} >> PART_W;
     wire mine = cfg_valid_i && cfg_bank_i == NUMBER[15:0] && !rst_i;
     always @(posedge clk_i) begin
         we_q <= mine && cfg_write_i && !run_i && cfg_addr_i <= LAST_PLACE[15:0];
@@ -107,51 +105,50 @@ module stoic_store #(
         if (!run_i) raddr_q <= cfg_addr_i[ADDR_W-1:0];
         else if (!send_i) raddr_q <= {ADDR_W{1'b0}};
         else if (fetch) raddr_q <= raddr_q + ONE;
-        read_q <= g_link[ROWS-1].above;
         rvalid_q <= (cfg_rvalid_i || re_q4) && !rst_i;
-        rdata_q <= cfg_rdata_i | (read_q & {64{re_q4}});
+        rdata_q <= cfg_rdata_i | (read & {64{re_q4}});
     end
     assign cfg_rvalid_o = rvalid_q;
     assign cfg_rdata_o = rdata_q;
 
-    // A lane of 8 bits fills a block memory. Blocks answer late, so that a register stands behind
-    // each row of 8 of them, and another one behind the choice among rows.
+    // Choosing among many blocks takes long: among those of a part, then, a cycle later, among parts.
     genvar r;
-    genvar b;
     generate
-        for (r = 0; r < ROWS; r = r + 1) begin : g_link
-            wire [63:0] above;  // what rows 0..r read, the chosen one alone
+        for (r = 0; r < PARTS; r = r + 1) begin : g_link
+            wire [63:0] above;  // what parts 0..r read, the chosen one alone
         end
     endgenerate
 
     generate
-        for (r = 0; r < ROWS; r = r + 1) begin : g_row
-            wire [63:0] row;
-            reg [63:0] row_q;
+        for (r = 0; r < PARTS; r = r + 1) begin : g_part
+            localparam N = (r < PARTS - 1) ? 1 << PART_W : DEPTH - (r << PART_W);
+            localparam N_W = (N > 1) ? $clog2(N) : 1;
+            wire [63:0] part;
+            reg [63:0] part_q;
             reg chosen_q;
             reg chosen_q2;
+            reg chosen_q3;
             always @(posedge clk_i) begin
-                row_q <= row;
-                chosen_q <= rrow == r;
+                part_q <= part;
+                chosen_q <= rpart == r;
                 chosen_q2 <= chosen_q;
+                chosen_q3 <= chosen_q2;
             end
-            for (b = 0; b < 8; b = b + 1) begin : g_lane
-                stoic_ram #(
-                    .DEPTH(ROW_DEPTH),
-                    .WIDTH(8),
-                    .LATENCY(1),
-                    .TARGET(TARGET)
-                ) ram (
-                    .clk_i(clk_i),
-                    .we_i(we_q && wrow == r),
-                    .waddr_i(waddr_q[LOW_W-1:0]),
-                    .wdata_i(data_q[8*b+7:8*b]),
-                    .raddr_i(raddr_q[LOW_W-1:0]),
-                    .flip_i(8'd0),
-                    .rdata_o(row[8*b+7:8*b])
-                );
-            end
-            wire [63:0] chosen = row_q & {64{chosen_q2}};
+            stoic_ram #(
+                .DEPTH(N),
+                .WIDTH(64),
+                .LATENCY(2),
+                .TARGET(TARGET)
+            ) ram (
+                .clk_i(clk_i),
+                .we_i(we_q && wpart == r),
+                .waddr_i(waddr_q[N_W-1:0]),
+                .wdata_i(data_q),
+                .raddr_i(raddr_q[N_W-1:0]),
+                .flip_i(64'd0),
+                .rdata_o(part)
+            );
+            wire [63:0] chosen = part_q & {64{chosen_q3}};
             if (r == 0) begin : g_first
                 assign g_link[r].above = chosen;
             end else begin : g_more
@@ -159,9 +156,10 @@ module stoic_store #(
             end
         end
     endgenerate
+    assign read = g_link[PARTS-1].above;
 
     /* words, fetched one ahead */
-    reg [1:0] age_q;     // cycles since raddr_q moved; after 3 read_q is of that word
+    reg [1:0] age_q;     // cycles since raddr_q moved; after 3 read is of that word
     reg [63:0] next_q;
     reg next_valid_q;
     reg [15:0] index_q;  // of the word in next_q, in its record
@@ -184,7 +182,7 @@ module stoic_store #(
     wire wraps = index_q == LAST_WORD[15:0];
 
     always @(posedge clk_i) begin
-        if (fetch) next_q <= read_q;
+        if (fetch) next_q <= read;
         if (load) word_q <= first_q ? {8'd0, next_q[63:8]} : next_q;
         else if (m_axis_tready) word_q <= {8'd0, word_q[63:8]};
         if (load) ends_q <= last_q;

@@ -373,9 +373,9 @@ def test_plumbing_mutant_is_caught(cosim: Cosim, bench: Bench, old: str, new: st
     cosim.catches(bench, f"{bench.unit}.v", old, new)
 
 
-def store(images: int, image_bytes: int, block_w: int = 9) -> Bench:
+def store(images: int, image_bytes: int, part_w: int = 16) -> Bench:
     below = ("ram", "ram_ecp5", "ram_lut")
-    sizes = {"IMAGES": images, "IMAGE_BYTES": image_bytes, "BLOCK_W": block_w}
+    sizes = {"IMAGES": images, "IMAGE_BYTES": image_bytes, "PART_W": part_w}
     return unit("store", *below, **sizes, BANK=9)
 
 
@@ -390,7 +390,7 @@ def tally(images: int, classes: int) -> Bench:
         store(1, 1),
         store(3, 7),
         store(4, 8),
-        store(5, 20, block_w=2),
+        store(5, 20, part_w=2),
         tally(1, 2),
         tally(90, 10),
         tally(65535, 7),
@@ -405,7 +405,7 @@ def test_images_on_chip_are_sent_and_counted(cosim: Cosim, bench: Bench) -> None
     "bench, old, new",
     [
         (store(4, 8), "age_q == 2'd3 &&", "age_q == 2'd2 &&"),
-        (store(5, 20, block_w=2), "chosen_q2 <= chosen_q;", "chosen_q2 <= rrow == r;"),
+        (store(5, 20, part_w=2), "chosen_q3 <= chosen_q2;", "chosen_q3 <= chosen_q;"),
         (tally(90, 10), "class_valid_i && label_valid", "class_valid_i"),
     ],
     ids=lambda v: v.unit if isinstance(v, Bench) else "",
