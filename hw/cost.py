@@ -27,7 +27,7 @@ LUT_WORDS = 64  # of a memory that Vivado is taken to put into LUTs
 LINK_BLOCKS = {"ecp5": 4, "ice40": 4, "xc7": 4, "zynq7": 8}
 
 LABELS = 64  # that wait in `stoic_tally`
-STORE_PART = 1 << 12  # words of a part of the images, on ECP5; there is no other part on iCE40
+STORE_PART = 1 << 12  # words of a part of the images, on ECP5; no iCE40 has room for as many
 # Cells of `stoic_store` and `stoic_tally`: of themselves, of a block of images (what chooses among
 # blocks), of a word of few images that stand in no block. From synthesis alone.
 STORE_CELLS, STORE_BLOCK, STORE_SMALL_WORD = 1000, {"ecp5": 24, "ice40": 10}, 6
