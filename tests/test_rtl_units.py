@@ -375,8 +375,7 @@ def test_plumbing_mutant_is_caught(cosim: Cosim, bench: Bench, old: str, new: st
 
 def store(images: int, image_bytes: int, part_w: int = 16) -> Bench:
     below = ("ram", "ram_ecp5", "ram_lut")
-    sizes = {"IMAGES": images, "IMAGE_BYTES": image_bytes, "PART_W": part_w}
-    return unit("store", *below, **sizes, BANK=9)
+    return unit("store", *below, IMAGES=images, IMAGE_BYTES=image_bytes, PART_W=part_w, BANK=9)
 
 
 def tally(images: int, classes: int) -> Bench:
