@@ -166,8 +166,9 @@ def group(core: Core, layer: int) -> int:
     """Processing elements that share a pipeline stage of `stoic_mvu`.
 
     The least power of two that divides PE and the width of the layer's output words and lets the
-    results of a fold leave within the cycles of a fold; else the greatest, which stretches folds the
-    least. The host's bank number is divided by it within a cycle: 13 would leave 26 MHz on an ECP5.
+    results of a fold leave within the cycles of a fold; else the greatest, which stretches folds
+    the least. The host's bank number is divided by it within a cycle: 13 would leave 26 MHz on an
+    ECP5.
     """
     layout = core.layout
     if not layout.shapes[layer].has_thresholds:
