@@ -11,7 +11,7 @@
 // processing element (stoic_injector_port). The state moves with the words of images alone, so what
 // a word meets does not depend on when it comes.
 //
-// Latency:    from step_i of a word to its draw_o: FORM 1, 1 cycle; FORM 2, none
+// Latency:    from step_i of a word to its draw_o: FORM 1, 2 cycles; FORM 2, none
 // Throughput: one word a cycle
 // Encoding:   draw_o: FORM 1, {pattern, miss01, miss10}; FORM 2, as in stoic_injector_mask
 // Handshake:  none; never stalls. After reset all rates are 0 until the host sets them

@@ -10,9 +10,9 @@
 // T / 2 ** 15. Own numbers of two INDEX are independent, numbers of one word are shared by its lanes.
 //
 // FORM 2 has one in every processing element, so it is small: the layer's part of {v, 0} < {T, carry}
-// comes as a rule for salt.
+// comes as a rule for salt; a row of lanes takes one bit of their numbers as data, one as reset.
 //
-// Latency:    1 cycle
+// Latency:    2 cycles
 // Throughput: one word a cycle
 // Encoding:   draw_i = {salt 41, pick[10:4] 7, lanes WIDTH, idle, rule01 8, rule10 8, care 6}
 // Handshake:  none; never stalls. All misses while idle
@@ -36,8 +36,9 @@ module stoic_injector_mask #(
     output wire             miss10_o
 );
     localparam SALT_W = 41;
-    localparam ROWS = (WIDTH < 4) ? WIDTH : 4;  // number of a lane: {column 4, row 2}
-    localparam COLUMNS = (WIDTH + 3) / 4;
+    localparam ROWS = (WIDTH < 4) ? WIDTH : 4;  // number of a lane: {block, column 2, row 2}
+    localparam COLUMNS = (WIDTH < 16) ? (WIDTH + 3) / 4 : 4;
+    localparam BLOCKS = (WIDTH + 15) / 16;
 
     wire [5:0] care = draw_i[5:0];
     wire [7:0] rule10 = draw_i[13:6];
@@ -53,12 +54,16 @@ module stoic_injector_mask #(
     reg flip_q;
     reg [ROWS-1:0] row_q;
     reg [COLUMNS-1:0] column_q;
+    reg [BLOCKS-1:0] off_q;  // the block is
     reg idle_q;
     reg [1:0] salt_q;
     reg [3:0] rule01_q;
     reg [3:0] rule10_q;
     reg hit01_q;  // if v[3:2] is equal to T
     reg hit10_q;
+    reg miss01_q;
+    reg miss10_q;
+    reg [WIDTH-1:0] pattern_q;
 
     // by two bits of v; below: if both are equal to T
     function hit;
@@ -76,9 +81,14 @@ module stoic_injector_mask #(
         rule10_q <= rule10[7:4];
         hit01_q <= (turned[1] != rule01[2]) ? rule01[3] : turned[0] ? rule01[1] : rule01[0];
         hit10_q <= (turned[1] != rule10[2]) ? rule10[3] : turned[0] ? rule10[1] : rule10[0];
+        if (idle_q) begin
+            miss01_q <= 1'b1;
+            miss10_q <= 1'b1;
+        end else begin
+            miss01_q <= !hit(salt_q, rule01_q, hit01_q);
+            miss10_q <= !hit(salt_q, rule10_q, hit10_q);
+        end
     end
-    assign miss01_o = idle_q || !hit(salt_q, rule01_q, hit01_q);
-    assign miss10_o = idle_q || !hit(salt_q, rule10_q, hit10_q);
 
     genvar i;
     generate
@@ -89,20 +99,32 @@ module stoic_injector_mask #(
             assign turned[i] = draw_i[WIDTH+30+(i+INDEX)%SALT_W];
         end
         for (i = 0; i < ROWS; i = i + 1) begin : g_row
-            localparam [31:0] ROW = i;
             always @(posedge clk_i)
-                row_q[i] <= ~|((ROW[1:0] & off1[1:0]) | (~ROW[1:0] & off0[1:0]));
+                if ((i / 2 == 1) ? off1[1] : off0[1]) row_q[i] <= 1'b0;
+                else row_q[i] <= !((i % 2 == 1) ? off1[0] : off0[0]);
         end
         for (i = 0; i < COLUMNS; i = i + 1) begin : g_column
-            localparam [31:0] COLUMN = i;
             always @(posedge clk_i)
-                column_q[i] <= ~|((COLUMN[3:0] & off1[5:2]) | (~COLUMN[3:0] & off0[5:2]));
+                if ((i / 2 == 1) ? off1[3] : off0[3]) column_q[i] <= 1'b0;
+                else column_q[i] <= !((i % 2 == 1) ? off1[2] : off0[2]);
+        end
+        for (i = 0; i < BLOCKS; i = i + 1) begin : g_block
+            always @(posedge clk_i)
+                if ((i % 2 == 1) ? off1[4] : off0[4]) off_q[i] <= 1'b1;
+                else off_q[i] <= (i / 2 == 1) ? off1[5] : off0[5];
         end
         for (i = 0; i < WIDTH; i = i + 1) begin : g_lane
-            always @(posedge clk_i) lanes_q[i] <= lanes[(i+INDEX)%WIDTH];
-            assign pattern_o[i] = (lanes_q[i] ^ flip_q) & row_q[i%4] & column_q[i/4];
+            always @(posedge clk_i) begin
+                lanes_q[i] <= lanes[(i+INDEX)%WIDTH];
+                if (off_q[i/16]) pattern_q[i] <= 1'b0;
+                else pattern_q[i] <= (lanes_q[i] ^ flip_q) & row_q[i%4] & column_q[i/4%4];
+            end
         end
     endgenerate
+
+    assign pattern_o = pattern_q;
+    assign miss01_o = miss01_q;
+    assign miss10_o = miss10_q;
 endmodule
 
 `resetall

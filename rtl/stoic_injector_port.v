@@ -6,7 +6,7 @@
 //   FORM 1: pattern[i] = that of the layer, [(i + INDEX) mod WIDTH];  FORM 2: its own
 //   met_o = the element is enabled, and the word is not both
 //
-// Latency:    from draw_i: FORM 1, 2 cycles; FORM 2, 3 cycles
+// Latency:    from draw_i: FORM 1, 1 cycle; FORM 2, 3 cycles
 // Throughput: one word a cycle
 // Encoding:   draw_i as stoic_injector sends it; flip_o as stoic_ram takes it with FAULT_EN 2
 // Handshake:  none; never stalls. After reset the element is enabled; the host changes that while no
@@ -30,49 +30,23 @@ module stoic_injector_port #(
     output wire [2*WIDTH-1:0] flip_o,
     output wire               met_o      // with flip_o
 );
+    wire [WIDTH-1:0] pattern;
+    wire miss01;
+    wire miss10;
     reg enable_q;
     reg met_q;
     reg [WIDTH-1:0] flip01_q;
     reg [WIDTH-1:0] flip10_q;
-    wire meets;
 
-    always @(posedge clk_i) begin
-        if (rst_i) enable_q <= 1'b1;
-        else if (we_i) enable_q <= enable_i;
-        met_q <= enable_q && meets;
-    end
-
-    // masks by reset and clock enable of flip-flops, no logic: what is not enabled stays 0, since
-    // nothing is hit while the host changes that. Flip-flops of many resets can hardly be placed, so
-    // those of FORM 1 come before the lanes turn: all elements of a stage have the same
     genvar i;
     generate
         if (FORM == 1) begin : g_layer
-            reg [WIDTH-1:0] mask01_q;
-            reg [WIDTH-1:0] mask10_q;
-            reg meets_q;
-            always @(posedge clk_i) begin
-                meets_q <= !(draw_i[1] && draw_i[0]);
-                if (draw_i[1]) mask01_q <= {WIDTH{1'b0}};
-                else mask01_q <= draw_i[WIDTH+1:2];
-                if (draw_i[0]) mask10_q <= {WIDTH{1'b0}};
-                else mask10_q <= draw_i[WIDTH+1:2];
-            end
             for (i = 0; i < WIDTH; i = i + 1) begin : g_lane
-                always @(posedge clk_i)
-                    if (enable_q) begin
-                        flip01_q[i] <= mask01_q[(i+INDEX)%WIDTH];
-                        flip10_q[i] <= mask10_q[(i+INDEX)%WIDTH];
-                    end
+                assign pattern[i] = draw_i[2+(i+INDEX)%WIDTH];
             end
-            assign meets = meets_q;
+            assign miss01 = draw_i[1];
+            assign miss10 = draw_i[0];
         end else begin : g_element
-            wire [WIDTH-1:0] pattern;
-            wire miss01;
-            wire miss10;
-            reg [WIDTH-1:0] pattern_q;
-            reg miss01_q;
-            reg miss10_q;
             stoic_injector_mask #(
                 .WIDTH(WIDTH),
                 .INDEX(INDEX)
@@ -83,18 +57,20 @@ module stoic_injector_port #(
                 .miss01_o(miss01),
                 .miss10_o(miss10)
             );
-            always @(posedge clk_i) begin
-                pattern_q <= pattern;
-                miss01_q <= miss01;
-                miss10_q <= miss10;
-                if (miss01_q) flip01_q <= {WIDTH{1'b0}};
-                else if (enable_q) flip01_q <= pattern_q;
-                if (miss10_q) flip10_q <= {WIDTH{1'b0}};
-                else if (enable_q) flip10_q <= pattern_q;
-            end
-            assign meets = !(miss01_q && miss10_q);
         end
     endgenerate
+
+    // reset and clock enable of the flip-flops, no logic: what is not enabled stays 0, since nothing
+    // is hit while the host changes that
+    always @(posedge clk_i) begin
+        if (rst_i) enable_q <= 1'b1;
+        else if (we_i) enable_q <= enable_i;
+        met_q <= enable_q && !(miss01 && miss10);
+        if (miss01) flip01_q <= {WIDTH{1'b0}};
+        else if (enable_q) flip01_q <= pattern;
+        if (miss10) flip10_q <= {WIDTH{1'b0}};
+        else if (enable_q) flip10_q <= pattern;
+    end
 
     assign flip_o = {flip10_q, flip01_q};
     assign met_o = met_q;

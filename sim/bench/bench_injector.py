@@ -12,7 +12,7 @@ from .stream import CLOCK_NS
 from .tally import expect
 
 N_CYCLES = 150
-LATENCY = {1: 1, 2: 0}
+LATENCY = {1: 2, 2: 0}
 
 
 def numbers(words: list[int], rates: Rates, width: int) -> int:

@@ -13,7 +13,7 @@ from .stream import CLOCK_NS
 from .tally import expect
 
 N_CYCLES = 300
-LATENCY = {1: 2, 2: 3}
+LATENCY = {1: 1, 2: 3}
 
 
 @cocotb.test(timeout_time=100, timeout_unit="us")
