@@ -72,7 +72,7 @@ class CellModel:
     map_bit: float
 
 
-ENGINE_CELLS = 1565, 12  # of an engine for one image, and of each of its layers
+ENGINE_CELLS = 1490, 30  # of an engine for one image, and of each of its layers
 # Least squares on the cells that are packed (`make planner`); README.md has foldings and figures.
 # 7-series: those of ECP5, whose LUTs are smaller, so more than it will take; no Vivado was at hand.
 _ECP5 = CellModel(
