@@ -264,7 +264,7 @@ def test_processing_elements_share_stages_where_a_fold_is_too_short() -> None:
     core = Core(layout_of(network, (Fold(12, 36), Fold(8, 6), Fold(3, 12))))
     # by powers of two that divide output words of 6 and of 12 bits
     assert [group(core, layer) for layer in range(3)] == [2, 4, 1]
-    # 6 stages in 1 step: stretched to 11 cycles; 2 stages in 4 steps; 3 stages in 2 steps: stretched
+    # 6 stages in 1 step: stretched to 11 cycles; 2 in 4 steps; 3 in 2 steps: stretched
     assert [fold_cycles(core, layer) for layer in range(3)] == [11, 4, 5]
 
 
