@@ -46,11 +46,12 @@ def bare(board: Board, clock_mhz: int) -> Board:
 
 @dataclass(frozen=True)
 class _Registers:
-    """Verilog of what stands between pins and core: said of it, its pins, itself, its outputs."""
+    """Verilog of what stands between pins and core: said of it, its pins, itself, what it gives."""
 
     said: str
     image_pin: str
-    body: str
+    declared: str
+    clocked: str
     image: str
     request: str
 
@@ -70,13 +71,8 @@ def _separate(core: Core) -> _Registers:
     reg go_q;
     reg rst_q;
     reg [63:0] answer_q;
-    reg [{beat - 1}:0] image_q;
-    reg image_valid_q;
-    reg image_last_q;
-    wire [31:0] score;
-    assign score_o = score[{score_bits(core) - 1}:0];
-    wire answers;
-    wire [63:0] answer;
+    reg [{beat - 1}:0] image_q;""",
+        f"""\
     always @(posedge clk_i) begin
         rst_q <= rst_i;
         image_q <= {{image_q[{beat - 2}:0], image_i}};
@@ -111,13 +107,8 @@ def _shared(core: Core) -> _Registers:
         f"""\
     reg [{top}:0] shared_q;
     reg go_q;
-    reg rst_q;
-    reg image_valid_q;
-    reg image_last_q;
-    wire [31:0] score;
-    assign score_o = score[{score_bits(core) - 1}:0];
-    wire answers;
-    wire [63:0] answer;
+    reg rst_q;""",
+        f"""\
     always @(posedge clk_i) begin
         rst_q <= rst_i;
         image_valid_q <= image_valid_i;
@@ -157,7 +148,14 @@ module {chip.top} (
     input  wire host_i, host_shift_i, host_go_i,
     output wire host_o, busy_o
 );
-{registers.body}
+{registers.declared}
+    reg image_valid_q;
+    reg image_last_q;
+    wire [31:0] score;
+    assign score_o = score[{score_bits(core) - 1}:0];
+    wire answers;
+    wire [63:0] answer;
+{registers.clocked}
     stoic_core #(
         .TARGET("{chip.family}")
     ) core (
