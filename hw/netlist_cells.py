@@ -51,6 +51,7 @@ class Memory:
         n_stages: registers between memory and `read_data`; 0 reads without a clock.
         read: the net that lets the first of them change.
         middle: nets between two stages.
+        clear: the net that makes the second of them 0.
     """
 
     clock: Bit
@@ -63,6 +64,7 @@ class Memory:
     read_data: tuple[Bit, ...]
     n_stages: int
     middle: tuple[Bit, ...] = ()
+    clear: Bit = "0"
 
 
 Part = Table | Register | Memory
@@ -250,10 +252,10 @@ def _sb_spram256ka(cell: Cell, fresh: Fresh) -> Iterator[Part]:
 
 def _pdpw16kd(cell: Cell, fresh: Fresh) -> Iterator[Part]:
     """512 x 36 with its output register; the halves of a word leave exchanged."""
-    _require(cell, REGMODE="OUTREG", CLKWMUX="CLKW", CLKRMUX="CLKR")
+    _require(cell, REGMODE="OUTREG", RESETMODE="SYNC", CLKWMUX="CLKW", CLKRMUX="CLKR")
     if _number(cell, "DATA_WIDTH_W") != 36 or _number(cell, "DATA_WIDTH_R") != 36:
         raise _refusal(cell, "DATA_WIDTH_R")
-    _tie(cell, "0", *(f"CS{port}{i}" for port in "WR" for i in range(3)), "RST")
+    _tie(cell, "0", *(f"CS{port}{i}" for port in "WR" for i in range(3)))
     _tie(cell, "1", *(f"BE{i}" for i in range(4)), "OCER")
     if _pin(cell, "CLKW") != _pin(cell, "CLKR"):
         raise _refusal(cell, "CLKR")
@@ -262,7 +264,7 @@ def _pdpw16kd(cell: Cell, fresh: Fresh) -> Iterator[Part]:
         _pin(cell, "CLKW"), _pin(cell, "CEW"),
         _pins(cell, [f"ADW{i}" for i in range(9)]), _pins(cell, [f"DI{i}" for i in range(36)]),
         ("1",) * 36, _pin(cell, "CER"), _pins(cell, [f"ADR{i}" for i in range(5, 14)]), read,
-        2, tuple(fresh() for _ in read),
+        2, tuple(fresh() for _ in read), _pin(cell, "RST"),
     )  # fmt: skip
 
 

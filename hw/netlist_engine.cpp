@@ -14,6 +14,7 @@ typedef uint64_t Word;  // a net: one bit a copy
 constexpr unsigned COPIES = 64;
 constexpr Word ALL = ~Word{0};
 constexpr unsigned MAX_WIDTH = 64;  // of a memory
+constexpr unsigned HEAD = 3;        // pins before its addresses: write, read, clear
 
 struct Table { uint32_t out, in[4], table; int32_t memory; };
 struct Register { uint32_t q, d, initial; };
@@ -59,8 +60,8 @@ void settle(Simulation& s) {
             const Memory& m = s.memories[t.memory];
             const uint32_t* pins = &s.pins[m.pins];
             Word read[MAX_WIDTH] = {};
-            visit(nets, s.cells[t.memory], pins + 2 + m.n_address, m, read, nullptr, nullptr);
-            const uint32_t* out = pins + 2 + 2 * m.n_address + 2 * m.width;
+            visit(nets, s.cells[t.memory], pins + HEAD + m.n_address, m, read, nullptr, nullptr);
+            const uint32_t* out = pins + HEAD + 2 * m.n_address + 2 * m.width;
             for (unsigned j = 0; j < m.width; ++j) nets[out[j]] = read[j];
             continue;
         }
@@ -84,39 +85,40 @@ void edge(Simulation& s) {
     for (size_t i = 0; i < s.memories.size(); ++i) {
         const Memory& m = s.memories[i];
         const uint32_t* pins = &s.pins[m.pins];
-        const uint32_t* out = pins + 2 + 2 * m.n_address + (1 + m.n_stages) * m.width;
+        const uint32_t* out = pins + HEAD + 2 * m.n_address + (1 + m.n_stages) * m.width;
         if (m.n_stages > 0 && nets[pins[1]] != 0) {
             Word read[MAX_WIDTH] = {};
-            visit(nets, s.cells[i], pins + 2 + m.n_address, m, read, nullptr, nullptr);
+            visit(nets, s.cells[i], pins + HEAD + m.n_address, m, read, nullptr, nullptr);
             for (unsigned j = 0; j < m.width; ++j)
                 next[j] = (nets[pins[1]] & read[j]) | (~nets[pins[1]] & nets[out[j]]);
         } else {
             for (unsigned j = 0; j < m.width; ++j) next[j] = nets[out[j]];
         }
         next += m.width;
+        *next++ = nets[pins[2]];
     }
     for (size_t i = 0; i < s.memories.size(); ++i) {
         const Memory& m = s.memories[i];
         const uint32_t* pins = &s.pins[m.pins];
         if (nets[pins[0]] == 0) continue;
         Word given[MAX_WIDTH], mask[MAX_WIDTH];
-        const uint32_t* written = pins + 2 + 2 * m.n_address;
+        const uint32_t* written = pins + HEAD + 2 * m.n_address;
         for (unsigned j = 0; j < m.width; ++j) {
             given[j] = nets[written[j]];
             mask[j] = nets[written[m.width + j]] & nets[pins[0]];
         }
-        visit(nets, s.cells[i], pins + 2, m, nullptr, given, mask);
+        visit(nets, s.cells[i], pins + HEAD, m, nullptr, given, mask);
     }
     next = s.next.data();
     for (const Register& r : s.registers) nets[r.q] = *next++;
     for (const Memory& m : s.memories) {
-        const uint32_t* read = &s.pins[m.pins] + 2 + 2 * m.n_address + 2 * m.width;
+        const uint32_t* read = &s.pins[m.pins] + HEAD + 2 * m.n_address + 2 * m.width;
         if (m.n_stages == 2)
-            for (unsigned j = 0; j < m.width; ++j) nets[read[j]] = nets[read[m.width + j]];
+            for (unsigned j = 0; j < m.width; ++j) nets[read[j]] = nets[read[m.width + j]] & ~next[m.width];
         if (m.n_stages > 0)
             for (unsigned j = 0; j < m.width; ++j)
                 nets[read[(m.n_stages - 1) * m.width + j]] = next[j];
-        next += m.width;
+        next += m.width + 1;
     }
     ++s.cycles;
 }
@@ -144,7 +146,7 @@ Simulation* stoic_netlist_open(size_t n_nets, const Table* tables, size_t n_tabl
     for (const Register& r : s->registers) nets[r.q] = r.initial ? ALL : 0;
     for (const Memory& m : s->memories) {
         s->cells.emplace_back(size_t{m.width} << m.n_address, 0);
-        n_next += m.width;
+        n_next += m.width + 1;
     }
     s->next.assign(n_next, 0);
     return s;

@@ -28,8 +28,8 @@ TABLE = np.dtype([("out", "u4"), ("inputs", "u4", 4), ("table", "u4"), ("memory"
 """`memory` 0 or more: this is no table but the read of that memory, which has no clock."""
 REGISTER = np.dtype([("q", "u4"), ("d", "u4"), ("initial", "u4")])
 MEMORY = np.dtype([("n_address", "u4"), ("width", "u4"), ("n_stages", "u4"), ("pins", "u4")])
-"""`pins`: where in the pins are its write, read; write and read address; write data, write mask,
-read data, and of two stages the nets between them."""
+"""`pins`: where in the pins are its write, read, clear; write and read address; write data, write
+mask, read data, and of two stages the nets between them."""
 
 Nets = NDArray[np.uint32]
 
@@ -116,7 +116,7 @@ def compile_cells(
     rows = []
     for m in memories:
         rows.append((len(m.write_address), len(m.write_data), m.n_stages, len(pins)))
-        pins += map(net, (m.write, m.read, *m.write_address, *m.read_address))
+        pins += map(net, (m.write, m.read, m.clear, *m.write_address, *m.read_address))
         pins += map(net, (*m.write_data, *m.write_mask))
         pins += map(sink, (*m.read_data, *m.middle))
     steps = [
@@ -126,7 +126,7 @@ def compile_cells(
     ]
     for i, (n_address, width, n_stages, at) in enumerate(rows):
         if n_stages == 0:
-            address, data = at + 2 + n_address, at + 2 + 2 * n_address + 2 * width
+            address, data = at + 3 + n_address, at + 3 + 2 * n_address + 2 * width
             row = (ZERO, (ZERO,) * 4, 0, i)
             steps.append(_Step(row, pins[address : address + n_address], pins[data : data + width]))
     state = [(sink(r.q), net(r.d), r.initial) for r in registers]

@@ -410,6 +410,7 @@ module stoic_engine #(
         .wdata_i(data_i[VALUE_W-1:0]),
         .raddr_i(theta_at),
         .flip_i({VALUE_W{1'b0}}),
+        .clear_i(1'b0),
         .rdata_o(theta)
     );
     always @(posedge clk_i) begin

@@ -70,6 +70,7 @@ module stoic_fifo #(
         .wdata_i(s_axis_tdata),
         .raddr_i(read_d),
         .flip_i({WIDTH{1'b0}}),
+        .clear_i(1'b0),
         .rdata_o(m_axis_tdata)
     );
 

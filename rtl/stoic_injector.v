@@ -13,7 +13,8 @@
 //
 // Latency:    from step_i of a word to its draw_o: FORM 1, 2 cycles; FORM 2, none
 // Throughput: one word a cycle
-// Encoding:   draw_o: FORM 1, {pattern, miss01, miss10}; FORM 2, as in stoic_injector_mask
+// Encoding:   draw_o: FORM 1, {errors of stored 1s, of stored 0s, whether the word is hit}, 0 while idle;
+//             FORM 2, as in stoic_injector_mask
 // Handshake:  none; never stalls. After reset all rates are 0 until the host sets them
 // Golden:     stoic.sim.injector
 //
@@ -28,7 +29,7 @@
 module stoic_injector #(
     parameter WIDTH  = 36,  // bits of a weight word, 1..64
     parameter FORM   = 1,   // 1: one mask for all processing elements; 2: one for each
-    parameter DRAW_W = (FORM == 1) ? WIDTH + 2 : WIDTH + 71  // derived: do not override
+    parameter DRAW_W = (FORM == 1) ? 2 * WIDTH + 1 : WIDTH + 71  // derived: do not override
 ) (
     input  wire              clk_i,
     input  wire              rst_i,
@@ -112,7 +113,10 @@ module stoic_injector #(
                 .miss01_o(miss01),
                 .miss10_o(miss10)
             );
-            assign draw_o = {pattern, miss01, miss10};
+            // the resets of the flip-flops that these go to: the stages above have none
+            wire [WIDTH-1:0] flip01 = miss01 ? {WIDTH{1'b0}} : pattern;
+            wire [WIDTH-1:0] flip10 = miss10 ? {WIDTH{1'b0}} : pattern;
+            assign draw_o = {flip10, flip01, !(miss01 && miss10)};
         end else begin : g_element
             assign draw_o = numbers;
         end

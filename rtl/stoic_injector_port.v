@@ -20,7 +20,7 @@ module stoic_injector_port #(
     parameter WIDTH  = 36,  // bits of a weight word, 1..64
     parameter FORM   = 1,   // as in stoic_injector
     parameter INDEX  = 0,   // of the processing element
-    parameter DRAW_W = (FORM == 1) ? WIDTH + 2 : WIDTH + 71  // derived: do not override
+    parameter DRAW_W = (FORM == 1) ? 2 * WIDTH + 1 : WIDTH + 71  // derived: do not override
 ) (
     input  wire              clk_i,
     input  wire              rst_i,
@@ -30,9 +30,9 @@ module stoic_injector_port #(
     output wire [2*WIDTH-1:0] flip_o,
     output wire               met_o      // with flip_o
 );
-    wire [WIDTH-1:0] pattern;
-    wire miss01;
-    wire miss10;
+    wire [WIDTH-1:0] flip01;
+    wire [WIDTH-1:0] flip10;
+    wire is_hit;
     reg enable_q;
     reg met_q;
     reg [WIDTH-1:0] flip01_q;
@@ -42,11 +42,14 @@ module stoic_injector_port #(
     generate
         if (FORM == 1) begin : g_layer
             for (i = 0; i < WIDTH; i = i + 1) begin : g_lane
-                assign pattern[i] = draw_i[2+(i+INDEX)%WIDTH];
+                assign flip01[i] = draw_i[1+(i+INDEX)%WIDTH];
+                assign flip10[i] = draw_i[1+WIDTH+(i+INDEX)%WIDTH];
             end
-            assign miss01 = draw_i[1];
-            assign miss10 = draw_i[0];
+            assign is_hit = draw_i[0];
         end else begin : g_element
+            wire [WIDTH-1:0] pattern;
+            wire miss01;
+            wire miss10;
             stoic_injector_mask #(
                 .WIDTH(WIDTH),
                 .INDEX(INDEX)
@@ -57,19 +60,22 @@ module stoic_injector_port #(
                 .miss01_o(miss01),
                 .miss10_o(miss10)
             );
+            assign flip01 = miss01 ? {WIDTH{1'b0}} : pattern;
+            assign flip10 = miss10 ? {WIDTH{1'b0}} : pattern;
+            assign is_hit = !(miss01 && miss10);
         end
     endgenerate
 
-    // reset and clock enable of the flip-flops, no logic: what is not enabled stays 0, since nothing
-    // is hit while the host changes that
+    // reset (FORM 2) and clock enable of the flip-flops, no logic: what is not enabled stays 0, since
+    // nothing is hit while the host changes that
     always @(posedge clk_i) begin
         if (rst_i) enable_q <= 1'b1;
         else if (we_i) enable_q <= enable_i;
-        met_q <= enable_q && !(miss01 && miss10);
-        if (miss01) flip01_q <= {WIDTH{1'b0}};
-        else if (enable_q) flip01_q <= pattern;
-        if (miss10) flip10_q <= {WIDTH{1'b0}};
-        else if (enable_q) flip10_q <= pattern;
+        met_q <= enable_q && is_hit;
+        if (enable_q) begin
+            flip01_q <= flip01;
+            flip10_q <= flip10;
+        end
     end
 
     assign flip_o = {flip10_q, flip01_q};

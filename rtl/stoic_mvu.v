@@ -241,7 +241,7 @@ module stoic_mvu #(
         .cfg_rdata_o(cfg_rdata_o)
     );
 
-    localparam DRAW_W = (FORM == 2) ? WORD_W + 71 : (FORM == 1) ? WORD_W + 2 : 1;
+    localparam DRAW_W = (FORM == 2) ? WORD_W + 71 : (FORM == 1) ? 2 * WORD_W + 1 : 1;
     wire [DRAW_W-1:0] draw;
     generate
         if (FORM != 0) begin : g_injector

@@ -37,7 +37,7 @@ module stoic_mvu_chain #(
     parameter WORD_W  = SIMD + CHECKS,                    // derived: do not override
     parameter COUNT_W = $clog2(PE + 1),                   // derived: do not override
     parameter TOTALS_W = B * GROUP * TOTAL_W,             // derived: do not override
-    parameter DRAW_W   = (FORM == 2) ? WORD_W + 71 : (FORM == 1) ? WORD_W + 2 : 1  // as TOTALS_W
+    parameter DRAW_W   = (FORM == 2) ? WORD_W + 71 : (FORM == 1) ? 2 * WORD_W + 1 : 1  // as TOTALS_W
 ) (
     input  wire                     clk_i,
     input  wire                     rst_i,
@@ -112,6 +112,7 @@ module stoic_mvu_chain #(
     reg [SEL_W-1:0] sel_q;
     reg we_q;
     reg re_q;
+    reg [3:0] asked_q;  // of the last stage
     reg ie_q;
     always @(posedge clk_i) begin
         addr_q <= (we_i || re_i) ? host_addr_i : addr_i;
@@ -119,6 +120,7 @@ module stoic_mvu_chain #(
         sel_q <= sel_i;
         we_q <= we_i && !rst_i;
         re_q <= re_i && !rst_i;
+        asked_q <= {asked_q[2:0], g_link[STAGES].re} & {4{!rst_i}};
         ie_q <= ie_i && !rst_i;
     end
 
@@ -139,7 +141,6 @@ module stoic_mvu_chain #(
             wire ie;
             wire [DRAW_W-1:0] draw;
             wire [WORD_W-1:0] read;
-            wire read_valid;
             wire [COUNT_W-1:0] corrected;
             wire [COUNT_W-1:0] detected;
             /* down the chain */
@@ -169,14 +170,13 @@ module stoic_mvu_chain #(
     assign g_link[0].ie = ie_q;
     assign g_link[0].draw = draw_i;
     assign g_link[0].read = {WORD_W{1'b0}};
-    assign g_link[0].read_valid = 1'b0;
     assign g_link[0].corrected = {COUNT_W{1'b0}};
     assign g_link[0].detected = {COUNT_W{1'b0}};
     assign g_link[STAGES].total = {TOTALS_W{1'b0}};
     assign g_link[STAGES].total_valid = 1'b0;
 
     assign read_o = g_link[STAGES].read;
-    assign read_valid_o = g_link[STAGES].read_valid;
+    assign read_valid_o = asked_q[3];
     assign corrected_o = g_link[STAGES].corrected;
     assign detected_o = g_link[STAGES].detected;
     assign total_o = g_link[0].total;
@@ -215,7 +215,6 @@ module stoic_mvu_chain #(
                 .re_i(g_link[s].re),
                 .ie_i(g_link[s].ie),
                 .read_i(g_link[s].read),
-                .read_valid_i(g_link[s].read_valid),
                 .corrected_i(g_link[s].corrected),
                 .detected_i(g_link[s].detected),
                 .addr_o(g_link[s+1].addr),
@@ -231,7 +230,6 @@ module stoic_mvu_chain #(
                 .re_o(g_link[s+1].re),
                 .ie_o(g_link[s+1].ie),
                 .read_o(g_link[s+1].read),
-                .read_valid_o(g_link[s+1].read_valid),
                 .corrected_o(g_link[s+1].corrected),
                 .detected_o(g_link[s+1].detected),
                 .total_i(g_link[s+1].total),

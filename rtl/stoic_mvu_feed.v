@@ -129,6 +129,7 @@ module stoic_mvu_feed #(
                 .wdata_i(s_axis_tdata[SIMD*(FROM+1)-1:SIMD*FROM]),
                 .raddr_i(read_q[PAGE_W:0]),
                 .flip_i({SIMD{1'b0}}),
+                .clear_i(1'b0),
                 .rdata_o(x_o[SIMD*(b+1)-1:SIMD*b])
             );
             if (PLANES == 8) begin : g_sum

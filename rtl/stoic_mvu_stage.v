@@ -10,7 +10,8 @@
 //
 // Latency:    1 cycle up, 1 cycle down; 3 cycles from last_i to total_o; 5 from re_i to read_o
 // Throughput: one word up and one result of each processing element down a cycle
-// Encoding:   as in stoic_pe; answers that are not there are 0, so that they can be ORed
+// Encoding:   as in stoic_pe; the memories that the host does not mean read 0 then, so that answers are
+//             ORed; where nothing is asked they are 0
 // Handshake:  none; never stalls. Results of two stages must not meet: folds last long enough
 // Golden:     popcounts inside stoic.sim.golden.accumulate, before "2 A - U"
 `resetall
@@ -36,7 +37,7 @@ module stoic_mvu_stage #(
     parameter WORD_W  = SIMD + CHECKS,                    // derived: do not override
     parameter X_W     = B * SIMD + CHECKS,                // derived: do not override
     parameter TOTALS_W = B * GROUP * TOTAL_W,             // derived: do not override
-    parameter DRAW_W   = (FORM == 2) ? WORD_W + 71 : (FORM == 1) ? WORD_W + 2 : 1  // as TOTALS_W
+    parameter DRAW_W   = (FORM == 2) ? WORD_W + 71 : (FORM == 1) ? 2 * WORD_W + 1 : 1  // as TOTALS_W
 ) (
     input  wire                     clk_i,
     input  wire                     rst_i,
@@ -54,7 +55,6 @@ module stoic_mvu_stage #(
     input  wire                     re_i,          // read there
     input  wire                     ie_i,          // bit 0 of x_i enables its read errors
     input  wire [WORD_W-1:0]        read_i,        // an answer from further below
-    input  wire                     read_valid_i,
     input  wire [COUNT_W-1:0]       corrected_i,   // words further below
     input  wire [COUNT_W-1:0]       detected_i,
     /* the same to the stage above */
@@ -71,7 +71,6 @@ module stoic_mvu_stage #(
     output wire                     re_o,
     output wire                     ie_o,
     output wire [WORD_W-1:0]        read_o,
-    output wire                     read_valid_o,
     output wire [COUNT_W-1:0]       corrected_o,
     output wire [COUNT_W-1:0]       detected_o,
     /* results from the stage above, and to the one below */
@@ -96,12 +95,11 @@ module stoic_mvu_stage #(
     reg re_q;
     reg ie_q;
     reg [DRAW_W-1:0] draw_q;
+    reg [2:0] re_q2;           // re_q 1 .. 3 cycles ago
     reg [WORD_W-1:0] read_q;
-    reg read_valid_q;
     reg [TOTALS_W-1:0] total_q;
     reg total_valid_q;
     wire [TOTALS_W-1:0] totals;
-    wire [GROUP*WORD_W-1:0] answers;  // of each processing element; zeros when not asked
     wire word_q;
 
     always @(posedge clk_i) begin
@@ -117,8 +115,8 @@ module stoic_mvu_stage #(
         re_q <= re_i && !rst_i;
         last_q <= last_i && !rst_i;
         last_q2 <= last_q && !rst_i;
-        read_q <= read_i | g_found[GROUP].read;
-        read_valid_q <= (read_valid_i || g_found[GROUP].valid) && !rst_i;
+        re_q2 <= {re_q2[1:0], re_q} & {3{!rst_i}};
+        read_q <= read_i | (g_found[GROUP].read & {WORD_W{re_q2[2]}});
         total_q <= last_q2 ? totals : total_i;
         total_valid_q <= (last_q2 || total_valid_i) && !rst_i;
     end
@@ -135,7 +133,6 @@ module stoic_mvu_stage #(
     assign ie_o = ie_q;
     assign draw_o = draw_q;
     assign read_o = read_q;
-    assign read_valid_o = read_valid_q;
     assign total_o = total_q;
     assign total_valid_o = total_valid_q;
 
@@ -170,32 +167,27 @@ module stoic_mvu_stage #(
     genvar b;
     generate
         for (g = 0; g <= GROUP; g = g + 1) begin : g_found
-            wire [WORD_W-1:0] read;  // what processing elements 0..g-1 of the stage answered
-            wire valid;
+            wire [WORD_W-1:0] weight;  // of processing element g - 1, ORed with those that stand
+                                       // before it in its four
+            wire [WORD_W-1:0] read;    // of the fours before it, a cycle later
             wire [COUNT_W-1:0] corrected;  // words that they decode now, and those below them
             wire [COUNT_W-1:0] detected;
         end
     endgenerate
+    assign g_found[0].weight = {WORD_W{1'b0}};
     assign g_found[0].read = {WORD_W{1'b0}};
-    assign g_found[0].valid = 1'b0;
     assign g_found[0].corrected = corrected_i;
     assign g_found[0].detected = detected_i;
 
-    // a register behind every two memories, whose outputs come late in a cycle
+    // a register behind every four memories, whose outputs come late in a cycle
     generate
         for (g = 0; g < GROUP; g = g + 1) begin : g_answer
-            if (g % 2 == 1) begin : g_odd
+            if (g % 4 == 3 || g == GROUP - 1) begin : g_four
+                reg [WORD_W-1:0] weight_q;
+                always @(posedge clk_i) weight_q <= g_found[g+1].weight;
+                assign g_found[g+1].read = g_found[g].read | weight_q;
+            end else begin : g_more
                 assign g_found[g+1].read = g_found[g].read;
-            end else begin : g_even
-                wire [WORD_W-1:0] other;
-                if (g + 1 < GROUP) begin : g_two
-                    assign other = answers[WORD_W*(g+2)-1:WORD_W*(g+1)];
-                end else begin : g_one
-                    assign other = {WORD_W{1'b0}};
-                end
-                reg [WORD_W-1:0] read_q2;
-                always @(posedge clk_i) read_q2 <= answers[WORD_W*(g+1)-1:WORD_W*g] | other;
-                assign g_found[g+1].read = g_found[g].read | read_q2;
             end
         end
     endgenerate
@@ -209,17 +201,16 @@ module stoic_mvu_stage #(
             wire [B*TOTAL_W-1:0] pe_total;
             wire corrected;
             wire detected;
-            reg re_hit_q;
-            reg re_hit_q2;
-            reg re_hit_q3;
+            reg other_q;  // the host reads, but elsewhere
             always @(posedge clk_i) begin
                 we_hit_q <= we_i && sel_i == INDEX[SEL_W-1:0];
-                re_hit_q <= re_q && hit && !rst_i;
-                re_hit_q2 <= re_hit_q && !rst_i;
-                re_hit_q3 <= re_hit_q2 && !rst_i;
+                other_q <= re_q && !hit;
             end
-            assign answers[WORD_W*(g+1)-1:WORD_W*g] = weight & {WORD_W{re_hit_q2}};
-            assign g_found[g+1].valid = g_found[g].valid || re_hit_q3;
+            if (g % 4 == 0) begin : g_first_of_four
+                assign g_found[g+1].weight = weight;
+            end else begin : g_next_of_four
+                assign g_found[g+1].weight = g_found[g].weight | weight;
+            end
             assign g_found[g+1].corrected = g_found[g].corrected
                                           + (ONE & {COUNT_W{corrected && word_q}});
             assign g_found[g+1].detected = g_found[g].detected
@@ -262,6 +253,7 @@ module stoic_mvu_stage #(
                 .addr_i(addr_q),
                 .we_i(we_hit_q),
                 .flip_i(flip),
+                .clear_i(other_q),
                 .weight_o(weight),
                 .corrected_o(decoded),
                 .detected_o(detected),

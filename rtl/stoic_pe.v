@@ -42,6 +42,7 @@ module stoic_pe #(
     input  wire [ADDR_W-1:0]    addr_i,    // to read and to write
     input  wire                 we_i,      // write to this cycle's address
     input  wire [FLIP_W-1:0]    flip_i,    // as in stoic_ram
+    input  wire                 clear_i,   // as in stoic_ram
     output wire [WORD_W-1:0]    weight_o,  // what is stored, 2 cycles after the address
     output wire                 corrected_o,
     output wire                 detected_o,
@@ -76,6 +77,7 @@ module stoic_pe #(
         .wdata_i(word),
         .raddr_i(addr_i),
         .flip_i(flip_i),
+        .clear_i(clear_i),
         .rdata_o(read),
         .clean_o(weight_o)
     );

@@ -169,6 +169,7 @@ module stoic_pool #(
                 .wdata_i(g_link[k-1].behind),
                 .raddr_i(word_i_q),
                 .flip_i({WIDTH{1'b0}}),
+                .clear_i(1'b0),
                 .rdata_o(g_link[k].behind)
             );
             stoic_ram #(
@@ -182,6 +183,7 @@ module stoic_pool #(
                 .wdata_i(g_link[k-1].above),
                 .raddr_i(place_q),
                 .flip_i({WIDTH{1'b0}}),
+                .clear_i(1'b0),
                 .rdata_o(g_link[k].above)
             );
             assign g_link[k].along = g_link[k-1].along | g_link[k].behind;

@@ -5,6 +5,7 @@
 //   rdata_o(t + LATENCY) = read                                                     FAULT_EN 0
 //                          flip_i(t + LATENCY) ^ read                               FAULT_EN 1
 //                          read & ~flip_i[high half] | ~read & flip_i[low half]     FAULT_EN 2
+//   read = 0 where clear_i(t + 1) is 1, at LATENCY 2 alone
 //
 // Latency:    LATENCY cycles, 2 = memory and output register, 1 = memory alone (FIFOs)
 // Throughput: one write and one read a cycle; a read of a word in the cycle of its write, at LATENCY 2
@@ -41,6 +42,7 @@ module stoic_ram #(
     /* read port */
     input  wire [ADDR_W-1:0] raddr_i,
     input  wire [FLIP_W-1:0] flip_i,
+    input  wire              clear_i,
     output wire [WIDTH-1:0]  rdata_o,
     output wire [WIDTH-1:0]  clean_o   // the same without faults
 );
@@ -71,6 +73,7 @@ module stoic_ram #(
                 .waddr_i(waddr_i),
                 .wdata_i(wdata_i),
                 .raddr_i(raddr_i),
+                .clear_i(clear_i),
                 .rdata_o(read)
             );
         end else if (TARGET == "ecp5" && LATENCY == 2) begin : g_block
@@ -83,6 +86,7 @@ module stoic_ram #(
                 .waddr_i(waddr_i),
                 .wdata_i(wdata_i),
                 .raddr_i(raddr_i),
+                .clear_i(clear_i),
                 .rdata_o(read)
             );
         end else begin : g_inferred
@@ -94,7 +98,9 @@ module stoic_ram #(
             end
             if (LATENCY == 2) begin : g_output
                 reg [WIDTH-1:0] data_q2;
-                always @(posedge clk_i) data_q2 <= data_q;
+                always @(posedge clk_i)
+                    if (clear_i) data_q2 <= {WIDTH{1'b0}};
+                    else data_q2 <= data_q;
                 assign read = data_q2;
             end else begin : g_direct
                 assign read = data_q;

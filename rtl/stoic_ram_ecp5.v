@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // stoic_ram_ecp5 : memory of ECP5 block RAM, 512 x 36 blocks tiled to DEPTH x WIDTH
 //
-//   rdata_o(t + 2) = mem[raddr_i(t)]
+//   rdata_o(t + 2) = clear_i(t + 1) ? 0 : mem[raddr_i(t)]
 //
 // Yosys infers block RAM without its output register, which costs a third of the clock rate, so the
 // primitive is instantiated.
@@ -29,6 +29,7 @@ module stoic_ram_ecp5 #(
     input  wire [WIDTH-1:0]  wdata_i,
     /* read port */
     input  wire [ADDR_W-1:0] raddr_i,
+    input  wire              clear_i,
     output wire [WIDTH-1:0]  rdata_o
 );
     localparam ROWS = (DEPTH + 511) / 512;
@@ -84,6 +85,7 @@ module stoic_ram_ecp5 #(
                     .REGMODE("OUTREG"),
                     .CLKWMUX("CLKW"),
                     .CLKRMUX("CLKR"),
+                    .RESETMODE("SYNC"),
                     .GSR("DISABLED")
                 ) block (
                     .CLKW(clk_i), .CEW(we_i && wrow == r),
@@ -101,7 +103,7 @@ module stoic_ram_ecp5 #(
                     .ADW0(waddr[0]), .ADW1(waddr[1]), .ADW2(waddr[2]), .ADW3(waddr[3]),
                     .ADW4(waddr[4]), .ADW5(waddr[5]), .ADW6(waddr[6]), .ADW7(waddr[7]),
                     .ADW8(waddr[8]),
-                    .CLKR(clk_i), .CER(1'b1), .OCER(1'b1), .RST(1'b0),
+                    .CLKR(clk_i), .CER(1'b1), .OCER(1'b1), .RST(clear_i),
                     .CSR2(1'b0), .CSR1(1'b0), .CSR0(1'b0),
                     .ADR4(1'b0), .ADR3(1'b0), .ADR2(1'b0), .ADR1(1'b0), .ADR0(1'b0),
                     .ADR5(raddr[0]), .ADR6(raddr[1]), .ADR7(raddr[2]), .ADR8(raddr[3]),

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // stoic_ram_lut : memory of distributed RAM, rows of 16 words
 //
-//   rdata_o(t + 2) = mem[raddr_i(t)]
+//   rdata_o(t + 2) = clear_i(t + 1) ? 0 : mem[raddr_i(t)]
 //
 // Every row has its own write enable and its own output, both in registers, so that between two
 // registers there is either a row or the choice among rows.
@@ -29,6 +29,7 @@ module stoic_ram_lut #(
     input  wire [WIDTH-1:0]  wdata_i,
     /* read port */
     input  wire [ADDR_W-1:0] raddr_i,
+    input  wire              clear_i,
     output wire [WIDTH-1:0]  rdata_o
 );
     localparam ROWS = (DEPTH + 15) / 16;
@@ -68,7 +69,9 @@ module stoic_ram_lut #(
         end
     endgenerate
 
-    always @(posedge clk_i) rdata_q <= g_link[ROWS].read;
+    always @(posedge clk_i)
+        if (clear_i) rdata_q <= {WIDTH{1'b0}};
+        else rdata_q <= g_link[ROWS].read;
     assign rdata_o = rdata_q;
 endmodule
 

@@ -115,6 +115,7 @@ module stoic_threshold #(
                 .wdata_i(data_q),
                 .raddr_i(place_q[ADDR_W-1:0]),
                 .flip_i({THRESHOLD_W{1'b0}}),
+                .clear_i(1'b0),
                 .rdata_o(theta)
             );
             always @(posedge clk_i) begin

@@ -281,6 +281,7 @@ module stoic_window #(
         .wdata_i(s_axis_tdata),
         .raddr_i(read_q),
         .flip_i({WIDTH{1'b0}}),
+        .clear_i(1'b0),
         .rdata_o(word)
     );
 

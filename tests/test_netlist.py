@@ -208,7 +208,7 @@ def ecp5(b: Bench) -> None:
     pins |= tied("0", *(f"CS{p}{i}" for p in "WR" for i in range(3)))
     b.add(
         "PDPW16KD", which, CLKW=[CLOCK], CLKR=[CLOCK], CEW=b.inputs(1), CER=b.inputs(1), OCER=["1"],
-        RST=["0"], **pins,
+        RST=b.inputs(1), **pins,
     )  # fmt: skip
     for low, width in enumerate((1, 2, 4, 9, 18, 36)):
         which = {f"DATA_WIDTH_{port}": f"{width:032b}" for port in "AB"}

@@ -89,6 +89,7 @@ def test_ram_reads_what_was_written(cosim: Cosim, bench: Bench) -> None:
     "file, old, new",
     [
         ("stoic_ram.v", "read ^ flip_i", "read"),
+        ("stoic_ram_ecp5.v", ".RST(clear_i)", ".RST(1'b0)"),
         ("stoic_ram_ecp5.v", "rrow_q2 <= rrow_q;", "rrow_q2 <= rrow;"),
     ],
 )
@@ -96,9 +97,18 @@ def test_ram_mutant_is_caught(cosim: Cosim, file: str, old: str, new: str) -> No
     cosim.catches(ram(1100, 64, LATENCY=2, FAULT_EN=1, TARGET="ecp5"), file, old, new)
 
 
-def test_ram_mutant_of_few_words_is_caught(cosim: Cosim) -> None:
-    few = ram(33, 36, LATENCY=2, FAULT_EN=0, TARGET="ecp5")
-    cosim.catches(few, "stoic_ram_lut.v", "we_i && waddr[16:4] == ROW[12:0]", "we_i")
+@pytest.mark.parametrize(
+    "file, old, new, target",
+    [
+        ("stoic_ram_lut.v", "we_i && waddr[16:4] == ROW[12:0]", "we_i", "ecp5"),
+        ("stoic_ram_lut.v", "if (clear_i)", "if (1'b0)", "ecp5"),
+        ("stoic_ram.v", "if (clear_i)", "if (1'b0)", "generic"),
+    ],
+)
+def test_ram_mutant_of_few_words_is_caught(
+    cosim: Cosim, file: str, old: str, new: str, target: str
+) -> None:
+    cosim.catches(ram(33, 36, LATENCY=2, FAULT_EN=0, TARGET=target), file, old, new)
 
 
 def secded(k: int) -> Bench:
@@ -646,6 +656,7 @@ def test_injector_draws_what_the_model_draws(cosim: Cosim, width: int, form: int
         (1, "stoic_injector_mask.v", "row_q[i%4] & column_q[i/4%4]", "row_q[i%4]"),
         (1, "stoic_injector_mask.v", "if (idle_q) begin", "if (1'b0) begin"),
         (1, "stoic_injector_mask.v", "off1[4] : off0[4]", "off0[4] : off1[4]"),
+        (1, "stoic_injector.v", "miss10 ? {WIDTH", "miss01 ? {WIDTH"),
     ],
 )
 def test_injector_mutant_is_caught(cosim: Cosim, form: int, file: str, old: str, new: str) -> None:
@@ -664,16 +675,20 @@ def test_injector_port_turns_what_the_model_draws(
 
 
 @pytest.mark.parametrize(
-    "file, old, new",
+    "form, file, old, new",
     [
-        ("stoic_injector_mask.v", "lanes[(i+INDEX)%WIDTH]", "lanes[i]"),
-        ("stoic_injector_mask.v", "(i+INDEX)%SALT_W", "i"),
-        ("stoic_injector_port.v", "else if (enable_q) flip10_q", "else flip10_q"),
-        ("stoic_injector_port.v", "!(miss01 && miss10)", "!miss01"),
+        (2, "stoic_injector_mask.v", "lanes[(i+INDEX)%WIDTH]", "lanes[i]"),
+        (2, "stoic_injector_mask.v", "(i+INDEX)%SALT_W", "i"),
+        (2, "stoic_injector_port.v", "if (enable_q) begin", "if (1'b1) begin"),
+        (2, "stoic_injector_port.v", "!(miss01 && miss10)", "!miss01"),
+        (1, "stoic_injector_port.v", "[1+WIDTH+(i+INDEX)%WIDTH]", "[1+(i+INDEX)%WIDTH]"),
+        (1, "stoic_injector_port.v", "enable_q && is_hit", "enable_q"),
     ],
 )
-def test_injector_port_mutant_is_caught(cosim: Cosim, file: str, old: str, new: str) -> None:
-    cosim.catches(injector_port(7, 2, 40), file, old, new)
+def test_injector_port_mutant_is_caught(
+    cosim: Cosim, form: int, file: str, old: str, new: str
+) -> None:
+    cosim.catches(injector_port(7, form, 40), file, old, new)
 
 
 def core(

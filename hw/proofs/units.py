@@ -81,7 +81,7 @@ def element(design: Design, n: int) -> Iterator[Claim]:
     w = [z3.Select(held, z3.BitVecVal(i, held.domain().size())) for i in range(steps)]
     order = [(b, i) for b in reversed(range(planes)) for i in range(steps)]
     for t in range(len(order) + 2 + delay):
-        inputs: dict[str, int | Word] = {"we_i": 0}
+        inputs: dict[str, int | Word] = {"we_i": 0, "clear_i": 0}
         if t < len(order):
             inputs["addr_i"] = order[t][1]
         if 0 <= t - 2 < len(order):
@@ -102,7 +102,7 @@ def element(design: Design, n: int) -> Iterator[Claim]:
 
 
 def memory(design: Design) -> Iterator[Claim]:
-    """stoic_ram: what was written last comes back, LATENCY cycles later, XOR the fault mask."""
+    """stoic_ram: what was written last, 0 if cleared, LATENCY cycles later, XOR the fault mask."""
     p = design.parameters
     width, latency = p["WIDTH"], p["LATENCY"]
     unit = Machine(design)
@@ -113,9 +113,12 @@ def memory(design: Design) -> Iterator[Claim]:
     mem = unit.contents()
     unit.step(we_i=write, waddr_i=address, wdata_i=data)
     unit.step(we_i=0, raddr_i=at)
-    unit.idle(latency - 1)
     held = z3.Select(mem, at)
     stored = where(z3.And(write == 1, address == at), data, held)
+    if latency == 2:
+        clear = z3.BitVec("clear", 1)
+        unit.step(clear_i=clear)
+        stored = where(clear == 1, z3.BitVecVal(0, width), stored)
     want = stored ^ flip if p["FAULT_EN"] else stored
     yield Claim("word", unit.step(flip_i=flip)["rdata_o"], want)
 

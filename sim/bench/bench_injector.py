@@ -7,7 +7,7 @@ import cocotb
 from cocotb.clock import Clock
 from cocotb.triggers import ReadOnly, RisingEdge
 
-from ..injector import Rates, next_word, word_errors
+from ..injector import Rates, next_word, word_errors, word_hits
 from .stream import CLOCK_NS
 from .tally import expect
 
@@ -61,22 +61,24 @@ async def draws_what_the_model_draws(dut: Any) -> None:
             await write(dut, 1, rates.t01 | rates.t10 << 16 | rates.care << 32)
             for i, word in enumerate(words):
                 await write(dut, 2 + i, word)
-        line: list[int | tuple[int, int]] = []  # what draw_o will show, from now on
+        line: list[int | tuple[int, ...]] = []  # what draw_o will show, from now on
         got: list[int | tuple[int, ...]] = []
         wanted: list[int | tuple[int, ...]] = []
         for _ in range(N_CYCLES):
             is_word = rng.random() < 0.7
             dut.step_i.value = is_word
             if form == 1:
-                line.append(word_errors(words, rates, "ring", width, 0) if is_word else (0, 0))
+                drawn = word_errors(words, rates, "ring", width, 0)
+                is_hit = any(word_hits(words, rates, "ring", 0))
+                line.append((*drawn, is_hit) if is_word else (0, 0, 0))
             else:
                 line.append(numbers(words, rates, width) if is_word else -1)
             await ReadOnly()
             if len(line) > LATENCY[form]:
                 draw, due = int(dut.draw_o.value), line[-1 - LATENCY[form]]
                 if form == 1:
-                    pattern, misses = draw >> 2, (draw >> 1 & 1, draw & 1)
-                    got.append(tuple(0 if miss else pattern for miss in misses))
+                    flips = draw >> 1
+                    got.append((flips & (1 << width) - 1, flips >> width, draw & 1))
                     wanted.append(due)
                 elif due != -1:
                     got.append(draw)

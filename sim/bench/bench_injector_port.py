@@ -23,7 +23,8 @@ async def meets_what_the_model_draws(dut: Any) -> None:
     width, form, index = (int(getattr(dut, n).value) for n in ("WIDTH", "FORM", "INDEX"))
     rates = Rates(21_000, 30_001, (1 << (width - 1).bit_length()) - 1 & 3)
     Clock(dut.clk_i, CLOCK_NS, unit="ns").start()
-    dut.draw_i.value, dut.we_i.value, dut.enable_i.value, dut.rst_i.value = 3, 0, 0, 1
+    dut.we_i.value, dut.enable_i.value, dut.rst_i.value = 0, 0, 1
+    dut.draw_i.value = 0 if form == 1 else 1 << 22
     for _ in range(4):
         await RisingEdge(dut.clk_i)
     dut.rst_i.value = 0
@@ -39,10 +40,12 @@ async def meets_what_the_model_draws(dut: Any) -> None:
             is_word = cycle < N_CYCLES - 4 and rng.random() < 0.8
             if form == 1:
                 pattern, misses = rng.getrandbits(width), rng.getrandbits(2) if is_word else 3
-                dut.draw_i.value = pattern << 2 | misses
-                doubled = pattern << width | pattern
-                turned = doubled >> index % width & (1 << width) - 1
-                due = (0 if misses & 2 else turned, 0 if misses & 1 else turned, misses != 3)
+                masks = 0 if misses & 2 else pattern, 0 if misses & 1 else pattern
+                dut.draw_i.value = masks[1] << 1 + width | masks[0] << 1 | (misses != 3)
+                turned = (
+                    (mask << width | mask) >> index % width & (1 << width) - 1 for mask in masks
+                )
+                due = (*turned, misses != 3)
             else:
                 dut.draw_i.value = numbers(words, rates, width) ^ (0 if is_word else 1 << 22)
                 drawn = word_errors(words, rates, "independent", width, index)

@@ -1,4 +1,7 @@
-"""Bench of `stoic_ram`: what was written is read LATENCY cycles later, with the flips of then."""
+"""Bench of `stoic_ram`: what was written is read LATENCY cycles later, with the flips of then.
+
+At LATENCY 2 clear_i, a cycle before the word leaves, makes it 0.
+"""
 
 import random
 from typing import Any
@@ -22,7 +25,10 @@ SHAPE = Group(
     },
     [("target", "latency")],
 )
-READ = Group("read", {"written": (False, True), "flips": ("none", "some", "all")})
+READ = Group(
+    "read",
+    {"written": (False, True), "flips": ("none", "some", "all"), "cleared": (False, True)},
+)
 
 
 def text(value: Any) -> str:
@@ -33,7 +39,7 @@ def text(value: Any) -> str:
 
 @cocotb.test(timeout_time=1, timeout_unit="ms")
 async def reads_what_was_written(dut: Any) -> None:
-    """Write all words, then write and read at random at once, under random flips.
+    """Write all words, then write, read and clear at random at once, under random flips.
 
     A read of the word that is being written, or at LATENCY 2 was a cycle ago, may return either
     value and is not compared.
@@ -42,7 +48,7 @@ async def reads_what_was_written(dut: Any) -> None:
     depth, width, latency = (int(getattr(dut, n).value) for n in ("DEPTH", "WIDTH", "LATENCY"))
     fault_en, full = int(dut.FAULT_EN.value), (1 << width) - 1
     Clock(dut.clk_i, CLOCK_NS, unit="ns").start()
-    dut.raddr_i.value = dut.flip_i.value = 0
+    dut.raddr_i.value = dut.flip_i.value = dut.clear_i.value = 0
     await RisingEdge(dut.clk_i)
     memory = []
     for address in range(depth):
@@ -68,12 +74,20 @@ async def reads_what_was_written(dut: Any) -> None:
         dut.we_i.value, dut.waddr_i.value, dut.wdata_i.value = is_write, written, word
         dut.raddr_i.value = read
         dut.flip_i.value = flip10 << width | flip if fault_en == 2 else flip
+        is_cleared = rng.random() < 0.2
+        dut.clear_i.value = is_cleared
+        if is_cleared and latency > 1 and asked:
+            asked[-1] = 0
         is_open = (is_write and read == written) or (latency > 1 and read == before)
         asked.append(None if is_open else memory[read])
         before = written if is_write else None
         asked_flips = (0, flip, flip | flip10)[fault_en]
         flips = {0: "none", full: "all"}.get(asked_flips, "some")
-        READ.sample(written=is_write and read == written, flips=flips)
+        READ.sample(
+            written=is_write and read == written,
+            flips=flips,
+            cleared=is_cleared and latency > 1,
+        )
         await ReadOnly()
         if cycle >= latency and (answer := asked[cycle - latency]) is not None:
             got += [int(dut.rdata_o.value), int(dut.clean_o.value)]

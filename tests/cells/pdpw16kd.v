@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // PDPW16KD : behaviour of the ECP5 block RAM 512 x 36 as stoic_ram_ecp5 uses it, for simulation
 //
-// Output register on, both clocks the same, no byte enables, no chip select, no reset.
+// Output register on, its reset in step with the clock, both clocks the same, no byte enables, no
+// chip select.
 //
 // Source: Lattice FPGA-TN-02204 (pseudo dual port RAM) and nextpnr ecp5/pack.cc: DI[17:0] and DI[35:18]
 //         go to the data of ports A and B, DO[35:18] and DO[17:0] come from them. So the halves of a
-//         word leave exchanged: what was written to DI[17:0] is read at DO[35:18].
+//         word leave exchanged: what was written to DI[17:0] is read at DO[35:18]. RST goes to the
+//         output registers of both ports.
 `resetall
 `timescale 1ns / 1ps
 `default_nettype none
@@ -14,6 +16,7 @@ module PDPW16KD #(
     parameter DATA_WIDTH_W = 36,
     parameter DATA_WIDTH_R = 36,
     parameter REGMODE      = "NOREG",
+    parameter RESETMODE    = "SYNC",
     parameter CLKWMUX      = "CLKW",
     parameter CLKRMUX      = "CLKR",
     parameter GSR          = "ENABLED"
@@ -30,7 +33,8 @@ module PDPW16KD #(
     output wire DO24, DO25, DO26, DO27, DO28, DO29, DO30, DO31, DO32, DO33, DO34, DO35
 );
     generate
-        if (DATA_WIDTH_W != 36 || DATA_WIDTH_R != 36 || REGMODE != "OUTREG") begin : g_illegal
+        if (DATA_WIDTH_W != 36 || DATA_WIDTH_R != 36 || REGMODE != "OUTREG"
+            || RESETMODE != "SYNC") begin : g_illegal
             stoic_illegal_parameter ERROR_this_use_of_PDPW16KD_is_not_modelled ();
         end
     endgenerate
@@ -51,7 +55,8 @@ module PDPW16KD #(
         if (CEW && {CSW2, CSW1, CSW0} == 3'd0 && {BE3, BE2, BE1, BE0} == 4'hf) mem[waddr] <= di;
     always @(posedge CLKR) begin
         if (CER && {CSR2, CSR1, CSR0} == 3'd0) read_q <= mem[raddr];
-        if (OCER) out_q <= read_q;
+        if (RST) out_q <= 36'd0;
+        else if (OCER) out_q <= read_q;
     end
 endmodule
 
