@@ -11,14 +11,6 @@ RATES = (0.0, 0.001, 0.01, 0.033, 0.05, 0.10)
 BOARDS = ("ulx3s-25f", "icebreaker")
 
 
-def kit(results: Path) -> Iterable[str]:
-    """Accuracy, exactness, speed and hardware, as the README shows them."""
-    for n, part in enumerate((_accuracy, _tolerant, _exactness, _beside, _hardware)):
-        if n:
-            yield ""
-        yield from part(results)
-
-
 def read(path: Path, command: str) -> dict[str, Any]:
     """The JSON of one result file; what is missing names the command that makes it."""
     try:
@@ -28,7 +20,8 @@ def read(path: Path, command: str) -> dict[str, Any]:
     return dict(values)
 
 
-def _accuracy(results: Path) -> Iterable[str]:
+def accuracy(results: Path) -> Iterable[str]:
+    """A tolerant network and its plain twin over bit error rates."""
     found = read(results / "campaign.json", "make campaign")
     points = {(p["network"], p["p01"]): p for p in found["points"] if p["p01"] == p["p10"]}
     networks = list(dict.fromkeys(p["network"] for p in found["points"]))
@@ -45,7 +38,8 @@ def _accuracy(results: Path) -> Iterable[str]:
     )
 
 
-def _tolerant(results: Path) -> Iterable[str]:
+def tolerant(results: Path) -> Iterable[str]:
+    """All recipes over bit error rates."""
     found = read(results / "study_best.json", "make study STUDY=best")
     table = found["tables"][0]
     yield f"| {' | '.join(table['head'])} |"
@@ -65,7 +59,8 @@ def _percent(point: dict[str, Any]) -> str:
     return f"{100 * point['mean']:.1f}" + (f" ± {100 * half:.1f}" if half else "")
 
 
-def _exactness(results: Path) -> Iterable[str]:
+def exactness(results: Path) -> Iterable[str]:
+    """Scores compared, mutants caught, and the speed of it."""
     agree = read(results / "agree.json", "make agree")
     virtual = read(results / "virtual.json", "make virtual")
     cosim = read(results / "cosim.json", "make cosim")
@@ -100,7 +95,8 @@ def _exactness(results: Path) -> Iterable[str]:
     )
 
 
-def _beside(results: Path) -> Iterable[str]:
+def beside(results: Path) -> Iterable[str]:
+    """Trials and campaigns beside those of peers."""
     found = read(results / "bench_campaign.json", "make bench-campaign")
     half = f"±{100 * found['stop_rule_half_width']:.1f}"
     yield "| one core, all images, the same faults | beside | |"
@@ -149,7 +145,8 @@ def _times(ratio: float | None) -> str:
     )
 
 
-def _hardware(results: Path) -> Iterable[str]:
+def hardware(results: Path) -> Iterable[str]:
+    """Two bitstreams in short."""
     yield (
         "| place-and-route estimate | network | LUT4 | logic cells | block RAM | Fmax median, best "
         "| clock met | cycles/image | images/s | of the weight-bandwidth bound |"
