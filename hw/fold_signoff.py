@@ -77,6 +77,8 @@ PLANNED = (
     Planned("orangecrab-25f", TFC, ((36, 4), (16, 1), (16, 1)), "uint8"),
     Planned("colorlight-i5", TFC, ((36, 16), (64, 1), (32, 1)), "uint8"),
     Planned("ulx3s-85f", SFC, ((36, 32), (32, 12), (32, 12), (16, 1)), "uint8"),
+    Planned("colorlight-i5", SFC, ((56, 16), (32, 10), (32, 10), (32, 1))),
+    Planned("orangecrab-85f", SFC, ((56, 32), (52, 12), (52, 12), (32, 1))),
 )
 
 

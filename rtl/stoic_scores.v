@@ -4,7 +4,7 @@
 //   score = 2 P - N (BITS 1)  or  score = s (BITS 0);   class = argmax, lowest index wins
 //   margin = highest score - second highest, 0 at a tie and where there is but one class
 //
-// Latency:    1 cycle to the score; class and margin 2 cycles after the last score was taken in
+// Latency:    1 cycle to the score; class and margin 3 cycles after the last score was taken in
 // Throughput: one score a cycle
 // Encoding:   P unsigned, s and scores two's complement, class 0 first
 // Handshake:  AXI4-Stream, s_axis_tready is a register; tlast ends an image on both sides;
@@ -73,25 +73,42 @@ module stoic_scores #(
     );
     assign m_axis_tdata = {{(32 - SCORE_W){out[SCORE_W-1]}}, out};
 
-    /* class and margin */
-    reg signed [SCORE_W-1:0] score_q;
-    reg signed [SCORE_W-1:0] best_q;
-    reg signed [SCORE_W-1:0] second_q;
+    /* class and margin: a score is compared in one cycle and ranked in the next, so what it was
+       compared with may have changed: to the score before it, or from the best to the second.
+       Numbers here have their highest bit inverted: to compare them unsigned is one carry chain */
+    reg [SCORE_W-1:0] next_q;  // is compared
+    reg [SCORE_W-1:0] score_q;
+    reg [SCORE_W-1:0] best_q;
+    reg [SCORE_W-1:0] second_q;
     reg [CLASS_W-1:0] index_q;
     reg [CLASS_W-1:0] class_q;
+    reg over_best_q;   // score_q was, before the last change
+    reg over_second_q;
+    reg over_score_q;  // ... the score ranked then
+    reg won_q;         // that one became the best
+    reg placed_q;      // ... the second
+    reg next_valid_q;
+    reg next_last_q;
     reg valid_q;
     reg last_q;
     reg fresh_q;   // no score of this image was ranked
     reg single_q;  // one was
     reg done_q;
 
-    wire wins = fresh_q || score_q > best_q;
-    wire places = single_q || score_q > second_q;
-    wire signed [SCORE_W-1:0] lead = best_q - second_q;
+    wire over_best = won_q ? over_score_q : over_best_q;
+    wire over_second = won_q ? over_best_q : placed_q ? over_score_q : over_second_q;
+    wire wins = fresh_q || over_best;
+    wire places = single_q || over_second;
+    wire [SCORE_W-1:0] lead = best_q - second_q;
 
     always @(posedge clk_i) begin
-        score_q <= score;
-        last_q <= s_axis_tlast;
+        next_q <= {!score[SCORE_W-1], score[SCORE_W-2:0]};
+        next_last_q <= s_axis_tlast;
+        score_q <= next_q;
+        last_q <= next_last_q;
+        over_best_q <= next_q > best_q;
+        over_second_q <= next_q > second_q;
+        over_score_q <= next_q > score_q;
         if (valid_q) begin
             if (wins) begin
                 best_q <= score_q;
@@ -103,12 +120,18 @@ module stoic_scores #(
             index_q <= fresh_q ? CLASS_1 : index_q + 1'b1;
         end
         if (rst_i) begin
+            next_valid_q <= 1'b0;
             valid_q <= 1'b0;
+            won_q <= 1'b0;
+            placed_q <= 1'b0;
             fresh_q <= 1'b1;
             single_q <= 1'b0;
             done_q <= 1'b0;
         end else begin
-            valid_q <= s_axis_tvalid && s_axis_tready;
+            next_valid_q <= s_axis_tvalid && s_axis_tready;
+            valid_q <= next_valid_q;
+            won_q <= valid_q && wins;
+            placed_q <= valid_q && places;
             done_q <= valid_q && last_q;
             if (valid_q) begin
                 fresh_q <= last_q;

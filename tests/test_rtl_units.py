@@ -335,7 +335,8 @@ def test_scores_rank_as_golden(cosim: Cosim, n: int, m: int, bits: int) -> None:
 @pytest.mark.parametrize(
     "old, new",
     [
-        ("score_q > best_q", "score_q >= best_q"),
+        ("next_q > best_q", "next_q >= best_q"),
+        ("placed_q ? over_score_q :", "placed_q ? over_best_q :"),
         ("second_q <= fresh_q ? score_q : best_q", "second_q <= score_q"),
     ],
 )

@@ -99,13 +99,14 @@ def ranking(design: Design) -> Iterator[Claim]:
     second is the runner-up's score, and at least score j unless j is the winner.
     """
     unit = Machine(design)
+    unit.step(rst_i=0)  # compares the score that is ranked next
     was = unit.step(rst_i=0)
     now = unit.step(rst_i=0)
     s, k, single = was["score_q"], was["index_q"], was["single_q"] == 1
     top = z3.BitVecVal(2 ** k.size() - 1, k.size())
     score_j, (j, runner) = z3.BitVec("s_j", s.size()), z3.BitVecs("j runner", k.size())
-    wins = s > was["best_q"]
-    places = z3.Or(single, s > was["second_q"])
+    wins = z3.UGT(s, was["best_q"])
+    places = z3.Or(single, z3.UGT(s, was["second_q"]))
     new_runner = where(wins, was["class_q"], where(places, k, runner))
     yes = z3.BitVecVal(1, 1)
 
@@ -113,13 +114,13 @@ def ranking(design: Design) -> Iterator[Claim]:
         best, second, winner = at["best_q"], at["second_q"], at["class_q"]
         several = z3.And(
             runner != winner,
-            best >= second,
+            z3.UGE(best, second),
             z3.Implies(j == runner, second == score_j),
-            z3.Implies(j != winner, second >= score_j),
+            z3.Implies(j != winner, z3.UGE(second, score_j)),
         )
         return z3.And(
-            best >= score_j,
-            z3.Implies(z3.ULT(j, winner), best > score_j),
+            z3.UGE(best, score_j),
+            z3.Implies(z3.ULT(j, winner), z3.UGT(best, score_j)),
             z3.Implies(j == winner, best == score_j),
             z3.Implies(z3.Not(single), several),
         )
@@ -146,8 +147,8 @@ def ranking(design: Design) -> Iterator[Claim]:
     yield Claim("next image", now["fresh_q"], was["last_q"], ranked)
     for name in ("best_q", "second_q", "class_q", "index_q", "fresh_q", "single_q"):
         yield Claim(f"{name} holds in a gap", now[name], was[name], z3.Not(ranked))
-    best, second = (z3.SignExt(32 - s.size(), was[name]) for name in ("best_q", "second_q"))
-    yield Claim("margin", was["margin_o"], best - second, best >= second)
+    best, second = (widened(was[name], 32) for name in ("best_q", "second_q"))
+    yield Claim("margin", was["margin_o"], best - second, z3.UGE(best, second))
 
 
 def classes(design: Design) -> Iterator[Claim]:
@@ -168,6 +169,7 @@ def classes(design: Design) -> Iterator[Claim]:
     quiet: dict[str, int | Word] = {"rst_i": 0, "s_axis_tvalid": 0, "m_axis_tready": 1}
     last = unit.step(**quiet)
     yield Claim("last score", last["m_axis_tdata"], wanted[-1])
+    unit.step(**quiet)
     answer = unit.step(**quiet)
     yield Claim("answer valid", answer["class_valid_o"], z3.BitVecVal(1, 1))
     found, margin = answer["class_o"], answer["margin_o"]

@@ -29,11 +29,12 @@ _UNSIGNED = Mutant(
 _EVERY_LANE = Mutant("stoic_threshold", "we_q && mine", "we_q")
 _PLUS_U = Mutant("stoic_mvu_sums", "{total, 1'b0} - {1'b0, sum[", "{total, 1'b0} + {1'b0, sum[")
 _WRONG_U = Mutant("stoic_mvu_sums", "valid_i && last_o", "valid_i && fold_end_q")
-_LAST_WINS = Mutant("stoic_scores", "score_q > best_q", "score_q >= best_q")
+_LAST_WINS = Mutant("stoic_scores", "next_q > best_q", "next_q >= best_q")
+_NOT_THE_NEW = Mutant("stoic_scores", "won_q ? over_score_q :", "won_q ? over_best_q :")
 _LOST_SECOND = Mutant(
     "stoic_scores", "second_q <= fresh_q ? score_q : best_q", "second_q <= score_q"
 )
-_STALE_SECOND = Mutant("stoic_scores", "single_q || score_q >", "single_q && score_q >")
+_STALE_SECOND = Mutant("stoic_scores", "single_q || over_second", "single_q && over_second")
 _N_TWICE = Mutant("stoic_scores", "1'b0} - FAN_IN[SCORE_W-1:0]", "1'b0} + FAN_IN[SCORE_W-1:0]")
 _POLYNOMIAL = Mutant("stoic_crc32", "(step >> 1) ^ 32'hEDB88320", "(step >> 1) ^ 32'hEDB88321")
 _SEVEN_STEPS = Mutant("stoic_crc32", "i < 8", "i < 7")
@@ -166,7 +167,7 @@ PROOFS: tuple[Proof, ...] = (
         Proof(
             f"scores-ranking-{name}", Design("stoic_scores", parameters),
             "class and margin of any number of scores with any gaps, by induction over the scores",
-            comparing.ranking, (_LAST_WINS, _LOST_SECOND, _STALE_SECOND), name == "bits",
+            comparing.ranking, (_LAST_WINS, _NOT_THE_NEW, _LOST_SECOND, _STALE_SECOND), name == "bits",
         )
         for name, parameters in {
             "bits": {"N": 256, "M": 1000, "BITS": 1, "VALUE_W": 9},

@@ -81,7 +81,7 @@ PROOFS: tuple[Proof, ...] = (
     ),
     Proof(
         "scores-stream", Design("prove_scores", {}, "prove_scores.sv"),
-        "no score lost, doubled or changed; the answer 2 cycles after the last and but once",
+        "no score lost, doubled or changed; the answer 3 cycles after the last and but once",
         None, (_LATE, _RANKS_ALL, _DROPS), is_short=True,
     ),
     *(

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // prove_scores : stoic_scores hands on every score, and answers once an image, under any stall
 //
-// class_valid_o is 1 in the second cycle after the last score of an image was taken in, and in no
+// class_valid_o is 1 in the third cycle after the last score of an image was taken in, and in no
 // other; what class_o and margin_o hold is proved for all inputs apart from this.
 module prove_scores #(
     parameter VALUE_W = 3,
@@ -75,12 +75,14 @@ module prove_scores #(
 
     reg ended_q = 1'b0;
     reg ended_q2 = 1'b0;
+    reg ended_q3 = 1'b0;
     always @(posedge clk_i) begin
         ended_q <= s_axis_tvalid && s_axis_tready && s_axis_tlast && started_q && !rst_i;
         ended_q2 <= ended_q && !rst_i;
+        ended_q3 <= ended_q2 && !rst_i;
     end
     always @* if (started_q) begin
-        assert (class_valid == ended_q2);
+        assert (class_valid == ended_q3);
         cover (class_valid);
     end
 endmodule
