@@ -167,7 +167,8 @@ PROOFS: tuple[Proof, ...] = (
         Proof(
             f"scores-ranking-{name}", Design("stoic_scores", parameters),
             "class and margin of any number of scores with any gaps, by induction over the scores",
-            comparing.ranking, (_LAST_WINS, _NOT_THE_NEW, _LOST_SECOND, _STALE_SECOND), name == "bits",
+            comparing.ranking, (_LAST_WINS, _NOT_THE_NEW, _LOST_SECOND, _STALE_SECOND),
+            name == "bits",
         )
         for name, parameters in {
             "bits": {"N": 256, "M": 1000, "BITS": 1, "VALUE_W": 9},

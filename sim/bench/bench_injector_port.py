@@ -16,6 +16,11 @@ N_CYCLES = 300
 LATENCY = {1: 1, 2: 3}
 
 
+def rotated(mask: int, index: int, width: int) -> int:
+    """Lane i of it is lane i + index of the mask."""
+    return (mask << width | mask) >> index % width & (1 << width) - 1
+
+
 @cocotb.test(timeout_time=100, timeout_unit="us")
 async def meets_what_the_model_draws(dut: Any) -> None:
     """Words and idle cycles at random; the host turns the element off and on in between."""
@@ -42,10 +47,7 @@ async def meets_what_the_model_draws(dut: Any) -> None:
                 pattern, misses = rng.getrandbits(width), rng.getrandbits(2) if is_word else 3
                 masks = 0 if misses & 2 else pattern, 0 if misses & 1 else pattern
                 dut.draw_i.value = masks[1] << 1 + width | masks[0] << 1 | (misses != 3)
-                turned = (
-                    (mask << width | mask) >> index % width & (1 << width) - 1 for mask in masks
-                )
-                due = (*turned, misses != 3)
+                due = rotated(masks[0], index, width), rotated(masks[1], index, width), misses != 3
             else:
                 dut.draw_i.value = numbers(words, rates, width) ^ (0 if is_word else 1 << 22)
                 drawn = word_errors(words, rates, "independent", width, index)
