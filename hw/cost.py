@@ -52,6 +52,7 @@ class CellModel:
         frame: link, UART, clock and scores.
         layer: of a layer whatever its folding.
         pe, lane: of a processing element, and of each of its lanes.
+        stage_lane: of each lane of a stage, which its processing elements share.
         planes, plane_lane: of `stoic_planes`, and of each of its lanes.
         plane_pe: of a processing element behind it, more than of another.
         row_lane: of a lane of a weight memory, for every block below the first.
@@ -63,6 +64,7 @@ class CellModel:
     layer: int
     pe: int
     lane: float
+    stage_lane: float
     planes: int
     plane_lane: int
     plane_pe: int
@@ -76,11 +78,11 @@ ENGINE_CELLS = 1490, 30  # of an engine for one image, and of each of its layers
 # Least squares on the cells that are packed (`make planner`); README.md has foldings and figures.
 # 7-series: those of ECP5, whose LUTs are smaller, so more than it will take; no Vivado was at hand.
 _ECP5 = CellModel(
-    frame=980, layer=235, pe=10, lane=6.8, planes=0, plane_lane=44, plane_pe=0, row_lane=2.7,
-    small_bit=0.16, map=450, map_bit=5.0,
+    frame=1730, layer=540, pe=0, lane=3.69, stage_lane=1.41, planes=0, plane_lane=0, plane_pe=45,
+    row_lane=0.0, small_bit=0.156, map=450, map_bit=5.0,
 )  # fmt: skip
 _ICE40 = CellModel(
-    frame=800, layer=710, pe=20, lane=8.5, planes=520, plane_lane=6, plane_pe=22, row_lane=0.0,
+    frame=800, layer=710, pe=20, lane=8.5, stage_lane=0.0, planes=520, plane_lane=6, plane_pe=22, row_lane=0.0,
     small_bit=1.6, map=450, map_bit=5.0,
 )  # fmt: skip
 CELLS = {
@@ -154,6 +156,7 @@ def layer_cost(core: Core, layer: int, board: Board) -> Cost:
     rows = max(0, -(-layout.n_folds(layer) * n_steps // board.ram_depth) - 1)
     cells = model.layer + fold.pe * model.pe + model.small_bit * small_bits
     cells += fold.pe * fold.simd * (model.lane + rows * model.row_lane)
+    cells += fold.pe // group(core, layer) * fold.simd * model.stage_lane
     if n_planes > 1:
         cells += model.planes + model.plane_lane * fold.simd + model.plane_pe * fold.pe
     if core.windows[layer]:
