@@ -32,11 +32,13 @@ class Vehicle:
     Attributes:
         name: of the row, and of its folder.
         chip: resources and package of a board; its clock is what place and route is asked for.
+        has_registers: also the bank of registers, which a core with injectors always has.
     """
 
     name: str
     core: Core
     chip: Board
+    has_registers: bool = False
 
 
 def bare(board: Board, clock_mhz: int) -> Board:
@@ -190,7 +192,7 @@ def synthesise(vehicle: Vehicle, out_dir: Path, tools: Mapping[str, str]) -> flo
     folder = out_dir / "src"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    text, files = core_files(core, has_registers=False)
+    text, files = core_files(core, has_registers=vehicle.has_registers)
     sources = {path.name: path.read_text() for path in files}
     sources["stoic_core.v"] = text
     sources[f"{chip.top}.v"] = vehicle_verilog(core, chip)
