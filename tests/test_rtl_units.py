@@ -722,9 +722,17 @@ def test_scores_under_read_errors_are_the_model_s(cosim: Cosim, tmp_path: Path, 
     cosim.passes(disturbed(tmp_path, form))
 
 
-def test_core_with_injectors_mutant_is_caught(cosim: Cosim, tmp_path: Path) -> None:
-    old, new = "(FORM == 2) ? WORD_W + 71", "(FORM == 2) ? WORD_W + 7"
-    cosim.catches(disturbed(tmp_path, "independent"), "stoic_mvu.v", old, new)
+@pytest.mark.parametrize(
+    "file, old, new",
+    [
+        ("stoic_mvu.v", "(FORM == 2) ? WORD_W + 71", "(FORM == 2) ? WORD_W + 7"),
+        ("stoic_mvu_stage.v", "end else if (FORM != 0) begin", "end else if (1'b0) begin"),
+    ],
+)
+def test_core_with_injectors_mutant_is_caught(
+    cosim: Cosim, tmp_path: Path, file: str, old: str, new: str
+) -> None:
+    cosim.catches(disturbed(tmp_path, "independent"), file, old, new)
 
 
 def disturbed(tmp_path: Path, form: Form) -> Bench:

@@ -1,4 +1,4 @@
-"""Bench of a generated `stoic_core` with injectors of read errors: the scores are the model's.
+"""Bench of a generated `stoic_core` with injectors: scores and counts of errors are the model's.
 
 In the working directory lie `core.stoic`, the network, and `core.faults`, a map in the layout of
 the core; the form of the injectors is that of `stoic_core`'s text.
@@ -12,7 +12,7 @@ import cocotb
 import numpy as np
 
 from .. import faults as fault_maps
-from .. import injected
+from .. import injected, registers
 from ..core import FORMS, Core, Form
 from ..injector import ReadErrors
 from . import host
@@ -36,10 +36,15 @@ async def scores_equal_those_of_the_model(dut: Any, idle: float, stall: float) -
     streams = await start(dut)
     await load(dut, net, chip)
     faulty = fault_maps.apply(net, chip)
+    bank, n_words = registers.bank(errors.core), registers.n_words(errors.core)
     for setting in (*settings, replace(settings[0], off=tuple(weights[::2]))):
-        registers = {bank: words.tolist() for bank, words in setting.registers().items()}
-        await host.write(dut, registers)
+        set_up = {i: words.tolist() for i, words in setting.registers().items()}
+        await host.write(dut, set_up)
+        await host.write_word(dut, bank, registers.CLEAR, 0)
         images = some_images(net, rng)
         wanted = score_beats(injected.scores(faulty, images, setting))
         data = beats(image_bytes(net, images))
         expect(await infer(streams, data, len(wanted), idle, stall), wanted, "score")
+        told = await host.read(dut, bank, n_words)
+        disturbed = list(injected.disturbed_words(setting, len(images)))
+        expect(told[registers.WORDS :: 2], disturbed, "words disturbed in layer")
