@@ -165,7 +165,8 @@ def row(made: Vehicle, out_dir: Path, seeds: Sequence[int]) -> dict[str, Any]:
         "folds": [[f.simd, f.pe] for f in layout.folds],
         "b": b,
         "engine": core.engine,
-        "chip": f"{chip.device} {chip.package} speed {chip.speed_grade}",
+        "chip": f"{chip.device} {chip.package}"
+        + (f" speed {chip.speed_grade}" if chip.speed_grade else ""),
         "label": LABEL,
         "cycles_per_image": cycles,
         "bound_cycles": round(bound, 1),

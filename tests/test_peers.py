@@ -315,7 +315,7 @@ def test_the_benchmark_writes_its_keys_and_does_without_peers(
     told_apart = found | {key: 1000 + k for k, key in enumerate(TORCHES)}
     path.with_name("bench_campaign.json").write_text(json.dumps(told_apart))
     told = campaign.table(told_apart)
-    in_readme = "\n".join(readme_tables._beside(path.parent))
+    in_readme = "\n".join(readme_tables.beside(path.parent))
     for k, key in enumerate(TORCHES):
         assert f"{1000 + k:,}.0 x" in told
         assert key == "cnn_trial_vs_torch_naive" or f"~{1000 + k:,} x |" in in_readme
