@@ -55,7 +55,6 @@ class CellModel:
         stage_lane: of each lane of a stage, which its processing elements share.
         planes, plane_lane: of `stoic_planes`, and of each of its lanes.
         plane_pe: of a processing element behind it, more than of another.
-        row_lane: of a lane of a weight memory, for every block below the first.
         small_bit: of a bit of memory that is no block memory.
         map, map_bit: of a window and a pool, and of each bit of the words of their pixels.
     """
@@ -68,7 +67,6 @@ class CellModel:
     planes: int
     plane_lane: int
     plane_pe: int
-    row_lane: float
     small_bit: float
     map: int
     map_bit: float
@@ -79,11 +77,11 @@ ENGINE_CELLS = 1490, 30  # of an engine for one image, and of each of its layers
 # 7-series: those of ECP5, whose LUTs are smaller, so more than it will take; no Vivado was at hand.
 _ECP5 = CellModel(
     frame=1730, layer=540, pe=0, lane=3.69, stage_lane=1.41, planes=0, plane_lane=0, plane_pe=45,
-    row_lane=0.0, small_bit=0.156, map=450, map_bit=5.0,
+    small_bit=0.156, map=450, map_bit=5.0,
 )  # fmt: skip
 _ICE40 = CellModel(
     frame=800, layer=710, pe=20, lane=8.5, stage_lane=0.0, planes=520, plane_lane=6, plane_pe=22,
-    row_lane=0.0, small_bit=1.6, map=450, map_bit=5.0,
+    small_bit=1.6, map=450, map_bit=5.0,
 )  # fmt: skip
 CELLS = {
     "ecp5": _ECP5,
@@ -153,9 +151,8 @@ def layer_cost(core: Core, layer: int, board: Board) -> Cost:
         block_rams += n * blocks
         small_bits += 0 if blocks else n * n_words * bits
     model = CELLS[board.family]
-    rows = max(0, -(-layout.n_folds(layer) * n_steps // board.ram_depth) - 1)
     cells = model.layer + fold.pe * model.pe + model.small_bit * small_bits
-    cells += fold.pe * fold.simd * (model.lane + rows * model.row_lane)
+    cells += fold.pe * fold.simd * model.lane
     cells += fold.pe // group(core, layer) * fold.simd * model.stage_lane
     if n_planes > 1:
         cells += model.planes + model.plane_lane * fold.simd + model.plane_pe * fold.pe

@@ -114,7 +114,8 @@ void edge(Simulation& s) {
     for (const Memory& m : s.memories) {
         const uint32_t* read = &s.pins[m.pins] + HEAD + 2 * m.n_address + 2 * m.width;
         if (m.n_stages == 2)
-            for (unsigned j = 0; j < m.width; ++j) nets[read[j]] = nets[read[m.width + j]] & ~next[m.width];
+            for (unsigned j = 0; j < m.width; ++j)
+                nets[read[j]] = nets[read[m.width + j]] & ~next[m.width];
         if (m.n_stages > 0)
             for (unsigned j = 0; j < m.width; ++j)
                 nets[read[(m.n_stages - 1) * m.width + j]] = next[j];
