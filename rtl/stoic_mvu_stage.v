@@ -6,7 +6,8 @@
 //
 // With CHECKS the words that its decoders corrected, and those whose errors they only detected, are
 // added to the numbers that come up; word_i belongs to the code words that are decoded then. With an
-// injector corrected_o counts the words that processing element 0 reads with errors.
+// injector corrected_o counts the words that processing element 0 reads with errors. What was on its
+// way when a reset came is not counted.
 //
 // Latency:    1 cycle up, 1 cycle down; 3 cycles from last_i to total_o; 5 from re_i to read_o
 // Throughput: one word up and one result of each processing element down a cycle
@@ -143,16 +144,22 @@ module stoic_mvu_stage #(
             reg [COUNT_W-1:0] detected_q;
             always @(posedge clk_i) begin
                 word_in_q <= word_i && !rst_i;
-                corrected_q <= g_found[GROUP].corrected;
-                detected_q <= g_found[GROUP].detected;
+                corrected_q <= g_found[GROUP].corrected & {COUNT_W{!rst_i}};
+                detected_q <= g_found[GROUP].detected & {COUNT_W{!rst_i}};
             end
             assign word_q = word_in_q;
             assign corrected_o = corrected_q;
             assign detected_o = detected_q;
         end else if (FORM != 0) begin : g_count_errors
             reg [COUNT_W-1:0] met_q;
-            always @(posedge clk_i) met_q <= g_found[GROUP].corrected;
-            assign word_q = 1'b1;
+            always @(posedge clk_i) met_q <= g_found[GROUP].corrected & {COUNT_W{!rst_i}};
+            if (FIRST == 0) begin : g_counts
+                reg [3:0] clean_q;  // what the injector drew before a reset has gone by
+                always @(posedge clk_i) clean_q <= {clean_q[2:0], 1'b1} & {4{!rst_i}};
+                assign word_q = clean_q[3];
+            end else begin : g_hands_on
+                assign word_q = 1'b1;
+            end
             assign corrected_o = met_q;
             assign detected_o = {COUNT_W{1'b0}};
         end else begin : g_no_count

@@ -18,7 +18,7 @@
 // 0. Another table is used once no image is inside: hold_o keeps images from entering until then. A
 // table that is not there is not chosen.
 //
-// Latency:    2 cycles from a request to its answer, 3 from an event to its count
+// Latency:    3 cycles from a request to its answer, 3 from an event to its count
 // Throughput: one request and one event of each kind a cycle
 // Encoding:   unsigned
 // Handshake:  valid only; may be asked at any time; answers of the layers pass through
@@ -80,14 +80,18 @@ module stoic_registers #(
     wire clear = store && addr_q == 16'd0;
     wire [63:0] words_read;  // words 8 and up
     reg [63:0] word;
+    reg told_q;
+    reg [63:0] word_q;
     always @(posedge clk_i) begin
         mine_q <= cfg_valid_i && cfg_bank_i == NUMBER[15:0] && !rst_i;
         write_q <= cfg_write_i;
         addr_q <= cfg_addr_i;
         head_q <= cfg_addr_i[15:3] == 13'd0;
         data_q <= cfg_data_i[31:0];
-        rvalid_q <= (cfg_rvalid_i || (mine_q && !write_q)) && !rst_i;
-        rdata_q <= cfg_rdata_i | (word & {64{mine_q && !write_q}});
+        told_q <= mine_q && !write_q && !rst_i;
+        word_q <= word & {64{mine_q && !write_q}};
+        rvalid_q <= (cfg_rvalid_i || told_q) && !rst_i;
+        rdata_q <= cfg_rdata_i | word_q;
     end
     assign cfg_rvalid_o = rvalid_q;
     assign cfg_rdata_o = rdata_q;

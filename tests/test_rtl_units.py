@@ -727,6 +727,12 @@ def test_scores_under_read_errors_are_the_model_s(cosim: Cosim, tmp_path: Path, 
     [
         ("stoic_mvu.v", "(FORM == 2) ? WORD_W + 71", "(FORM == 2) ? WORD_W + 7"),
         ("stoic_mvu_stage.v", "end else if (FORM != 0) begin", "end else if (1'b0) begin"),
+        (
+            "stoic_mvu_stage.v",
+            "met_q <= g_found[GROUP].corrected & {COUNT_W{!rst_i}}",
+            "met_q <= g_found[GROUP].corrected",
+        ),
+        ("stoic_mvu_stage.v", "word_q = clean_q[3]", "word_q = clean_q[2]"),
     ],
 )
 def test_core_with_injectors_mutant_is_caught(
@@ -838,5 +844,14 @@ def test_core_mutant_is_caught(cosim: Cosim, tmp_path: Path, file: str, old: str
 
 
 @pytest.mark.slow
-def test_a_core_that_changes_tables_in_mid_image_is_caught(cosim: Cosim, tmp_path: Path) -> None:
-    cosim.catches(guarded_bits(tmp_path), "stoic_core.v", "closed && !busy_q", "1'b1")
+@pytest.mark.parametrize(
+    "file, old, new",
+    [
+        ("stoic_core.v", "closed && !busy_q", "1'b1"),  # tables change in mid-image
+        ("stoic_mvu_stage.v", ".detected & {COUNT_W{!rst_i}}", ".detected"),
+    ],
+)  # fmt: skip
+def test_guarded_core_mutant_is_caught(
+    cosim: Cosim, tmp_path: Path, file: str, old: str, new: str
+) -> None:
+    cosim.catches(guarded_bits(tmp_path), file, old, new)

@@ -10,13 +10,25 @@ from typing import Any
 
 import cocotb
 import numpy as np
+from cocotb.triggers import RisingEdge
 
 from .. import faults as fault_maps
 from .. import injected, registers
 from ..core import FORMS, Core, Form
 from ..injector import ReadErrors
 from . import host
-from .bench_core import artefacts, beats, image_bytes, infer, load, score_beats, some_images, start
+from .bench_core import (
+    artefacts,
+    assert_nothing_counted,
+    beats,
+    image_bytes,
+    infer,
+    load,
+    score_beats,
+    some_images,
+    start,
+)
+from .stream import drive
 from .tally import expect
 
 RATES = ((0.5, 0.5), (0.03, 0.2), (0.0, 0.0))
@@ -48,3 +60,23 @@ async def scores_equal_those_of_the_model(dut: Any, idle: float, stall: float) -
         told = await host.read(dut, bank, n_words)
         disturbed = list(injected.disturbed_words(setting, len(images)))
         expect(told[registers.WORDS :: 2], disturbed, "words disturbed in layer")
+
+
+@cocotb.test(timeout_time=150, timeout_unit="us")
+async def counts_nothing_of_before_a_reset(dut: Any) -> None:
+    """Reset for a cycle while words are read with errors."""
+    rng = np.random.default_rng(cocotb.RANDOM_SEED % 2**64)
+    net, chip = artefacts()
+    form: Form = FORMS[FORMS.index(FORM.read_text(encoding="utf-8"))]
+    errors = ReadErrors(Core(chip.layout, injector=form), 0.5, 0.5, seed=4)
+    streams = await start(dut)
+    await load(dut, net, chip)
+    for wait in rng.integers(20, 300, 12).tolist():
+        await host.write(dut, {i: words.tolist() for i, words in errors.registers().items()})
+        data = beats(image_bytes(net, some_images(net, rng)))
+        sender = cocotb.start_soon(drive(streams[0], data, lambda: False))
+        for _ in range(wait):
+            await RisingEdge(dut.clk_i)
+        sender.cancel()
+        await start(dut, start_clock=False, n_cycles=1)
+        await assert_nothing_counted(dut, chip)

@@ -49,7 +49,7 @@ def spoil(*signals: Any) -> None:
         signal.value = LogicArray("X" * len(signal))
 
 
-async def reset(dut: Any, *sources: Stream, start_clock: bool = True) -> None:
+async def reset(dut: Any, *sources: Stream, start_clock: bool = True, n_cycles: int = 3) -> None:
     """Start the clock and reset the design while no source offers anything."""
     if start_clock:
         Clock(dut.clk_i, CLOCK_NS, unit="ns").start()
@@ -57,7 +57,7 @@ async def reset(dut: Any, *sources: Stream, start_clock: bool = True) -> None:
         source.valid.value = 0
         spoil(*source.payload)
     dut.rst_i.value = 1
-    for _ in range(3):
+    for _ in range(n_cycles):
         await RisingEdge(dut.clk_i)
     dut.rst_i.value = 0
 
