@@ -212,7 +212,7 @@ async def counts_to_the_last_image(dut: Any) -> None:
     await prepare(dut)
     assert await ask(dut, most)
     expect([await sends(dut)], [most], "number of images")
-    pairs = [(t, t) for t in range(m) for _ in range(n // m)] + [(0, 0)] * (n % m)
+    pairs = [(0, 0), *draw(rng, n - 1, m)]
     dut.images_q.value, dut.correct_q.value = most - n, CARRIES
     for address in range(m * row_words(m)):
         row = sum(CARRIES << 16 * k for k in range(4))
@@ -220,10 +220,9 @@ async def counts_to_the_last_image(dut: Any) -> None:
     await Core(dut, rng).answer(pairs, 0)
     for _ in range(3):
         await RisingEdge(dut.clk_i)
-    counts = [[CARRIES] * m for _ in range(m)]
-    for pair in pairs:
-        counts[pair[0]][pair[1]] += 1
-    expect([await tell(dut)], [(most, CARRIES + n, counts)], "counts")
+    _, right, counts = wanted(pairs, m)
+    counts = [[CARRIES + count for count in row] for row in counts]
+    expect([await tell(dut)], [(most, CARRIES + right, counts)], "counts")
 
 
 @cocotb.test(timeout_time=200, timeout_unit="us")
