@@ -61,7 +61,8 @@ def agree(
         maps.append(found)
         paths.append(path)
     sizes = agreement.sample_sizes(_samples(sample), names, len(images.values))
-    at = devices.setting(network, net, board)
+    n_tables = len(load_network(network).tables)
+    at = devices.setting(network, net, board, n_tables=n_tables)
 
     log.info("golden: %d images under %d maps", len(images.values), len(maps))
     reference = agreement.reference_scores(net, maps, images.values)

@@ -12,10 +12,9 @@ from ..sim import agreement, campaign
 from ..sim.agreement import N_MUTANT_IMAGES, Comparison
 from ..sim.campaign import Campaign
 from ..sim.commands import NetworkFile, TableName, load_network
-from ..sim.core import Core
 from ..sim.exceptions import BoardError, InputError, ToolError
 from ..sim.hardware import written
-from ..sim.memory import Layout, bank_words
+from ..sim.memory import bank_words
 from ..sim.network import Network
 from . import (
     agree_commands,
@@ -83,9 +82,9 @@ def load(
 ) -> dict[str, Any]:
     """Write a network into a board and read every word back."""
     net = load_network(network, table)
-    device, core = _open(url, network, net, board)
+    device = _open(url, network, board, net)
     try:
-        return {"url": url, **identity_row(device.identity), **load_row(device, net, core.layout)}
+        return {"url": url, **identity_row(device.identity), **load_row(device, net)}
     finally:
         device.close()
 
@@ -114,7 +113,8 @@ def infer(
     net = load_network(network, table)
     images = inputs.images(net, data, split, n, input_file, data_root)
     fault_map = commands.load_map(net, faults)
-    device, _ = _open(url, network, net, board)
+    log = lab.opened(log or network.parent / lab.FILE)
+    device = _open(url, network, board, net)
     try:
         if held:
             device.adopt(net)
@@ -124,7 +124,7 @@ def infer(
         device.close()
     row = {"network": net.name, "network_sha256": net.sha256, **row}
     values = {"url": url, "board": board or None, "network_file": network, **row}
-    lab.write(log or network.parent / lab.FILE, "infer", identity, note, values)
+    lab.write(log, "infer", identity, note, values)
     return row
 
 
@@ -142,13 +142,15 @@ def run_campaign(
     """Run a campaign on a board and compare every row with the reference's, score for score."""
     plan = campaign.load(file, data_root)
     plan = replace(plan, n_images=n or plan.n_images)
-    identity = None if url == "virtual" else probe.identify(url)
+    log = lab.opened(log or plan.store.parent / lab.FILE)
+    baud = devices.line_speed(plan.board)
+    identity = None if url == "virtual" else probe.identify(url, baud)
     found = _run_campaign(plan, file, url, data_root, reference)
     if identity is not None:
         keys = ("campaign", "store", "n_rows", "n_computed", "n_rows_different", "seeds")
         values = {"url": url, "board": plan.board or None, **{k: found[k] for k in keys}}
         values["networks"] = sorted({row["network"] for row in found["rows"]})
-        lab.write(log or plan.store.parent / lab.FILE, "campaign", identity, note, values)
+        lab.write(log, "campaign", identity, note, values)
     return found
 
 
@@ -214,6 +216,10 @@ def selftest(
     if table is not None and campaign_file is not None:
         raise InputError("a campaign runs a network's own thresholds; give --table or --campaign")
     net = load_network(network, table)
+    plan = None
+    if campaign_file is not None:
+        plan = replace(campaign.load(campaign_file, data_root), models=(str(network),), board=board)
+    log = lab.opened(log or network.parent / lab.FILE)
     if data is None and input_file is None:
         images = inputs.random_images(net, n or N_MUTANT_IMAGES)
     else:
@@ -222,9 +228,9 @@ def selftest(
     few = images.values[:N_MUTANT_IMAGES]
     mutants = agreement.find_mutants(net, next((m for m in maps if m and m.n_faults), None), few)
     reference = agreement.reference_scores(net, maps, images.values)
-    device, core = _open(url, network, net, board)
+    device = _open(url, network, board, net)
     try:
-        loaded = load_row(device, net, core.layout)
+        loaded = load_row(device, net)
         start = time.perf_counter()
         comparisons = agreement.agree(
             reference, device, net, maps, images.values, agree_commands.say_comparison
@@ -237,13 +243,12 @@ def selftest(
         device.close()
     failure = agree_commands.agree_failure(comparisons, trials)
     ran = None
-    if campaign_file is not None:
-        plan = replace(campaign.load(campaign_file, data_root), models=(str(network),), board=board)
+    if plan is not None and campaign_file is not None:
         ran = _run_campaign(plan, campaign_file, url, data_root)
     failure = failure or (ran["failure"] if ran else None)
     shown = {"url": url, "board": board or None, **_totals(comparisons), "failure": failure}
     values = {**shown, **loaded, "counters": counters, "network_file": network}
-    lab.write(log or network.parent / lab.FILE, "selftest", identity, note, values)
+    lab.write(log, "selftest", identity, note, values)
     return {
         **shown,
         **identity_row(identity),
@@ -276,19 +281,17 @@ def identity_row(identity: Identity) -> dict[str, Any]:
     return values
 
 
-def _open(url: str, path: Path, network: Network, board: str) -> tuple[BoardDevice, Core]:
-    at = devices.setting(path, network, board)
-    if url == "virtual":
-        return devices.virtual(at), devices.hardware(at)
-    core = devices.hardware(at) if at.folding else probe.find_core(url, network)
-    return devices.open_port(url, replace(at, folding=core.layout, engine=core.engine)), core
+def _open(url: str, path: Path, board: str, chosen: Network) -> BoardDevice:
+    """The board behind a port, or a virtual one, for a network of a file or one of its tables."""
+    at = devices.setting(path, chosen, board, n_tables=len(load_network(path).tables))
+    return devices.virtual(at) if url == "virtual" else devices.open_port(url, at)
 
 
-def load_row(device: BoardDevice, network: Network, layout: Layout) -> dict[str, Any]:
+def load_row(device: BoardDevice, network: Network) -> dict[str, Any]:
     """Load and read back; `load` checked it already, this counts what there was to check."""
     start = time.perf_counter()
     device.load(network)
-    words = bank_words(written(network, layout), layout)
+    words = bank_words(written(network, device.layout), device.layout)
     read = device.read_back()
     n_wrong = sum(int(np.sum(a != b)) for a, b in zip(words, read, strict=True))
     return {

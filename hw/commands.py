@@ -194,7 +194,7 @@ def synth(
     net = networks.load(network)
     core = fold.fold(core_of(net), chosen)
     if tables:
-        core = devices.with_tables(core, net)
+        core = devices.with_tables(core, len(net.tables))
     core = images.with_images(core, images_on_chip, chosen)
     if core.store:
         log.info("%s keeps %d images on the chip", board, core.store)

@@ -31,11 +31,12 @@ def deploy(
 ) -> dict[str, Any]:
     """Build if need be, program the board, write the network and read it back."""
     chosen, net = boards.load(board), load_network(network, None)
+    log = lab.opened(log or network.parent / lab.FILE)
     devices.line_speed(board)
     programming.find_program(chosen)  # asked now, not after the synthesis
     core = fold.fold(core_of(net), chosen)
     if tables:
-        core = devices.with_tables(core, net)
+        core = devices.with_tables(core, len(net.tables))
     core = with_images(core, images_on_chip, chosen)
     made = synth.build(net.name, core, chosen, out or network.parent / board)
     command = programming.program(made.bitstream, chosen)
@@ -61,9 +62,9 @@ def deploy(
             "bitstream": str(made.bitstream),
             "bitstream_sha256": made.bitstream_sha256,
             "programmed_with": " ".join(command),
-            **load_row(device, net, core.layout),
+            **load_row(device, net),
         }
-        lab.write(log or network.parent / lab.FILE, "deploy", device.identity, note, row)
+        lab.write(log, "deploy", device.identity, note, row)
         return {**row, **identity_row(device.identity)}
     finally:
         device.close()

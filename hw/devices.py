@@ -35,6 +35,7 @@ class Setting:
         engine: the hardware of that folding is one engine for all layers (`Core.engine`).
         board: whose top the virtual board and the netlist are; "" for devices that have none.
         tables: hardware holds all threshold tables of the network, and one is chosen at run time.
+        n_tables: of the network's file, all of which a board behind a port may have room for.
         own_files: torch and onnx run the network's own checkpoint and QONNX file.
         threads: of the engine.
     """
@@ -45,6 +46,7 @@ class Setting:
     engine: bool = False
     board: str = ""
     tables: bool = False
+    n_tables: int = 0
     own_files: bool = True
     threads: int = 1
 
@@ -55,18 +57,33 @@ class Setting:
 
 
 def setting(
-    network_file: Path, network: Network, board: str = "", *, tables: bool = False
+    network_file: Path,
+    network: Network,
+    board: str = "",
+    *,
+    tables: bool = False,
+    n_tables: int | None = None,
 ) -> Setting:
     """The setting of a network on a board, or without one.
+
+    Args:
+        n_tables: of the file, where the network is one of its tables; None: those of the network.
 
     Raises:
         InputError: unknown board, or a network that does not fit it.
     """
-    threads = len(os.sched_getaffinity(0))
+    found = Setting(
+        network_file,
+        network,
+        board=board,
+        tables=tables,
+        n_tables=len(network.tables) if n_tables is None else n_tables,
+        threads=len(os.sched_getaffinity(0)),
+    )
     if not board:
-        return Setting(network_file, network, tables=tables, threads=threads)
+        return found
     core = board_core(network, board)
-    return Setting(network_file, network, core.layout, core.engine, board, tables, threads=threads)
+    return replace(found, folding=core.layout, engine=core.engine)
 
 
 def board_core(network: Network, board: str) -> Core:
@@ -223,12 +240,12 @@ def hardware(at: Setting) -> Core:
         core = core_of(at.network, at.folding, engine=at.engine)
     else:
         core = default_core(at.network)
-    return with_tables(core, at.network) if at.tables else core
+    return with_tables(core, len(at.network.tables)) if at.tables else core
 
 
-def with_tables(core: Core, network: Network) -> Core:
-    """The core with room for all threshold tables of a network."""
-    return replace(core, layout=hardware_layout(core.layout, 1 + len(network.tables)))
+def with_tables(core: Core, n_tables: int) -> Core:
+    """The core with room for so many threshold tables beside a network's own thresholds."""
+    return replace(core, layout=hardware_layout(core.layout, 1 + n_tables))
 
 
 def load(device: Device, network: Network, table: str | None = None) -> None:
@@ -279,7 +296,7 @@ def check_name(spec: str) -> None:
 
 def is_port(spec: str) -> bool:
     """Whether the name is a path or URL that pyserial opens."""
-    return "://" in spec or spec.startswith(("/", "COM"))
+    return "/" in spec or spec.startswith("COM")
 
 
 def is_hardware(spec: str) -> bool:
@@ -318,7 +335,7 @@ def row_name(spec: str, at: Setting) -> str:
     if is_port(spec):
         from .probe import identify
 
-        build = identify(spec).build
+        build = identify(spec, line_speed(at.board)).build
     elif is_hardware(spec):
         from . import boards
         from .soc import soc_id
@@ -347,7 +364,7 @@ def open_device(spec: str, at: Setting) -> Device:
 
 
 def open_port(url: str, at: Setting) -> "BoardDevice":
-    """A board behind a port, whose folding the board itself tells if the setting does not.
+    """A board behind a port, which itself tells its folding and whether it has room for tables.
 
     Raises:
         BoardError: port missing or busy, no answer, or a board for another network.
@@ -355,8 +372,7 @@ def open_port(url: str, at: Setting) -> "BoardDevice":
     from .device import BoardDevice
     from .probe import find_core
 
-    baud = line_speed(at.board)
-    core = hardware(at) if at.folding else find_core(url, at.network)
-    device = BoardDevice(url, core, baud=baud)
+    core = find_core(url, at.network, at.board, at.n_tables)
+    device = BoardDevice(url, core, baud=line_speed(at.board))
     device.name = kind_name(url)  # a port is not what was measured
     return device

@@ -18,7 +18,7 @@ from ..sim.device import Faults, lasting
 from ..sim.exceptions import BoardError, InputError
 from ..sim.hardware import table_number, take_apart, written
 from ..sim.injector import ReadErrors
-from ..sim.memory import bank_words
+from ..sim.memory import Layout, bank_words
 from ..sim.network import Network, check_images
 from ..sim.registers import Registers
 
@@ -56,7 +56,7 @@ class HostedCore(ABC):
         """Read words."""
 
     def load(self, network: Network) -> None:
-        """Write every bank and read it back; clears faults.
+        """Write every bank, read it back and run on the network's own thresholds; clears faults.
 
         Raises:
             InputError: the network is of another core.
@@ -66,14 +66,17 @@ class HostedCore(ABC):
         self._network = network
         words = bank_words(written(network, self._layout), self._layout)
         self._store(words, [(bank, 0, w) for bank, w in enumerate(words)])
+        self.select(None)
         self.disturb(None)
 
     def adopt(self, network: Network) -> None:
         """As `load`, of a network that the board holds already: reads every word, writes none.
 
+        Rates of injectors stay as they were set: they cannot be read.
+
         Raises:
             InputError: the network is of another core.
-            BoardError: the board does not answer, or holds something else.
+            BoardError: the board does not answer, holds something else, or runs on another table.
         """
         self._check_network(network)
         words = bank_words(written(network, self._layout), self._layout)
@@ -81,6 +84,11 @@ class HostedCore(ABC):
         if n_other:
             raise BoardError(
                 f"{self.url}: does not hold network {network.name!r}: {n_other} words are others"
+            )
+        if self.n_tables > 1 and (table := self.registers().table):
+            raise BoardError(
+                f"{self.url}: runs on threshold table {table}, not on the thresholds of "
+                f"{network.name!r}; load the network"
             )
         self._network, self._memory = network, words
 
@@ -127,6 +135,11 @@ class HostedCore(ABC):
         place = (self._register_bank, 0, registers.n_words(self._core))
         words = self._read([place])[0]
         return registers.unpack(words, has_injectors=self._core.injector is not None)
+
+    @property
+    def layout(self) -> Layout:
+        """Of the memories of its core."""
+        return self._layout
 
     @property
     def n_tables(self) -> int:

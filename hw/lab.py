@@ -30,6 +30,20 @@ LogFile = Annotated[
 ]
 
 
+def opened(file: Path) -> Path:
+    """The log, once a line can be appended to it: refused before a run, not after it.
+
+    Raises:
+        ArtefactError: it cannot be written.
+    """
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.open("a").close()
+    except OSError as error:
+        raise ArtefactError(f"{file}: no run can be logged there ({error.strerror})") from error
+    return file
+
+
 def write(
     file: Path, command: str, identity: Identity, notes: list[str] | None, values: dict[str, Any]
 ) -> None:
@@ -57,7 +71,6 @@ def write(
         "url": split_token(values["url"])[0],
     }
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
         with file.open("a") as log:
             log.write(json.dumps(line, default=str) + "\n")
     except OSError as error:

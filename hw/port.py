@@ -10,15 +10,16 @@ import json
 import os
 import re
 import select
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import serial
 
 from ..sim.container import kit_version
 from ..sim.core import Core, from_json, to_json
-from ..sim.exceptions import ArtefactError, BoardError
+from ..sim.exceptions import ArtefactError, BoardError, InputError
 
 _SOCKET = re.compile(r"socket://(?:\[[^]]*\]|[^/:]+):(\d{1,5})\b")
 _MOST_AT_ONCE = 1 << 16
@@ -26,6 +27,9 @@ PAUSE_S = 1.0  # longest silence inside an answer; USB adapters hold bytes back 
 _WITH_TOKEN = re.compile(r"(socket://)([^@/]*)@(.*)")
 FORMAT = "stoic-recording"
 VERSION = 1
+
+_T = TypeVar("_T")
+_WRONG = (KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError, InputError)
 
 
 def split_token(url: str) -> tuple[str, str]:
@@ -172,10 +176,18 @@ class RecordingPort:
     """A port whose traffic is written down."""
 
     def __init__(self, port: Port, path: Path, core: Core) -> None:
+        """Begin the file.
+
+        Raises:
+            ArtefactError: it cannot be written.
+        """
         self.url = port.url
-        self._port = port
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._path, self._file = path, path.open("w", buffering=1)
+        self._port, self._path = port, path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = path.open("w", buffering=1)
+        except OSError as error:
+            raise self._lost(error) from error
         header = {"format": FORMAT, "version": VERSION, "kit_version": kit_version()}
         self._note({**header, "url": port.url, **to_json(core)})
 
@@ -200,9 +212,10 @@ class RecordingPort:
         try:
             self._file.write(json.dumps(event) + "\n")
         except OSError as error:
-            raise ArtefactError(
-                f"{self._path}: cannot be recorded to ({error.strerror})"
-            ) from error
+            raise self._lost(error) from error
+
+    def _lost(self, error: OSError) -> ArtefactError:
+        return ArtefactError(f"{self._path}: cannot be recorded to ({error.strerror})")
 
 
 class ReplayPort:
@@ -216,19 +229,16 @@ class ReplayPort:
         """
         self.url = f"recording {path}"
         try:
-            header, *self._events = [json.loads(line) for line in path.read_text().splitlines()]
-            if header["format"] != FORMAT or header["version"] != VERSION:
-                raise ArtefactError(f"{path}: not a {FORMAT} of version {VERSION}")
-            self.core = from_json(header)
-        except FileNotFoundError as error:
-            raise ArtefactError(f"{path}: no such file") from error
-        except (ValueError, KeyError, TypeError) as error:
-            raise ArtefactError(f"{path}: corrupt or not a {FORMAT} ({error!r})") from error
+            header, *events = path.read_bytes().splitlines() or [b""]
+        except OSError as error:
+            raise ArtefactError(f"{path}: cannot be read ({error.strerror})") from error
+        self.core = _parse(header, _core, f"{path}: line 1")
+        self._events = [_parse(e, _event, f"{path}: line {n}") for n, e in enumerate(events, 2)]
         self._next = 0
 
     def read(self, least: int, timeout_s: float) -> bytes:
         """What the board answered to this read."""
-        return self._event("read")
+        return self._take("read")
 
     def write(self, data: bytes) -> None:
         """Nothing; but it must be what was sent.
@@ -236,17 +246,42 @@ class ReplayPort:
         Raises:
             BoardError: the recording is of other images, another network or another kit.
         """
-        if self._event("write") != data:
+        if self._take("write") != data:
             raise BoardError(f"{self.url}: step {self._next} sends other bytes than were recorded")
 
     def close(self) -> None:
         """Nothing to release."""
 
-    def _event(self, kind: str) -> bytes:
-        event = self._events[self._next] if self._next < len(self._events) else {}
+    def _take(self, kind: str) -> bytes:
+        is_there = self._next < len(self._events)
+        recorded, data = self._events[self._next] if is_there else ("", b"")
         self._next += 1
-        if kind not in event:
+        if recorded != kind:
             raise BoardError(
                 f"{self.url}: step {self._next} is no {kind}; another run was recorded"
             )
-        return base64.b64decode(event[kind])
+        return data
+
+
+def _parse(line: bytes, meaning: Callable[[Any], _T], where: str) -> _T:
+    """What the JSON of a line means."""
+    try:
+        return meaning(json.loads(line))
+    except _WRONG as error:
+        raise ArtefactError(f"{where} is corrupt or not of a {FORMAT}: {error}") from error
+
+
+def _core(header: Any) -> Core:
+    ours = {"format": FORMAT, "version": VERSION}
+    if not isinstance(header, dict) or {key: header.get(key) for key in ours} != ours:
+        raise InputError(f"must begin with {ours}, not {header!r:.60}")
+    return from_json(header)
+
+
+def _event(event: Any) -> tuple[str, bytes]:
+    """Kind and bytes."""
+    if isinstance(event, dict) and len(event) == 1:
+        [(kind, text)] = event.items()
+        if kind in ("read", "write") and isinstance(text, str):
+            return kind, base64.b64decode(text, validate=True)
+    raise InputError(f'must be {{"read": BASE64}} or {{"write": BASE64}}, not {event!r:.60}')

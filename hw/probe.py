@@ -7,7 +7,7 @@ from ..sim.exceptions import BoardError, StoicError
 from ..sim.network import Network
 from . import boards
 from .device import DEFAULT_BAUD, DEFAULT_TIMEOUT_S
-from .devices import with_tables
+from .devices import board_core, line_speed, with_tables
 from .fold import fold
 from .link import Identity
 from .port import SerialPort
@@ -27,20 +27,24 @@ def identify(url: str, baud: int = DEFAULT_BAUD) -> Identity:
         session.close()
 
 
-def find_core(url: str, network: Network) -> Core:
+def find_core(url: str, network: Network, board: str = "", n_tables: int = 0) -> Core:
     """The folded network that the board behind a port was built for.
+
+    Args:
+        board: of that name; "": any.
+        n_tables: threshold tables for which there may be room beside the network's own thresholds.
 
     Raises:
         BoardError: it was built for none that this kit would make of the network.
     """
-    found = identify(url).layout
-    plain = list(_candidates(network))
-    for core in [*plain, *(with_tables(core, network) for core in plain)]:
+    found = identify(url, line_speed(board)).layout
+    plain = [board_core(network, board)] if board else list(_candidates(network))
+    for core in [*plain, *(with_tables(core, n_tables) for core in plain)]:
         if bytes.fromhex(core.sha256).startswith(found):
             return core
     raise BoardError(
         f"{url}: built for layout {found.hex()[:12]}, which is no folding of network "
-        f"{network.name!r}; program the bitstream of this network"
+        f"{network.name!r}{f' for {board}' * bool(board)}; program the bitstream of this network"
     )
 
 

@@ -5,7 +5,7 @@ the board until the client leaves or falls silent. Without a lease a client may 
 and counters, and infer, which change neither weights nor thresholds nor injectors, and while
 another one holds the lease it may identify only: what it asks would disturb the counters and the
 images of read errors. Frames of clients reach the board through a `Session`, so what a line damages
-is sent again here, and a frame longer than the board takes is dropped.
+is sent again here; a frame longer than the board takes is dropped, and so is one that breaks off.
 """
 
 import hmac
@@ -17,14 +17,18 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
 
-from ..sim.exceptions import BoardError
+from ..sim.exceptions import BoardError, InputError
 from . import link
 from .link import Command, Frame, Status
+from .port import PAUSE_S
 from .session import Answer, Session
 
 MAX_CLIENTS = 16
+LEAST_IDLE_S, MOST_IDLE_S = 0.1, 7 * 86400
 READ_ONLY = (Command.IDENTIFY, Command.COUNTERS, Command.READ, Command.INFER)
-_READ_ONLY_TEXT = b"read-only without a lease; put the token into the URL: socket://TOKEN@host:port"
+_READ_ONLY_TEXT = (  # no whole URL: the command line takes what stands before its @ for a secret
+    b"read-only without a lease; put the token into the URL, before the host: TOKEN@host:port"
+)
 _MOST_AT_ONCE = 1 << 16
 
 Log = Callable[[dict[str, Any]], None]
@@ -45,12 +49,13 @@ class Server:
 
     Args:
         session: with the board, not yet synchronised.
-        host, port: where to listen; 0 takes a free port.
+        host, port: where to listen, a name or an address of IPv4 or IPv6; 0 takes a free port.
         token: what a client must know to get the lease; None gives it to whoever asks first.
         idle_s: a client that is silent so long is put out; None: never.
-        log: is given every event as JSON values.
+        log: is given every event as JSON values, one at a time.
 
     Raises:
+        InputError: as `check_idle`.
         BoardError: the board does not answer, or the port cannot be listened on.
     """
 
@@ -63,22 +68,26 @@ class Server:
         idle_s: float | None,
         log: Log,
     ) -> None:
-        self._session, self._token, self._idle_s, self._log = session, token, idle_s, log
+        check_idle(idle_s)
+        self._session, self._token, self._idle_s, self._write_log = session, token, idle_s, log
+        self._log_lock = threading.Lock()
         self._identity = session.synchronise()
         self._lock = threading.Lock()  # of the board and of all below
         self._holder: Client | None = None
         self._clients: list[Client] = []
         self._failure: BoardError | None = None
         try:
-            self._listening = socket.create_server((host, port))
+            family = socket.AF_INET6 if ":" in host else socket.AF_INET
+            self._listening = socket.create_server((host, port), family=family)
         except OSError as error:
-            raise BoardError(f"cannot listen on {host}:{port}: {error.strerror}") from error
+            place = _place(host, port)
+            raise BoardError(f"cannot listen on {place}: {error.strerror}") from error
         self.host, self.port = self._listening.getsockname()[:2]
 
     @property
     def url(self) -> str:
         """For clients on this machine; with `token@` before the host it takes the lease."""
-        return f"socket://{self.host}:{self.port}"
+        return f"socket://{_place(self.host, self.port)}"
 
     def serve(self) -> None:
         """Until `close`.
@@ -95,7 +104,7 @@ class Server:
                 return
             connection.settimeout(self._idle_s)
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            client = Client(connection, f"{host}:{port}")
+            client = Client(connection, _place(host, port))
             if len(self._clients) >= MAX_CLIENTS:
                 self._put_out(client, f"{MAX_CLIENTS} clients are connected already")
                 connection.close()
@@ -146,12 +155,27 @@ class Server:
             )
 
     def _requests(self, client: Client) -> Iterator[list[Frame]]:
-        """Frames as they come, every whole and undamaged one that the board would take."""
+        """Frames as they come, every whole and undamaged one that the board would take.
+
+        A frame that breaks off is garbage; what stands behind its start is looked at again.
+        """
         rest = b""
-        while data := client.socket.recv(_MOST_AT_ONCE):
-            frames, rest = link.decode(rest + data, self._identity.max_payload)
+        while (data := self._receive(client, is_inside=bool(rest))) or rest:
+            frames, rest = link.decode(rest + data, self._identity.max_payload, final=not data)
             if frames:
                 yield frames
+
+    def _receive(self, client: Client, is_inside: bool) -> bytes:
+        """Bytes of a client; none when it has left, or falls silent inside a frame."""
+        if not is_inside:
+            return client.socket.recv(_MOST_AT_ONCE)
+        client.socket.settimeout(PAUSE_S)
+        try:
+            return client.socket.recv(_MOST_AT_ONCE)
+        except TimeoutError:
+            return b""
+        finally:
+            client.socket.settimeout(self._idle_s)
 
     def _answer(self, client: Client, command: int, frames: list[Frame]) -> None:
         """Execute or refuse frames of one command."""
@@ -211,6 +235,10 @@ class Server:
         self._log({"event": "lease", "client": client.name})
         return Status.OK, b""
 
+    def _log(self, event: dict[str, Any]) -> None:
+        with self._log_lock:
+            self._write_log(event)
+
     def _put_out(self, client: Client, why: str) -> None:
         """Tell a client, if it still listens, in a frame that it did not ask for."""
         answer = Frame(0, Command.IDENTIFY | link.ANSWER, bytes([Status.BUSY]) + why.encode())
@@ -218,6 +246,25 @@ class Server:
             client.socket.sendall(link.encode(answer))
         except OSError:
             pass  # it is gone, which is what was wanted
+
+
+def check_idle(idle_s: float | None) -> None:
+    """Refuse what no socket can wait for.
+
+    Raises:
+        InputError: not 0.1 s to a week, nor None.
+    """
+    if idle_s is not None and not LEAST_IDLE_S <= idle_s <= MOST_IDLE_S:
+        raise InputError(f"idle-s must be {LEAST_IDLE_S}..{MOST_IDLE_S} s, not {idle_s:g}")
+
+
+def _place(host: str, port: int) -> str:
+    """Address as it stands in a URL.
+
+    >>> _place("lab", 5000), _place("::1", 5000)
+    ('lab:5000', '[::1]:5000')
+    """
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _hang_up(end: socket.socket) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import secrets
 import sys
 from contextlib import ExitStack
@@ -17,10 +18,12 @@ from . import boards, devices
 from .commands import BoardName
 from .device import DEFAULT_TIMEOUT_S
 from .port import SerialPort
-from .server import Server
+from .server import Server, check_idle
 from .session import Session
 
 SHORTEST_TOKEN = 12
+_IN_NO_TOKEN = set("@/ \"'")  # they end it, or the search for it in what is printed
+_LISTEN = re.compile(r"(\[[\w:.%-]*:[\w:.%-]*\]|[\w.-]+):(\d{1,5})", re.ASCII)
 log = logging.getLogger(__name__)
 
 
@@ -33,25 +36,23 @@ def serve(
     ] = None,
     board: BoardName = "",
     listen: Annotated[
-        str, typer.Option(metavar="HOST:PORT", help="0.0.0.0:PORT for other machines.")
+        str,
+        typer.Option(
+            metavar="HOST:PORT", help="0.0.0.0:PORT for other machines; [::1]:PORT is IPv6."
+        ),
     ] = "127.0.0.1:0",
     token_file: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Token of the lease; a random one.")
     ] = None,
     idle_s: Annotated[
-        float, typer.Option(min=0.1, help="A client that is silent so long is put out.")
+        float, typer.Option(help="A client that is silent so long, 0.1 s to a week, is put out.")
     ] = 300.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print every event as JSON.")] = False,
 ) -> None:
     """Serve a board over TCP until Ctrl-C: one lease at a time, read-only without one."""
-    host, _, port = listen.rpartition(":")
-    if not (host and port.isdecimal() and int(port) < 1 << 16):
-        raise InputError(f"--listen is HOST:PORT with a port 0..65535, not {listen!r}")
-    token = token_file.read_text().strip() if token_file else secrets.token_urlsafe(12)
-    if len(token) < SHORTEST_TOKEN or not token.isascii() or set("@/ ") & set(token):
-        raise InputError(
-            f"a token has {SHORTEST_TOKEN} or more ASCII characters, none of them a blank, @ or /"
-        )
+    check_idle(idle_s)
+    host, port = _split(listen)
+    token = _read_token(token_file) if token_file else secrets.token_urlsafe(12)
 
     def tell(event: dict[str, Any]) -> None:
         if as_json:
@@ -65,14 +66,39 @@ def serve(
         baud = devices.line_speed(board)
         session = Session(SerialPort(at_port, baud, DEFAULT_TIMEOUT_S), DEFAULT_TIMEOUT_S)
         stack.callback(session.close)
-        server = Server(session, host, int(port), token, idle_s, tell)
+        server = Server(session, host, port, token, idle_s, tell)
         stack.callback(server.close)
         tell({"event": "start", "url": server.url, "token": None if token_file else token})
         if not as_json:
             shown = "TOKEN" if token_file else token
-            print(f"{server.url}\nlease: socket://{shown}@{server.host}:{server.port}")
+            print(f"{server.url}\nlease: {server.url.replace('//', f'//{shown}@')}")
             sys.stdout.flush()
         server.serve()
+
+
+def _split(listen: str) -> tuple[str, int]:
+    """Host and port.
+
+    >>> _split("127.0.0.1:0"), _split("[::1]:5000")
+    (('127.0.0.1', 0), ('::1', 5000))
+    """
+    match = _LISTEN.fullmatch(listen)
+    if not match or int(match[2]) >= 1 << 16:
+        raise InputError(
+            f"--listen is HOST:PORT or [IPv6]:PORT with a port 0..65535, not {listen!r}"
+        )
+    return match[1].strip("[]"), int(match[2])
+
+
+def _read_token(path: Path) -> str:
+    token = path.read_text("utf-8", errors="replace").strip()
+    is_plain = token.isascii() and token.isprintable()
+    if len(token) < SHORTEST_TOKEN or not is_plain or _IN_NO_TOKEN & set(token):
+        raise InputError(
+            f"{path}: a token has {SHORTEST_TOKEN} or more printable ASCII characters, "
+            "none of them a blank, @, / or a quote"
+        )
+    return token
 
 
 def _boot(stack: ExitStack, network: Path | None, board: str) -> str:

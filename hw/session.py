@@ -9,6 +9,7 @@ is only slow would be given up.
 """
 
 import logging
+import time
 from collections.abc import Callable, Sequence
 
 from ..sim.exceptions import BoardError, InputError
@@ -18,6 +19,7 @@ from .port import PAUSE_S, Port
 
 RETRIES = 5
 MAX_WINDOW = 128  # half of all sequence numbers: no late answer is taken for one that is owed
+_IDENTITY_BYTES = 256  # more than an identity takes; nothing else is wanted before it came
 _FIRST_PROBE_S = 0.02
 _PATIENCE = (
     1.5  # growth of the pause between probes: a noisy line needs many, a slow board long ones
@@ -166,12 +168,15 @@ class Session:
         while waited_s < self._timeout_s:
             self._sequence = (self._sequence + 1) % 256
             self._port.write(link.encode(Frame(self._sequence, Command.IDENTIFY)))
+            since_s = time.monotonic()
             while frames := self._receive(wait_s):
                 for frame in frames:
                     if (found := self._identity(frame)) is not None:
                         self.identity = self.identity or found
                         return found
-            waited_s, wait_s = waited_s + wait_s, _PATIENCE * wait_s
+                since_s = time.monotonic()
+            waited_s += max(wait_s, time.monotonic() - since_s)
+            wait_s *= _PATIENCE
         raise BoardError(
             f"{self.url}: no answer in {self._timeout_s:g} s; check cable, baud rate and bitstream"
         )
@@ -198,15 +203,20 @@ class Session:
         return status
 
     def _receive(self, timeout_s: float) -> list[Frame]:
-        """Every frame that is here, at least one; none when the line falls silent before it."""
-        most = self.identity.max_payload if self.identity else 0xFFFF
+        """Every frame that is here, at least one; none when the line falls silent before it.
+
+        Nor is there one when all that comes for as long as a board may be silent is noise.
+        """
+        most = self.identity.max_payload if self.identity else _IDENTITY_BYTES
         timeout_s = min(timeout_s, PAUSE_S) if self._rest else timeout_s
+        end_s = time.monotonic() + self._timeout_s
         frames: list[Frame] = []
-        is_silent = False
-        while not frames and not is_silent:
+        is_silent = is_noise = False
+        while not (frames or is_silent or (is_noise and time.monotonic() > end_s)):
             least = link.missing(self._rest, most) if self._rest else link.OVERHEAD_BYTES + 1
-            data = self._port.read(least, timeout_s)
+            data = self._rest + self._port.read(least, timeout_s)
             timeout_s = min(timeout_s, PAUSE_S)
-            is_silent = len(data) < least
-            frames, self._rest = link.decode(self._rest + data, most, final=is_silent)
+            is_silent = len(data) - len(self._rest) < least
+            frames, self._rest = link.decode(data, most, final=is_silent)
+            is_noise = is_noise or len(self._rest) < len(data)
         return frames

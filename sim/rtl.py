@@ -84,7 +84,10 @@ class RtlDevice:
         self._n_cycles = 0
 
     def load(self, network: Network) -> None:
-        """Build the core if need be, write the network and read it back; clears faults."""
+        """Build the core if need be, write the network and read it back; clears faults.
+
+        It runs on the network's own thresholds then.
+        """
         if self._fixed:
             core = core_of(network, self._fixed, engine=self._engine)
         else:
@@ -94,6 +97,7 @@ class RtlDevice:
             self._open(core)
         self._network = network
         self._write(written(network, core.layout))
+        self.select(None)
         self.disturb(None)
 
     def inject(self, faults: Faults | None) -> None:

@@ -6,12 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stoic.hw import devices
+from stoic.hw import devices, probe
+from stoic.hw.link import Identity
 from stoic.models.checkpoint import Checkpoint, load_checkpoint
 from stoic.models.frozen import integers
 from stoic.sim import agreement
 from stoic.sim import network as networks
+from stoic.sim.exceptions import BoardError
 from stoic.sim.network import Network
+from stoic.sim.random_network import with_random_tables
 
 ZOO = Path(__file__).parent.parent / "models" / "zoo"
 CHECKPOINT = ZOO / "fashion-tfc.ckpt"
@@ -55,3 +58,35 @@ def test_rows_of_other_gates_are_other_rows(board: str, monkeypatch: pytest.Monk
     assert [name.split()[0] for name in names] == ["rtl", "netlist", "virtual"]
     assert len({*names, *others}) == 6
     assert devices.row_name("engine", at) == "engine"
+
+
+@pytest.mark.parametrize("board", ["", "colorlight-i5"])
+@pytest.mark.parametrize("n_tables", [0, 2])
+def test_a_port_is_asked_at_its_board_s_speed_which_folding_and_tables_it_has(
+    board: str, n_tables: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = with_random_tables(integers(load_checkpoint(CHECKPOINT)), 2, np.random.default_rng(1))
+    chosen = networks.select(full, "t1")  # its layers are those of the file, its tables are not
+    at = devices.setting(Path("net.stoic"), chosen, board, n_tables=2)
+    plain = devices.hardware(at)
+    built = devices.with_tables(plain, n_tables)
+    assert (built != plain) == (n_tables > 0)
+    asked = []
+
+    def answer(url: str, baud: int) -> Identity:
+        asked.append((url, baud))
+        return Identity(1, 4, 1020, 1, 1, 2, 1, bytes(16), bytes.fromhex(built.sha256)[:16])
+
+    monkeypatch.setattr(probe, "identify", answer)
+    assert probe.find_core("port", chosen, board, 2) == built
+    assert devices.row_name("./port", at) == "board 000000000000"
+    assert asked == [("port", 115200 if board else 3_000_000), ("./port", asked[0][1])]
+    if n_tables:
+        with pytest.raises(BoardError, match="is no folding of network 'fashion-tfc@t1'"):
+            probe.find_core("port", chosen, board)
+
+
+@pytest.mark.parametrize("spec", ["/dev/ttyUSB0", "COM3", "socket://h:1", "build/board.pty"])
+def test_a_path_or_url_is_a_port(spec: str) -> None:
+    devices.check_name(spec)
+    assert devices.kind_name(spec) == "board"

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,12 +19,13 @@ from stoic.hw import cli, lab, link, probe
 from stoic.hw.device import BoardDevice
 from stoic.hw.link import Command, Frame, Status
 from stoic.hw.port import SerialPort
-from stoic.hw.server import Server
+from stoic.hw.server import Log, Server
 from stoic.hw.session import Session
 from stoic.hw.virtual import VirtualBoard
 from stoic.sim import golden
 from stoic.sim.exceptions import BoardError
 
+from .test_session import Echo, identity
 from .test_virtual import CLOCK_HZ, CORE, IMAGES, MAPS, NETWORK, holds
 
 pytestmark = pytest.mark.verilator
@@ -187,3 +189,109 @@ def test_the_command_serves_and_says_what_happens(
         events = [json.loads(line)["event"] for line in out.splitlines()]
         assert events == ["connect", "disconnect"] * 2
         assert running.returncode == 2 and b"interrupted" in err
+
+
+@contextmanager
+def serving(host: str = "127.0.0.1", log: Log = lambda event: None) -> Iterator[Server]:
+    """A server of a board that needs no simulator."""
+    server = Server(Session(Echo(identity()), 1.0), host, 0, TOKEN, 60.0, log)
+    thread = threading.Thread(target=server.serve)
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.close()
+        thread.join(10)
+
+
+def connect(server: Server) -> socket.socket:
+    return socket.create_connection((server.host, server.port), 20)
+
+
+def test_a_frame_that_breaks_off_hides_none_behind_it() -> None:
+    half = link.encode(Frame(1, Command.INFER, bytes(99)))[:50]
+    probe_frame = link.encode(Frame(2, Command.IDENTIFY))
+    answer = b"\0" + link.pack_identity(identity())
+    answered = link.encode(Frame(2, Command.IDENTIFY | link.ANSWER, answer))
+    with serving() as server, connect(server) as client:
+        client.sendall(half + probe_frame)
+        assert client.recv(1 << 12) == answered  # after a silence
+        client.sendall(probe_frame)
+        assert client.recv(1 << 12) == answered
+        client.sendall(half + probe_frame)
+        client.shutdown(socket.SHUT_WR)
+        assert client.recv(1 << 12) == answered
+        assert client.recv(1 << 12) == b""
+
+
+def test_events_are_told_one_at_a_time() -> None:
+    events, together = [], []
+    two = threading.Barrier(2)
+
+    def log(event: dict[str, Any]) -> None:
+        with suppress(threading.BrokenBarrierError):
+            two.wait(0.5)
+            together.append(event)
+        events.append(event)
+
+    with serving(log=log) as server, connect(server), connect(server):
+        wait_for(lambda: len(events) == 2)
+    assert not together
+
+
+def test_the_command_line_shows_the_hint_and_no_token(capfd: pytest.CaptureFixture[str]) -> None:
+    with serving() as server:
+        session = Session(SerialPort(server.url, 115200, 5.0), 5.0)
+        session.synchronise()
+        with pytest.raises(BoardError) as refused:
+            session.ask(Command.WRITE, [bytes(12)])
+        session.close()
+    cli._refuse(str(refused.value))
+    assert "put the token into the URL, before the host: TOKEN@host:port" in capfd.readouterr().err
+    cli._refuse(f"{server.url.replace('//', f'//{TOKEN}@')}: busy")
+    assert capfd.readouterr().err == f"stoic: {server.url}: busy\n"
+
+
+def test_ipv6_is_served_in_brackets() -> None:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+    with serving("::1") as server:
+        assert server.url == f"socket://[::1]:{server.port}"
+        assert probe.identify(server.url) == identity()
+
+
+REFUSED = [
+    ("--idle-s", "1e10", "idle-s must be 0.1..604800 s, not 1e+10"),
+    ("--idle-s", "inf", "idle-s must be 0.1..604800 s, not inf"),
+    ("--idle-s", "nan", "idle-s must be 0.1..604800 s, not nan"),
+    ("--idle-s", "0", "idle-s must be 0.1..604800 s, not 0"),
+    ("--listen", "::1:5000", "HOST:PORT or [IPv6]:PORT with a port 0..65535, not '::1:5000'"),
+    ("--listen", "[lab]:5000", "[IPv6]:PORT"),
+    ("--listen", "[::1]:65536", "a port 0..65535"),
+    ("--listen", "[::1]:5000", "/dev/absent: no such port"),  # so that it was understood
+]
+
+
+@pytest.mark.parametrize(("option", "value", "says"), REFUSED)
+def test_what_cannot_be_served_is_refused_at_the_start(
+    capfd: pytest.CaptureFixture[str], option: str, value: str, says: str
+) -> None:
+    assert cli.run(["serve", "--url", "/dev/absent", option, value]) == 2
+    said = capfd.readouterr().err
+    assert says in said and said.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "token", [bytes(range(140, 180)), b"a\0control-byte", b"one-'quoted'-word"]
+)
+def test_what_is_no_token_is_refused_and_not_shown(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], token: bytes
+) -> None:
+    path = tmp_path / "token"
+    path.write_bytes(token)
+    assert cli.run(["serve", "--url", "/dev/absent", "--token-file", str(path)]) == 2
+    said = capfd.readouterr().err
+    assert f"{path}: a token has 12 or more printable ASCII characters" in said
+    assert said.count("\n") == 1 and token[:5].decode("latin-1") not in said

@@ -172,3 +172,37 @@ def test_a_port_without_a_descriptor_waits_for_each_byte(monkeypatch: pytest.Mon
     assert len(port.read(1, 5.0)) == 2 and slow.now == 6.7  # and what else is there
     assert len(port.read(3, 5.0)) == 1 and slow.now == 9 + PAUSE_S  # silence behind the first
     assert port.read(1, 0.5) == b"" and slow.now == 9.5 + PAUSE_S
+
+
+class Chatter:
+    """A port that talks without an end, every 50 ms of its own clock, and is no board."""
+
+    url = "chatter"
+
+    def __init__(self, text: bytes) -> None:
+        self.text, self.now = text, 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def write(self, data: bytes) -> None:
+        """Nobody listens."""
+
+    def read(self, least: int, timeout_s: float) -> bytes:
+        n = -(-least // len(self.text))
+        self.now += 0.05 * n
+        return n * self.text
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+
+@pytest.mark.parametrize("text", [b"$GPGGA,123519", b"\xa5\xff\xff", b"\xa5\x80\x00\x01", b"\xa5"])
+def test_a_talker_that_is_no_board_is_given_up(
+    monkeypatch: pytest.MonkeyPatch, text: bytes
+) -> None:
+    chatter = Chatter(text)
+    monkeypatch.setattr("stoic.hw.session.time", chatter)
+    with pytest.raises(BoardError, match=r"chatter: no answer in 5 s; check cable"):
+        Session(chatter, 5.0).synchronise()
+    assert 5 < chatter.now < 12

@@ -110,6 +110,21 @@ def test_tables_are_chosen_and_registers_tell(device: BoardDevice) -> None:
         device.select("x")
 
 
+def test_a_table_that_the_last_host_chose_is_not_the_next_one_s(
+    board: VirtualBoard, device: BoardDevice
+) -> None:
+    device.select("t1")
+    assert (device.infer(IMAGES) == golden.scores(select(NETWORK, "t1"), IMAGES)).all()
+    device.close()
+    again = BoardDevice(board.url, CORE)
+    with pytest.raises(BoardError, match="runs on threshold table 2, not on the thresholds of"):
+        again.adopt(NETWORK)
+    again.load(NETWORK)
+    assert (again.infer(IMAGES) == golden.scores(NETWORK, IMAGES)).all()
+    again.adopt(NETWORK)
+    again.close()
+
+
 def test_an_injection_writes_only_what_changes(device: BoardDevice) -> None:
     before = device.counters()["good_frames"]
     device.inject(None)
