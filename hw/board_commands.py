@@ -32,13 +32,9 @@ from .commands import BoardName, Data, DataRoot, InputFile, MapFiles, N, Output,
 from .device import BoardDevice
 from .link import Identity
 
-Url = Annotated[
-    str,
-    typer.Option(
-        help="Port: /dev/ttyUSB1, a pty, socket://host:port; or virtual, to boot one.",
-        show_default=False,
-    ),
-]
+_PORT = "Port: /dev/ttyUSB1, a pty, socket://host:port"
+Port = Annotated[str, typer.Option(help=f"{_PORT}.", show_default=False)]
+Url = Annotated[str, typer.Option(help=f"{_PORT}; or virtual, to boot one.", show_default=False)]
 
 
 def list_() -> dict[str, Any]:
@@ -59,7 +55,7 @@ def list_() -> dict[str, Any]:
                 "block_rams": board.ram_count,
                 "built_by": "Vivado" if board.needs_vivado else "yosys, nextpnr",
                 "usb": ", ".join(board.usb),
-                "program": " ".join(board.program),
+                "program": " ".join(board.program) if board.has_uart else "pynq's Overlay",
             }
             for board in known
         ],
@@ -70,7 +66,7 @@ def list_() -> dict[str, Any]:
 
 
 def identify(
-    url: Url, board: Annotated[str, typer.Option(help="Whose baud rate the line has.")] = ""
+    url: Port, board: Annotated[str, typer.Option(help="Whose baud rate the line has.")] = ""
 ) -> dict[str, Any]:
     """Ask a board what it is: protocol, build, layout, clock."""
     baud = devices.line_speed(board)

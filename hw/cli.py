@@ -25,6 +25,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from ..sim.container import kit_version, write_whole
 from ..sim.exceptions import StoicError
+from .outputs import checked
 from .show import as_text
 
 PROGRAM = "stoic"
@@ -37,7 +38,10 @@ _EXTRAS = {"audit": "audit"}
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 Result = Annotated[
-    Path | None, typer.Option("--result", metavar="FILE.json", help="Write the JSON here too.")
+    Path | None,
+    typer.Option(
+        "--result", metavar="FILE.json", help="Write the JSON here too.", callback=checked
+    ),
 ]
 
 
@@ -198,9 +202,11 @@ def _printing(function: Callable[..., Any], arguments: Sequence[str]) -> Callabl
         made = {"command": shlex.join([PROGRAM, *arguments]), "kit_version": kit_version()}
         text = _TOKEN.sub(r"\1", json.dumps({**result, **made}, indent=2))
         result = {k: v for k, v in json.loads(text).items() if k not in made}
-        if result_file is not None:
-            write_whole(result_file, f"{text}\n".encode())
-        typer.echo(text if as_json else as_text(result))
+        try:
+            if result_file is not None:
+                write_whole(result_file, f"{text}\n".encode())
+        finally:  # on a full disk it is not lost
+            typer.echo(text if as_json else as_text(result))
         if result.get("failure"):
             raise StoicError(result["failure"])
 

@@ -24,7 +24,7 @@ from ..sim.exceptions import BoardError, InputError
 from ..sim.faults import FaultMap
 from ..sim.memory import stored_bits
 from ..sim.network import Network
-from . import devices, inputs
+from . import devices, inputs, outputs
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,9 @@ BoardName = Annotated[str, typer.Option(help="Board whose folding lays the bits 
 InputFile = Annotated[
     Path | None, typer.Option("--input", metavar="X.npy", help="Images instead of --data.")
 ]
-Output = Annotated[Path, typer.Option("-o", "--output", metavar="SCORES.npy")]
+Output = Annotated[
+    Path, typer.Option("-o", "--output", metavar="SCORES.npy", callback=outputs.checked)
+]
 HoldTables = Annotated[
     bool, typer.Option("--tables", help="Hold all threshold tables; one is chosen at run time.")
 ]
@@ -53,7 +55,9 @@ MapFiles = Annotated[
 
 def faults_sample(
     network: NetworkFile,
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="MAP.faults")],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="MAP.faults", callback=outputs.checked)
+    ],
     errors: Annotated[
         str | None, typer.Option(help=f"One of {operating_points.legal_names()}.")
     ] = None,
@@ -136,7 +140,6 @@ def infer_on(
     is_loaded: bool = False,
 ) -> dict[str, Any]:
     """Load unless that is done, inject, infer and write the scores; what happened as JSON."""
-    output.parent.mkdir(parents=True, exist_ok=True)  # refused now, not after the work
     if not is_loaded:
         devices.load(device, network, table)
         device.inject(faults)
@@ -261,9 +264,9 @@ def virtual(
         serve_netlist(at, url, start, tell)
         return
     core = images.with_images(devices.hardware(at), images_on_chip, chosen)
-    if core.store:
-        log.info("%s keeps %d images on the chip", board or "it", core.store)
     with virtual_device.boot(core, chosen, url=url, baud=baud, latency_ms=latency_ms) as running:
+        if core.store:
+            log.info("%s keeps %d images on the chip", board or "it", core.store)
         start(running.url, running.pid)
         status = running.wait(tell)
     raise BoardError(f"the virtual board at {running.url} ended with status {status}")

@@ -11,6 +11,7 @@ from ..sim.exceptions import InputError
 from .boards import Board
 from .cost import total_cost
 from .fold import lacks
+from .top_images import check
 
 MOST = "max"
 
@@ -32,7 +33,8 @@ def with_images(core: Core, wish: str, board: Board | None) -> Core:
 
     Args:
         wish: a number, or MOST; "" for none.
-        board: whose block memories they take; None: of no board, which has room for any number.
+        board: whose block memories they take; None: of no board, which has room for all that the
+            host addresses.
 
     Raises:
         InputError: not a number, or so many do not fit; the message says how many do.
@@ -44,15 +46,21 @@ def with_images(core: Core, wish: str, board: Board | None) -> Core:
     if board is None:
         if wish == MOST:
             raise InputError(f"--images-on-chip {MOST} needs a board, whose memories they fill")
-        return replace(core, store=int(wish))
+        return _addressed(replace(core, store=int(wish)))
     if board.needs_vivado:
         raise InputError(f"images are kept on chips that the open tools build, not on {board.name}")
     fit = most(core, board)
     n = fit if wish == MOST else int(wish)
     if not 0 < n <= fit:
         left = max(0, board.ram_count - total_cost(replace(core, store=0), board).block_rams)
+        asked = "" if wish == MOST else f", not {n}"
         raise InputError(
             f"{board.name} has room for {fit} images of {image_bytes(core)} bytes beside this "
-            f"folding, not {max(n, 1)}: it leaves {left} {board.ram_kind}"
+            f"folding{asked}: it leaves {left} {board.ram_kind}"
         )
-    return replace(core, store=n)
+    return _addressed(replace(core, store=n))
+
+
+def _addressed(core: Core) -> Core:
+    check(core)
+    return core

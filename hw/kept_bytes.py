@@ -27,9 +27,10 @@ from ..sim.campaign import confusion_matrix
 from ..sim.container import kit_version, write_whole
 from ..sim.core import core_of
 from ..sim.errors.iid import Iid
-from ..sim.exceptions import ToolError
+from ..sim.exceptions import StoicError, ToolError
 from . import boards, fold, images_on_chip
 from .device import BoardDevice
+from .outputs import checked
 from .port import SerialPort
 from .virtual_device import TIMEOUT_S, WINDOW, boot
 
@@ -126,6 +127,7 @@ def main() -> None:
     parser.add_argument("--build", type=Path, default=Path("build/virtual"))
     parser.add_argument("--json", type=Path, required=True)
     args = parser.parse_args()
+    checked(args.json)
     result = measure(args.network, args.board, args.build)
     made = {
         "command": shlex.join(["python", "-m", "stoic.hw.kept_bytes", *sys.argv[1:]]),
@@ -135,4 +137,8 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except StoicError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)

@@ -9,6 +9,7 @@ network, network_sha256, ...        what the command reports of the run
 """
 
 import json
+import logging
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,6 +20,8 @@ from ..sim.container import kit_version
 from ..sim.exceptions import ArtefactError
 from .link import Identity
 from .port import split_token
+
+_log = logging.getLogger(__name__)
 
 FILE = "lab.jsonl"
 Notes = Annotated[
@@ -80,10 +83,14 @@ def write(
 def bitstream(folder: Path | None, identity: Identity) -> dict[str, Any]:
     """Name and hash of the bitstream that `stoic synth` made of this build in a folder."""
     found: dict[str, Any] = {"bitstream": None, "bitstream_sha256": None}
-    if folder is None or not (folder / "build.json").is_file():
+    if folder is None or not (file := folder / "build.json").is_file():
         return found
     top = folder / "src" / "stoic_top.v"
     if not top.is_file() or identity.build[::-1].hex() not in top.read_text():
         return found  # of other gates than the board has
-    made = json.loads((folder / "build.json").read_text())
+    try:
+        made = dict(json.loads(file.read_text()))
+    except (ValueError, TypeError) as error:  # a run is worth more than the name of its bitstream
+        _log.warning("%s: no build's JSON (%s); stoic synth makes it anew", file, error)
+        return found
     return {key: made.get(key) for key in found}

@@ -156,6 +156,7 @@ def netlist_program(name: str, core: Core, board: Board, out_dir: Path) -> Progr
         ToolError: a tool is missing or fails, or the netlist is not what it should be.
     """
     design = synth.Design(name, core, board, synth.design_sources(core, board))
+    synth.tool_versions(board)  # refused before there is a folder of the board
     with _alone(out_dir):
         return load(synth.synthesise(design, out_dir), board)
 

@@ -41,6 +41,7 @@ _REFUSAL = link.encode(
 
 Transport = Literal["tcp", "pty"]
 TRANSPORTS: tuple[Transport, ...] = ("tcp", "pty")
+_TERMINALS = Path("/dev/pts")
 
 _log = logging.getLogger(__name__)
 
@@ -117,14 +118,15 @@ class VirtualBoard:
         Args:
             build_dir: where builds are kept.
             transport: "tcp" on 127.0.0.1, or "pty".
-            where: port number (default: a free one), or path of the pty (default: in build_dir).
+            where: port number (default: a free one), or path of the pty (default: in build_dir),
+                which takes the place of a board that was killed, and of nothing else.
             clock_hz, target, pins: as in `build`.
             baud: of a UART whose speed is imitated, 0 for none; bytes are never lost.
             latency_ms: how long its USB chip holds back what fills no packet (FTDI: 16).
 
         Raises:
             ToolError: Verilator is missing or fails.
-            BoardError: the port is busy, or the process does not start.
+            BoardError: the port or the path is taken, or the process does not start.
             InputError: unknown transport, a port that is no number 0..65535, or a negative number.
         """
         if transport not in TRANSPORTS:
@@ -135,8 +137,11 @@ class VirtualBoard:
             raise InputError(f"a TCP port is 0..65535, not {where!r}")
         if baud < 0 or not 0 <= latency_ms < 1e6:
             raise InputError(f"baud and latency must be 0 or more, not {baud} and {latency_ms} ms")
+        self._link = Path(where).absolute() if transport == "pty" else None
+        if self._link is not None:
+            _make_way(self._link)
+            where = str(self._link)  # its URL, good in every folder
         library = build(core, build_dir, clock_hz=clock_hz, target=target, pins=pins)
-        self._link = Path(where) if transport == "pty" else None
         clocks_per_bit = pins.uart_divisor if pins else 0
         line = (str(baud), str(latency_ms / 1e3), _REFUSAL.hex())
         arguments = (str(library.resolve()), transport, where, str(clocks_per_bit), *line)
@@ -197,3 +202,19 @@ class VirtualBoard:
     ) -> None:
         """End it."""
         self.close()
+
+
+def _make_way(link: Path) -> None:
+    """Remove the link of a board that was killed: its terminal is gone.
+
+    It is done before there is another terminal, which may be given the name of the old one.
+    """
+    to = link.readlink() if link.is_symlink() else None
+    if to is not None and to.parent == _TERMINALS and not to.exists():
+        link.unlink()
+    elif to is not None:
+        raise BoardError(
+            f"{link}: leads to {to} already; delete it if no board is there, or give another path"
+        )
+    elif link.exists():
+        raise BoardError(f"{link}: is there already and no link of a board; give another path")

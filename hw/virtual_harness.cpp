@@ -145,9 +145,6 @@ int open_terminal(const char* link) {
     cfmakeraw(&raw);
     char name[128];
     if (openpty(&master, &slave, name, &raw, nullptr)) return -1;
-    struct stat at {};
-    const bool dangles = lstat(link, &at) == 0 && S_ISLNK(at.st_mode) && stat(link, &at) != 0;
-    if (dangles) unlink(link);
     return symlink(name, link) ? -1 : master;
 }
 

@@ -333,6 +333,7 @@ REFUSED = [
     (("board", "program", "absent.bit", "--board", "icebreaker"), "absent.bit: no bitstream"),
     (("virtual", "@net.stoic", "--netlist"), "a netlist needs a board: --board colorlight-i5|"),
     (("virtual", "@net.stoic", "--url", "udp"), "one of ('tcp', 'pty'), not 'udp'"),
+    (("virtual", "@net.stoic", "--images-on-chip", "99999999"), "addresses 1..16383 images"),
     (("serve", "--url", "virtual"), "a virtual board needs --network"),
     (("report", "--results", "absent"), "no such folder of results"),
 ]
@@ -346,6 +347,48 @@ def test_what_is_refused_is_refused_in_one_line(
     status, out, err = stoic(*given)
     assert (status, out) == (2, "")
     assert err.count("\n") == 1 and err.startswith("stoic: ") and says in err
+
+
+def test_what_cannot_be_written_is_refused_before_the_work(
+    stoic: RunStoic, files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new = tmp_path / "new" / "result.json"
+    assert stoic("show", "absent.stoic", "--result", new)[0] == 2 and not new.parent.exists()
+    assert stoic("show", files["net.stoic"], "--result", new)[0] == 0 and new.exists()
+    monkeypatch.setattr(networks, "load", lambda path: pytest.fail("the work began"))
+    for where, why in (
+        (str(tmp_path), f"{tmp_path}: cannot be written (it is a folder)"),
+        (f"{files['x.npy']}/deep/out", f"{files['x.npy']}: cannot be written (File exists)"),
+        ("/proc/absent/out", "/proc: cannot be written"),  # not even by root
+    ):
+        for command in (
+            ("infer", files["net.stoic"], "--input", files["x.npy"], "-o", where),
+            ("board", "infer", files["net.stoic"], "--url", "virtual", "-o", where),
+            ("board", "load", files["net.stoic"], "--url", "virtual", "--result", where),
+        ):
+            status, out, err = stoic(*command)
+            assert (status, out, err.count("\n")) == (2, "", 1) and why in err
+
+
+def test_a_result_that_cannot_be_written_is_shown(
+    stoic: RunStoic, net: Network, files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    status, out, err = stoic("show", files["net.stoic"], "--json", "--result", "/dev/full")
+    assert status == 2 and err.count("\n") == 1 and "No space left" in err
+    assert json.loads(out)["name"] == net.name
+
+
+def test_a_netlist_that_is_refused_leaves_no_folder(
+    stoic: RunStoic, net: Network, files: Files, tmp_path: Path
+) -> None:
+    status, _, err = stoic("virtual", files["net.stoic"], "--netlist", "--board", "arty-a7-35t")
+    assert status == 2 and "is built by Vivado" in err
+    assert not (tmp_path / "arty-a7-35t").exists()
+
+
+def test_only_commands_that_boot_a_board_offer_it(stoic: RunStoic) -> None:
+    offers = {name: "virtual" in stoic("board", name, "--help")[1] for name in ("identify", "load")}
+    assert offers == {"identify": False, "load": True}
 
 
 def test_a_map_of_another_network_is_refused(stoic: RunStoic, net: Network, files: Files) -> None:

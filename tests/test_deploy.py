@@ -1,6 +1,7 @@
 """Programming a board: what is looked for is named, and what was built is what must answer."""
 
 import json
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from stoic.hw import cli, programming, top
+from stoic.hw import cli, lab, programming, top
 from stoic.hw.virtual import VirtualBoard
 from stoic.sim import network as networks
 
@@ -78,6 +79,8 @@ def test_boards_ports_and_cables_are_listed(
     assert cli.run(["board", "list", "--json"]) == 0
     found = json.loads(capfd.readouterr().out)
     assert "not on PATH" in found["loader"] and found["cables"] == []
+    put_on = {board["name"]: board["program"] for board in found["boards"]}
+    assert put_on["pynq-z2"] == "pynq's Overlay" and "-b ulx3s" in put_on["ulx3s-25f"]
     assert [(p["where"], p["boards"]) for p in found["ports"]] == [
         ("/dev/ttyUSB1", FT2232H),
         ("/dev/ttyS0", []),
@@ -87,6 +90,20 @@ def test_boards_ports_and_cables_are_listed(
     [cable] = json.loads(capfd.readouterr().out)["cables"]
     assert (cable["where"], cable["usb"]) == ("bus 001 device 004", "0403:6015")
     assert "ulx3s-25f" in cable["boards"] and "ULX3S FPGA 25K" in cable["description"]
+
+
+@pytest.mark.parametrize("damaged", [b"", b'{"bitstream": ', b"[1]", b"3", b"\xff"])
+def test_a_damaged_build_is_named_and_the_run_is_logged(
+    tmp_path: Path, damaged: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    who = top.identity(CORE, clock_hz=CLOCK_HZ, target="generic", build=bytes(range(16)))
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "stoic_top.v").write_text(f"128'h{who.build[::-1].hex()}")
+    (tmp_path / "build.json").write_text('{"bitstream": "a.bit", "bitstream_sha256": "0"}')
+    assert lab.bitstream(tmp_path, who)["bitstream"] == "a.bit"
+    (tmp_path / "build.json").write_bytes(damaged)
+    assert lab.bitstream(tmp_path, who) == {"bitstream": None, "bitstream_sha256": None}
+    assert re.search(r"build\.json: no build's JSON .* stoic synth", caplog.text)
 
 
 @pytest.mark.verilator

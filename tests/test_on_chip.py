@@ -1,5 +1,7 @@
 """Images kept on the chip: counts are golden's, and a campaign's rows the streamed ones."""
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -196,8 +198,9 @@ def test_as_many_images_as_fit_and_no_more() -> None:
     assert images_on_chip.with_images(core, "", board) == core
     for wish, at, message in (
         (str(most + 1), board, rf"has room for {most} images of 98 bytes"),
-        ("max", boards.load("upduino"), "has room for 0 images"),
+        ("max", boards.load("upduino"), "has room for 0 images of 98 bytes beside this folding:"),
         ("max", None, "needs a board"),
+        ("99999", None, r"the host addresses 1\.\.5041 images on the chip, not 99999"),
         ("0", None, "a number from 1 or max"),
         ("few", board, "a number from 1 or max"),
         ("max", boards.load("arty-a7-35t"), "open tools"),
@@ -206,3 +209,14 @@ def test_as_many_images_as_fit_and_no_more() -> None:
             images_on_chip.with_images(core, wish, at)
     with pytest.raises(InputError, match=r"the host addresses 1\.\.9362 images"):
         identity(Core(LAYOUT, store=10_000), clock_hz=10**6, target="ecp5", build=bytes(16))
+
+
+def test_bytes_of_no_network_are_refused_in_one_line(tmp_path: Path) -> None:
+    for network, file, says in (
+        (tmp_path / "absent.stoic", tmp_path / "x.json", "absent.stoic: no such file"),
+        (tmp_path / "absent.stoic", tmp_path, "it is a folder"),
+    ):
+        command = [sys.executable, "-m", "stoic.hw.kept_bytes", str(network), "--json", str(file)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+        assert says in done.stderr

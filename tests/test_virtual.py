@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stoic.hw import boards, link, soak
+from stoic.hw import boards, link, soak, virtual
 from stoic.hw.device import BoardDevice, RecordedDevice
 from stoic.hw.link import Command, Frame, Status
 from stoic.hw.port import SerialPort
@@ -22,7 +22,7 @@ from stoic.hw.virtual import VirtualBoard
 from stoic.sim import golden
 from stoic.sim.core import Core, core_of
 from stoic.sim.errors.iid import Iid
-from stoic.sim.exceptions import ArtefactError, BoardError, InputError
+from stoic.sim.exceptions import ArtefactError, BoardError, InputError, ToolError
 from stoic.sim.faults import FaultMap, apply
 from stoic.sim.hardware import hardware_layout, seen, written
 from stoic.sim.layers import Pool
@@ -264,6 +264,46 @@ def test_a_second_host_and_a_second_board_are_refused(
     with pytest.raises(BoardError, match=f"port {port}: Address already in use"):
         VirtualBoard(CORE, virtual_builds, where=port, clock_hz=CLOCK_HZ)
     assert (device.infer(IMAGES[:9]) == golden.scores(NETWORK, IMAGES[:9])).all()
+
+
+def test_the_link_to_a_terminal_is_found_from_every_folder(
+    virtual_builds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with VirtualBoard(
+        CORE, virtual_builds, clock_hz=CLOCK_HZ, transport="pty", where="tty"
+    ) as board:
+        assert board.url == str(tmp_path / "tty")
+        BoardDevice(board.url, CORE).close()
+
+
+def test_only_the_link_of_a_board_that_is_gone_is_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone, kept = tmp_path / "gone", tmp_path / "kept"
+
+    def stop(*_: object, **__: object) -> None:
+        assert not gone.is_symlink()  # a new terminal could have the old one's name
+        raise ToolError("enough")
+
+    monkeypatch.setattr(virtual, "build", stop)
+    start = partial(VirtualBoard, CORE, tmp_path, transport="pty")
+    gone.symlink_to("/dev/pts/1234567890")
+    with pytest.raises(ToolError, match="enough"):
+        start(where=str(gone))
+
+    main, terminal = os.openpty()
+    for target in (os.ttyname(terminal), "absent"):  # a terminal in use; a link of another kind
+        kept.symlink_to(target)
+        with pytest.raises(BoardError, match=f"{kept}: leads to {target} already; delete it if"):
+            start(where=str(kept))
+        kept.unlink()  # it is still there
+    os.close(main)
+    os.close(terminal)
+    kept.write_text("mine")
+    with pytest.raises(BoardError, match="no link of a board"):
+        start(where=str(kept))
+    assert kept.read_text() == "mine"
 
 
 def test_what_is_no_board_is_refused(tmp_path: Path) -> None:
