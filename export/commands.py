@@ -33,7 +33,13 @@ def export_(
     checkpoint: Checkpoint,
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", metavar="MODEL.onnx", help="QONNX; beside the checkpoint."),
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="MODEL.onnx",
+            help="QONNX; beside the checkpoint.",
+            callback=container.writable,
+        ),
     ] = None,
     faults: Annotated[
         Path | None, typer.Option(metavar="MAP.faults", help="Write these faults into the graph.")
@@ -83,7 +89,11 @@ def import_(
     output: Annotated[
         Path | None,
         typer.Option(
-            "-o", "--output", metavar="NET.stoic", help="Integer network; beside the model."
+            "-o",
+            "--output",
+            metavar="NET.stoic",
+            help="Integer network; beside the model.",
+            callback=container.writable,
         ),
     ] = None,
     pixels: Annotated[
@@ -184,7 +194,14 @@ def encode(
         typer.Argument(metavar="X.npy", help="Images as the graph takes them.", show_default=False),
     ],
     output: Annotated[
-        Path, typer.Option("-o", "--output", metavar="LANES.npy", help="Images of the network.")
+        Path,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="LANES.npy",
+            help="Images of the network.",
+            callback=container.writable,
+        ),
     ],
 ) -> dict[str, Any]:
     """Turn float images of the imported graph into integer images of the network, channel-last.

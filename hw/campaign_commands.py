@@ -13,6 +13,7 @@ import typer
 
 from ..sim import campaign, points
 from ..sim.campaign import Agenda, Campaign, Errors, Job, Outcome, Progress, Task
+from ..sim.container import writable
 from ..sim.exceptions import ArtefactError, InputError
 from ..sim.points import canonical, confusions, point_rows
 from ..sim.rows import Row
@@ -79,7 +80,8 @@ def campaign_show(
 def campaign_plot(
     file: CampaignFile,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help=".svg, .png or .pdf; FILE.svg.")
+        Path | None,
+        typer.Option("-o", "--output", help=".svg, .png or .pdf; FILE.svg.", callback=writable),
     ] = None,
     data_root: DataRoot = None,
 ) -> dict[str, Any]:
@@ -96,7 +98,9 @@ def campaign_plot(
 
 def campaign_export(
     file: CampaignFile,
-    output: Annotated[Path, typer.Option("-o", "--output", help=".csv or .parquet")],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help=".csv or .parquet", callback=writable)
+    ],
     data_root: DataRoot = None,
 ) -> dict[str, Any]:
     """Write the rows of a campaign that the store has, one line each."""

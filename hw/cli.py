@@ -23,9 +23,8 @@ from typing import Annotated, Any, get_type_hints
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from ..sim.container import kit_version, write_whole
+from ..sim.container import kit_version, writable, write_whole
 from ..sim.exceptions import StoicError
-from .outputs import checked
 from .show import as_text
 
 PROGRAM = "stoic"
@@ -40,7 +39,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 Result = Annotated[
     Path | None,
     typer.Option(
-        "--result", metavar="FILE.json", help="Write the JSON here too.", callback=checked
+        "--result", metavar="FILE.json", help="Write the JSON here too.", callback=writable
     ),
 ]
 

@@ -17,14 +17,14 @@ from ..sim import golden, operating_points, rows
 from ..sim import network as networks
 from ..sim.agreement import NONE
 from ..sim.commands import NetworkFile, TableName, describe
-from ..sim.container import write_whole
+from ..sim.container import writable, write_whole
 from ..sim.core import core_of
 from ..sim.device import Device
 from ..sim.exceptions import BoardError, InputError
 from ..sim.faults import FaultMap
 from ..sim.memory import stored_bits
 from ..sim.network import Network
-from . import devices, inputs, outputs
+from . import devices, inputs
 
 log = logging.getLogger(__name__)
 
@@ -36,9 +36,7 @@ BoardName = Annotated[str, typer.Option(help="Board whose folding lays the bits 
 InputFile = Annotated[
     Path | None, typer.Option("--input", metavar="X.npy", help="Images instead of --data.")
 ]
-Output = Annotated[
-    Path, typer.Option("-o", "--output", metavar="SCORES.npy", callback=outputs.checked)
-]
+Output = Annotated[Path, typer.Option("-o", "--output", metavar="SCORES.npy", callback=writable)]
 HoldTables = Annotated[
     bool, typer.Option("--tables", help="Hold all threshold tables; one is chosen at run time.")
 ]
@@ -56,7 +54,7 @@ MapFiles = Annotated[
 def faults_sample(
     network: NetworkFile,
     output: Annotated[
-        Path, typer.Option("-o", "--output", metavar="MAP.faults", callback=outputs.checked)
+        Path, typer.Option("-o", "--output", metavar="MAP.faults", callback=writable)
     ],
     errors: Annotated[
         str | None, typer.Option(help=f"One of {operating_points.legal_names()}.")

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from ..sim import network as networks
+from ..sim.container import writable
 from ..sim.exceptions import ToolError
 from . import inputs
 from .commands import Data, DataRoot, InputFile, N, Split
@@ -48,7 +49,10 @@ def finn_check(
         Path | None, typer.Option("--finn", metavar="CHECKOUT", help="FINN's sources, branch dev.")
     ] = None,
     result: Annotated[
-        Path, typer.Option("-o", "--output", metavar="FILE.json", help="What was found.")
+        Path,
+        typer.Option(
+            "-o", "--output", metavar="FILE.json", help="What was found.", callback=writable
+        ),
     ] = Path("build/results/finn_check.json"),
 ) -> dict[str, Any]:
     """Run FINN's front end, estimate steps and verification on a job; no Vivado is needed."""

@@ -24,13 +24,12 @@ import numpy as np
 from ..sim import faults as fault_maps
 from ..sim import golden, network
 from ..sim.campaign import confusion_matrix
-from ..sim.container import kit_version, write_whole
+from ..sim.container import kit_version, writable, write_whole
 from ..sim.core import core_of
 from ..sim.errors.iid import Iid
 from ..sim.exceptions import StoicError, ToolError
 from . import boards, fold, images_on_chip
 from .device import BoardDevice
-from .outputs import checked
 from .port import SerialPort
 from .virtual_device import TIMEOUT_S, WINDOW, boot
 
@@ -127,7 +126,7 @@ def main() -> None:
     parser.add_argument("--build", type=Path, default=Path("build/virtual"))
     parser.add_argument("--json", type=Path, required=True)
     args = parser.parse_args()
-    checked(args.json)
+    writable(args.json)
     result = measure(args.network, args.board, args.build)
     made = {
         "command": shlex.join(["python", "-m", "stoic.hw.kept_bytes", *sys.argv[1:]]),

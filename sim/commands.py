@@ -9,6 +9,7 @@ import typer
 from . import faults as fault_maps
 from . import network as networks
 from . import operating_points, spatial, tables
+from .container import writable
 from .errors.published import SOURCES
 from .faults import PLANES, FaultMap
 from .memory import Layout
@@ -57,7 +58,9 @@ def join(
         list[Path],
         typer.Argument(metavar="NET.stoic...", help="Members, which see the same images."),
     ],
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="ENSEMBLE.stoic")],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="ENSEMBLE.stoic", callback=writable)
+    ],
 ) -> dict[str, Any]:
     """Join integer networks into an ensemble: one network, whose scores are the sums of theirs."""
     found = networks.ensemble(output.stem, [networks.load(path) for path in members])
@@ -132,9 +135,9 @@ def report(
     results: Annotated[Path, typer.Option(help="Folder of the result files.")] = Path(
         "build/results"
     ),
-    output: Annotated[Path, typer.Option("-o", "--output", help="HTML page to write.")] = Path(
-        "build/report.html"
-    ),
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="HTML page to write.", callback=writable)
+    ] = Path("build/report.html"),
 ) -> dict[str, Any]:
     """Make one self-contained HTML page of all results that are there, and sum them up."""
     from .report.page import summary, write_report

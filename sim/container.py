@@ -97,6 +97,20 @@ def make_folder(path: Path) -> None:
         raise ArtefactError(f"{path}: cannot be written ({error.strerror})") from error
 
 
+def writable(path: Path | None) -> Path | None:
+    """The path, if a file can be written there; folders that it lacks are not made yet.
+
+    Raises:
+        ArtefactError: it cannot.
+    """
+    if path is None or path.is_char_device() or path.is_fifo():
+        return path  # e.g. /dev/stdout, beside which there need be no room
+    if path.is_dir():
+        raise ArtefactError(f"{path}: cannot be written (it is a folder)")
+    make_folder(next(above for above in path.absolute().parents if above.exists()))
+    return path
+
+
 def read(
     path: Path, form: str, version: int, remedy: str = ""
 ) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
