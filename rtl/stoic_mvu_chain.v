@@ -37,7 +37,7 @@ module stoic_mvu_chain #(
     parameter WORD_W  = SIMD + CHECKS,                    // derived: do not override
     parameter COUNT_W = $clog2(PE + 1),                   // derived: do not override
     parameter TOTALS_W = B * GROUP * TOTAL_W,             // derived: do not override
-    parameter DRAW_W   = (FORM == 2) ? WORD_W + 71 : (FORM == 1) ? 2 * WORD_W + 1 : 1  // as TOTALS_W
+    parameter DRAW_W   = (FORM == 2) ? WORD_W + 71 : (FORM == 1) ? 2 * WORD_W + 1 : 1  // as above
 ) (
     input  wire                     clk_i,
     input  wire                     rst_i,
