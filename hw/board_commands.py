@@ -138,9 +138,11 @@ def run_campaign(
     """Run a campaign on a board and compare every row with the reference's, score for score."""
     plan = campaign.load(file, data_root)
     plan = replace(plan, n_images=n or plan.n_images)
-    log = lab.opened(log or plan.store.parent / lab.FILE)
-    baud = devices.line_speed(plan.board)
-    identity = None if url == "virtual" else probe.identify(url, baud)
+    identity = None
+    log = log or plan.store.parent / lab.FILE
+    if url != "virtual":  # whose runs no log keeps
+        lab.opened(log)
+        identity = probe.identify(url, devices.line_speed(plan.board))
     found = _run_campaign(plan, file, url, data_root, reference)
     if identity is not None:
         keys = ("campaign", "store", "n_rows", "n_computed", "n_rows_different", "seeds")

@@ -42,9 +42,10 @@ def find_core(url: str, network: Network, board: str = "", n_tables: int = 0) ->
     for core in [*plain, *(with_tables(core, n_tables) for core in plain)]:
         if bytes.fromhex(core.sha256).startswith(found):
             return core
+    where = f" for {board}" if board else ""
     raise BoardError(
         f"{url}: built for layout {found.hex()[:12]}, which is no folding of network "
-        f"{network.name!r}{f' for {board}' * bool(board)}; program the bitstream of this network"
+        f"{network.name!r}{where}; program the bitstream of this network"
     )
 
 
