@@ -76,11 +76,11 @@ ENGINE_CELLS = 1490, 30  # of an engine for one image, and of each of its layers
 # Least squares on the cells that are packed (`make planner`); README.md has foldings and figures.
 # 7-series: those of ECP5, whose LUTs are smaller, so more than it will take; no Vivado was at hand.
 _ECP5 = CellModel(
-    frame=1730, layer=540, pe=0, lane=3.69, stage_lane=1.41, planes=0, plane_lane=0, plane_pe=45,
+    frame=1730, layer=540, pe=0, lane=3.1, stage_lane=1.41, planes=0, plane_lane=0, plane_pe=45,
     small_bit=0.156, map=450, map_bit=5.0,
 )  # fmt: skip
 _ICE40 = CellModel(
-    frame=800, layer=710, pe=20, lane=8.5, stage_lane=0.0, planes=520, plane_lane=6, plane_pe=22,
+    frame=800, layer=710, pe=20, lane=8.3, stage_lane=0.0, planes=520, plane_lane=6, plane_pe=22,
     small_bit=1.6, map=450, map_bit=5.0,
 )  # fmt: skip
 CELLS = {

@@ -19,9 +19,9 @@
 // it, and the host reads what the memory holds.
 //
 // Latency:    from the last word of an image to its last output word, on an idle unit:
-//             N_FOLDS * FOLD + 2 LAST + max(1, $clog2(SIMD)) + 13 cycles, less the last stretch;
-//             9 instead of 13 without thresholds, with CHECKS 2 more, with FORM that of the
-//             FULL_ADDERS of stoic_popcount more; LAST = stages that have neurons in the last fold
+//             N_FOLDS * FOLD + 2 LAST + $clog2(ceil(SIMD / 15)) + 16 cycles, less the last stretch;
+//             12 instead of 16 without thresholds, with CHECKS 2 more; LAST = stages that have
+//             neurons in the last fold
 // Throughput: B images in N_FOLDS * FOLD cycles, FOLD = max(N_STEPS * PLANES, 2 STAGES - 1),
 //             N_STEPS = ceil(N / SIMD), N_FOLDS = ceil(M / PE); the next ones load meanwhile
 // Encoding:   bit 1 is +1, bit 0 is -1, lane 0 is the LSB; lanes past N never count

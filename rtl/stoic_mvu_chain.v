@@ -7,8 +7,8 @@
 // Address, input word and flags go up the chain, results come back down it, so every net is local.
 // The host's words ride on the path of the input words of image 0.
 //
-// Latency:    2 s + max(1, $clog2(SIMD)) + 6 cycles from last_i to the totals of stage s, with CHECKS
-//             2 more; the numbers of words corrected and detected STAGES + 6 cycles after their word;
+// Latency:    2 s + $clog2(ceil(SIMD / 15)) + 9 cycles from last_i to the totals of stage s, with
+//             CHECKS 2 more; the numbers of words corrected and detected STAGES + 6 cycles after their word;
 //             STAGES + 5 cycles from re_i to the answer
 // Throughput: one word a cycle; results one stage every second cycle, so a fold takes 2 STAGES - 1
 //             cycles or more
@@ -70,8 +70,7 @@ module stoic_mvu_chain #(
     localparam X_W = B * SIMD + CHECKS;                   // lanes of the images, check bits above
     localparam DECODING = (CHECKS > 0) ? 2 : 0;           // latency of the decoder
     localparam PADDING = 3 + DECODING;                    // of the lanes at the first stage
-    localparam COUNTING = PADDING + ((SIMD == 1) ? 1 : (FORM == 0) ? $clog2(SIMD)
-                                     : 2 + $clog2((SIMD + 2) / 3));  // latency of their count
+    localparam COUNTING = PADDING + 3 + $clog2((SIMD + 14) / 15);  // latency of their count
 
     /* flags, delayed to where the processing elements need them */
     reg [PADDING-1:0] pad_q;

@@ -12,7 +12,10 @@ Parameters = dict[str, int]
 
 _XOR = Mutant("stoic_popcount", "? ~(x_i ^ w_i)", "? (x_i ^ w_i)")
 _OR = Mutant("stoic_popcount", ": (x_i & w_i)", ": (x_i | w_i)")
-_TWICE = Mutant("stoic_popcount", "{1'b0, lanes_q[3*g+2]}", "{1'b0, lanes_q[3*g+1]}")
+_LANE_TWICE = Mutant("stoic_popcount", "{1'd0, lane_q[5]}", "{1'd0, lane_q[4]}")
+_OR_OF_PAIR = Mutant("stoic_popcount", "lane[5] ^ lane[4]", "lane[5] | lane[4]")
+_NO_FOUR = Mutant("stoic_popcount", "twos[1] || ones[2]", "twos[1]")
+_NO_FIFTEENTH = Mutant("stoic_popcount", "6*g], lane_q[1]}", "6*g], 1'b0}")
 _UNMASKED = Mutant("stoic_popcount", "match & (REAL | {LANES{!pad_i}})", "match")
 _DIFFERENCE = Mutant("stoic_popcount", "node_q[2*i] + node_q[2*i+1]", "node_q[2*i] - node_q[2*i+1]")
 _NARROW = Mutant("stoic_popcount", "COUNT_W = $clog2(LANES + 1)", "COUNT_W = $clog2(LANES)")
@@ -63,9 +66,12 @@ def _popcount(
     lanes: int, xnor: int, pads: int, is_short: bool = False, full_adders: int = 0
 ) -> Proof:
     mutants = [_XOR if xnor else _OR]
-    mutants += [_TWICE] if full_adders else []
     mutants += [_UNMASKED] if pads else []
-    mutants += [_DIFFERENCE] if lanes > 2 else []
+    if lanes > 5:
+        mutants += [_LANE_TWICE] if full_adders else [_OR_OF_PAIR]
+    mutants += [_NO_FOUR] if lanes > 6 and not full_adders else []
+    mutants += [_NO_FIFTEENTH] if lanes > 14 else []
+    mutants += [_DIFFERENCE] if lanes > 30 else []
     gate = "XNOR" if xnor else "AND"
     return Proof(
         f"popcount-{gate}-{lanes}"

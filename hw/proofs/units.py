@@ -28,11 +28,9 @@ PLANES = 8
 BYTE = 8
 
 
-def counting(lanes: int, full_adders: int = 0) -> int:
+def counting(lanes: int) -> int:
     """Cycles of stoic_popcount."""
-    if full_adders and lanes > 1:
-        return 2 + (-(-lanes // 3) - 1).bit_length()
-    return max(1, (lanes - 1).bit_length())
+    return 3 + (-(-lanes // 15) - 1).bit_length()
 
 
 def popcount(design: Design) -> Iterator[Claim]:
@@ -42,7 +40,7 @@ def popcount(design: Design) -> Iterator[Claim]:
     x, w, pad = z3.BitVec("x", lanes), z3.BitVec("w", lanes), z3.BitVec("pad", 1)
     unit = Machine(design)
     unit.step(x_i=x, w_i=w, pad_i=pad)
-    unit.idle(counting(lanes, p["FULL_ADDERS"]) - 1)
+    unit.idle(counting(lanes) - 1)
     match = bits(~(x ^ w) if p["XNOR"] else x & w)
     real = lanes - p["PAD"]
     counted = [m if i < real else where(pad == 1, 0, m) for i, m in enumerate(match)]

@@ -357,10 +357,9 @@ def promised_cycles(p: dict[str, int]) -> int:
     latency = (
         image
         + 2 * stages
-        + max(1, (p["SIMD"] - 1).bit_length())
-        + 14
+        + (-(-p["SIMD"] // 15) - 1).bit_length()
+        + 17
         + (2 if p["CHECKS"] else 0)
-        + (1 if p["FORM"] else 0)
     )
     each = max(image, -(-(latency + 6) // p["ROOM"]), (load + image + 4) // 2, 3)
     return load + (n_images(p) - 1) * each + latency

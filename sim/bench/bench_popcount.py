@@ -41,9 +41,7 @@ async def counts_every_word(dut: Any) -> None:
     rng = random.Random(cocotb.RANDOM_SEED)
     lanes, pad = int(dut.LANES.value), int(dut.PAD.value)
     is_xnor, full = bool(int(dut.XNOR.value)), (1 << lanes) - 1
-    latency = max(1, (lanes - 1).bit_length())
-    if int(dut.FULL_ADDERS.value) and lanes > 1:
-        latency = 2 + (-(-lanes // 3) - 1).bit_length()
+    latency = 3 + (-(-lanes // 15) - 1).bit_length()
     cases = [(x, w, p) for x in (0, full) for w in (0, full) for p in (0, 1)]
     cases += [(1 << i, 1 << i, 1) for i in range(lanes)]
     cases += [
