@@ -20,8 +20,8 @@ MAX_ADDRESSES = (1 << 16) - 1  # depths, too, are told in 16 bits
 def core_sources() -> list[Path]:
     """Verilog files below `stoic_core`."""
     names = (
-        "add", "fifo", "fork", "gate", "injector", "injector_mask", "injector_port", "mvu",
-        "mvu_chain", "mvu_control", "mvu_drain", "mvu_feed", "mvu_host", "mvu_stage", "mvu_sums",
+        "add", "fifo", "fifteen", "fork", "gate", "injector", "injector_mask", "injector_port",
+        "mvu", "mvu_chain", "mvu_control", "mvu_drain", "mvu_feed", "mvu_host", "mvu_stage", "mvu_sums",
         "mvu_words", "pe", "planes", "pool", "popcount", "ram", "ram_ecp5", "ram_lut", "registers",
         "scores", "secded", "secded_checks", "skid", "sum", "thermometer", "threshold", "unbatch",
         "width", "window",

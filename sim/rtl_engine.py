@@ -25,8 +25,8 @@ BEAT = 16
 def engine_sources() -> list[Path]:
     """Verilog files below the `stoic_core` of an engine."""
     names = (
-        "engine", "engine_image", "engine_members", "fifo", "popcount", "ram", "ram_ecp5",
-        "ram_lut", "scores", "skid", "spram", "sum",
+        "engine", "engine_image", "engine_members", "fifo", "fifteen", "popcount", "ram",
+        "ram_ecp5", "ram_lut", "scores", "skid", "spram", "sum",
     )  # fmt: skip
     return [rtl.ROOT / f"stoic_{name}.v" for name in names]
 

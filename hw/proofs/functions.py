@@ -12,10 +12,11 @@ Parameters = dict[str, int]
 
 _XOR = Mutant("stoic_popcount", "? ~(x_i ^ w_i)", "? (x_i ^ w_i)")
 _OR = Mutant("stoic_popcount", ": (x_i & w_i)", ": (x_i | w_i)")
-_LANE_TWICE = Mutant("stoic_popcount", "{1'd0, lane_q[5]}", "{1'd0, lane_q[4]}")
-_OR_OF_PAIR = Mutant("stoic_popcount", "lane[5] ^ lane[4]", "lane[5] | lane[4]")
-_NO_FOUR = Mutant("stoic_popcount", "twos[1] || ones[2]", "twos[1]")
-_NO_FIFTEENTH = Mutant("stoic_popcount", "6*g], lane_q[1]}", "6*g], 1'b0}")
+_LANE_TWICE = Mutant("stoic_fifteen", "{1'b0, lane_q[5]}", "{1'b0, lane_q[4]}")
+_OR_OF_PAIR = Mutant("stoic_fifteen", "lane[5] ^ lane[4]", "lane[5] | lane[4]")
+_NO_FOUR = Mutant("stoic_fifteen", "twos[1] || ones[2]", "twos[1]")
+_NO_FIFTEENTH = Mutant("stoic_fifteen", "seven[2:0], last_q[1]}", "seven[2:0], 1'b0}")
+_LATE = Mutant("stoic_fifteen", "seven[2:0], last_q[1]}", "seven[2:0], last_q[0]}")
 _UNMASKED = Mutant("stoic_popcount", "match & (REAL | {LANES{!pad_i}})", "match")
 _DIFFERENCE = Mutant("stoic_popcount", "node_q[2*i] + node_q[2*i+1]", "node_q[2*i] - node_q[2*i+1]")
 _NARROW = Mutant("stoic_popcount", "COUNT_W = $clog2(LANES + 1)", "COUNT_W = $clog2(LANES)")
@@ -62,15 +63,22 @@ _AND_ALONG = Mutant("stoic_pool", "along | g_link[k].behind", "along & g_link[k]
 _AND_DOWN = Mutant("stoic_pool", "column | g_link[k].above", "column & g_link[k].above")
 
 
+def _fifteen(full_adders: int, width: int) -> Proof:
+    kind = "full-adders" if full_adders else "pairs"
+    mutants = (_LANE_TWICE,) if full_adders else (_OR_OF_PAIR, _NO_FOUR)
+    return Proof(
+        f"fifteen-{kind}-in-{width}",
+        Design("stoic_fifteen", {"FULL_ADDERS": full_adders, "COUNT_W": width}),
+        f"the sum of fifteen lanes, by {kind}, in {width} bits",
+        units.fifteen, (*mutants, _NO_FIFTEENTH, _LATE), True,
+    )  # fmt: skip
+
+
 def _popcount(
     lanes: int, xnor: int, pads: int, is_short: bool = False, full_adders: int = 0
 ) -> Proof:
     mutants = [_XOR if xnor else _OR]
     mutants += [_UNMASKED] if pads else []
-    if lanes > 5:
-        mutants += [_LANE_TWICE] if full_adders else [_OR_OF_PAIR]
-    mutants += [_NO_FOUR] if lanes > 6 and not full_adders else []
-    mutants += [_NO_FIFTEENTH] if lanes > 14 else []
     mutants += [_DIFFERENCE] if lanes > 30 else []
     gate = "XNOR" if xnor else "AND"
     return Proof(
@@ -131,6 +139,7 @@ def _layer(name: str, changes: Parameters, is_short: bool = False) -> Proof:
 
 
 PROOFS: tuple[Proof, ...] = (
+    *(_fifteen(full_adders, width) for full_adders in (0, 1) for width in (4, 5, 6, 7)),
     *(_popcount(lanes, xnor, 0) for lanes in (1, 7, 16, 32) for xnor in (0, 1)),
     _popcount(36, 1, 8, is_short=True),
     _popcount(36, 1, 8, full_adders=1),

@@ -33,6 +33,15 @@ def counting(lanes: int) -> int:
     return 3 + (-(-lanes // 15) - 1).bit_length()
 
 
+def fifteen(design: Design) -> Iterator[Claim]:
+    """stoic_fifteen: the lanes that are 1, 3 cycles later."""
+    unit = Machine(design)
+    lanes = z3.BitVec("lanes", 15)
+    unit.step(lane_i=lanes)
+    unit.idle(2)
+    yield Claim("count", unit.step()["count_o"], total(bits(lanes), design.parameters["COUNT_W"]))
+
+
 def popcount(design: Design) -> Iterator[Claim]:
     """stoic_popcount: lanes that match, without the pad lanes while pad_i."""
     p = design.parameters

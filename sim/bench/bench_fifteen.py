@@ -1,0 +1,31 @@
+"""Bench of `stoic_fifteen`: every word of fifteen lanes, one a cycle."""
+
+from typing import Any
+
+import cocotb
+from cocotb.clock import Clock
+from cocotb.triggers import ReadOnly, RisingEdge
+
+from .cover import Group
+from .stream import CLOCK_NS
+from .tally import expect
+
+LATENCY = 3
+COUNT = Group("count", {"lanes": tuple(range(16))})
+
+
+@cocotb.test(timeout_time=400, timeout_unit="us")
+async def counts_all_words(dut: Any) -> None:
+    """All 2^15 words, from above, so that each follows one of other lanes."""
+    words = [word * 0x2ACB & 0x7FFF for word in range(1 << 15)]  # odd: each word once
+    Clock(dut.clk_i, CLOCK_NS, unit="ns").start()
+    got = []
+    for cycle in range(len(words) + LATENCY):
+        await RisingEdge(dut.clk_i)
+        dut.lane_i.value = words[min(cycle, len(words) - 1)]
+        await ReadOnly()
+        if cycle >= LATENCY:
+            got.append(int(dut.count_o.value))
+    expect(got, [word.bit_count() for word in words])
+    for n in range(16):
+        COUNT.sample(lanes=n)
