@@ -18,7 +18,7 @@ from ..sim.golden import classify
 from . import link
 from .hosted import HostedCore, Place, Run
 from .link import Command, Counters
-from .port import Port, RecordingPort, ReplayPort, SerialPort
+from .port import PAUSE_S, Port, RecordingPort, ReplayPort, SerialPort
 from .session import RETRIES, Progress, Session
 
 DEFAULT_BAUD = 3_000_000
@@ -38,6 +38,7 @@ class BoardDevice(HostedCore):
         timeout_s: float = DEFAULT_TIMEOUT_S,
         window: int | None = None,
         retries: int = RETRIES,
+        pause_s: float = PAUSE_S,
         record: Path | None = None,
     ) -> None:
         """Open the port, wait for the board and check that it was built for this core.
@@ -46,23 +47,23 @@ class BoardDevice(HostedCore):
             port: pyserial URL, e.g. /dev/ttyUSB1, a pty, socket://127.0.0.1:5000.
             core: of the network that will be loaded.
             baud: of a real UART.
-            timeout_s, window, retries: as in `Session`.
+            timeout_s, window, retries, pause_s: as in `Session`.
             record: file for the traffic, for a RecordedDevice.
 
         Raises:
             BoardError: port missing or busy, no answer, another protocol, or another core.
         """
-        opened = SerialPort(port, baud, timeout_s) if isinstance(port, str) else port
+        opened = SerialPort(port, baud, timeout_s, pause_s) if isinstance(port, str) else port
         super().__init__(replace(core, store=0), opened.url)  # what it keeps it says itself
         self._n_kept = 0
         self._records: Words | None = None  # images and labels that the chip keeps
-        self._session = Session(opened, timeout_s, window, retries)
+        self._session = Session(opened, timeout_s, window, retries, pause_s)
         try:
             if isinstance(opened, SerialPort) and opened.token:
                 self._session.lease(opened.token)
             if record:
                 recorded = RecordingPort(opened, record, core)
-                self._session = Session(recorded, timeout_s, window, retries)
+                self._session = Session(recorded, timeout_s, window, retries, pause_s)
             self.identity = self._session.synchronise()
             self._check_identity()
         except BaseException:

@@ -50,7 +50,7 @@ class Port(Protocol):
     def read(self, least: int, timeout_s: float) -> bytes:
         """`least` bytes and what else is there; fewer when they do not come in time.
 
-        `timeout_s` is for the first; a silence of `PAUSE_S` behind it is no pause but a loss.
+        `timeout_s` is for the first; a longer silence behind it than a pause of the line is a loss.
         """
         ...
 
@@ -69,8 +69,11 @@ class SerialPort:
         token: of `socket://TOKEN@host:port`, a served board; "" for none.
     """
 
-    def __init__(self, url: str, baud: int, timeout_s: float) -> None:
+    def __init__(self, url: str, baud: int, timeout_s: float, pause_s: float = PAUSE_S) -> None:
         """Open it for us alone.
+
+        Args:
+            pause_s: longest silence inside an answer.
 
         Raises:
             BoardError: no such port, no permission, busy, or nothing listens there.
@@ -85,7 +88,7 @@ class SerialPort:
             raise BoardError(f"{url}: not a port that pyserial knows ({error})") from error
         except OSError as error:
             raise BoardError(f"{url}: {_why_not_open(url, error)}") from error
-        self._timeout_s = timeout_s
+        self._timeout_s, self._pause_s = timeout_s, pause_s
         try:
             self._fd: int | None = self._serial.fileno()
         except (AttributeError, OSError):
@@ -102,7 +105,7 @@ class SerialPort:
                 return self._read_there(self._fd, least, timeout_s)
             data = b""
             while len(data) < least and (more := self._read_some(timeout_s)):
-                data, timeout_s = data + more, min(timeout_s, PAUSE_S)
+                data, timeout_s = data + more, min(timeout_s, self._pause_s)
             return data
         except (OSError, TypeError, ValueError) as error:  # the last two: closed by another thread
             raise self._lost(error) from error
@@ -117,7 +120,7 @@ class SerialPort:
         """As `read`; pyserial's would never take more than it asks for: two calls a frame."""
         data = b""
         while len(data) < least and select.select([fd], [], [], timeout_s)[0]:
-            timeout_s = min(timeout_s, PAUSE_S)
+            timeout_s = min(timeout_s, self._pause_s)
             more = os.read(fd, _MOST_AT_ONCE)
             if not more:
                 raise OSError("closed by the other end")

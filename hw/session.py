@@ -40,7 +40,12 @@ class Session:
     """
 
     def __init__(
-        self, port: Port, timeout_s: float, window: int | None = None, retries: int = RETRIES
+        self,
+        port: Port,
+        timeout_s: float,
+        window: int | None = None,
+        retries: int = RETRIES,
+        pause_s: float = PAUSE_S,
     ) -> None:
         """Take the port over; sends nothing yet.
 
@@ -49,6 +54,8 @@ class Session:
             window: frames in flight; None for the board's pages. More is right only on a line that
                 holds bytes back.
             retries: in a row without an answer, before it gives up.
+            pause_s: silence inside an answer after which its rest is taken for lost; one that is
+                too short loses nothing but time.
 
         Raises:
             InputError: the window is not 1..128.
@@ -59,7 +66,7 @@ class Session:
         self.identity: Identity | None = None
         self.n_retries = 0
         self._port, self._timeout_s, self._window = port, timeout_s, window
-        self._retries = retries
+        self._retries, self._pause_s = retries, pause_s
         self._sequence = 0
         self._rest = b""
 
@@ -208,14 +215,14 @@ class Session:
         Nor is there one when all that comes for as long as a board may be silent is noise.
         """
         most = self.identity.max_payload if self.identity else _IDENTITY_BYTES
-        timeout_s = min(timeout_s, PAUSE_S) if self._rest else timeout_s
+        timeout_s = min(timeout_s, self._pause_s) if self._rest else timeout_s
         end_s = time.monotonic() + self._timeout_s
         frames: list[Frame] = []
         is_silent = is_noise = False
         while not (frames or is_silent or (is_noise and time.monotonic() > end_s)):
             least = link.missing(self._rest, most) if self._rest else link.OVERHEAD_BYTES + 1
             data = self._rest + self._port.read(least, timeout_s)
-            timeout_s = min(timeout_s, PAUSE_S)
+            timeout_s = min(timeout_s, self._pause_s)
             is_silent = len(data) - len(self._rest) < least
             frames, self._rest = link.decode(data, most, final=is_silent)
             is_noise = is_noise or len(self._rest) < len(data)
