@@ -6,6 +6,7 @@ read_verilog [list \
     src/stoic_core.v \
     src/stoic_crc32.v \
     src/stoic_fifo.v \
+    src/stoic_fifteen.v \
     src/stoic_fork.v \
     src/stoic_gate.v \
     src/stoic_injector.v \

@@ -6,6 +6,7 @@ add_files -norecurse [list \
     src/stoic_axil.v \
     src/stoic_core.v \
     src/stoic_fifo.v \
+    src/stoic_fifteen.v \
     src/stoic_fork.v \
     src/stoic_gate.v \
     src/stoic_injector.v \
