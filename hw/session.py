@@ -21,9 +21,7 @@ RETRIES = 5
 MAX_WINDOW = 128  # half of all sequence numbers: no late answer is taken for one that is owed
 _IDENTITY_BYTES = 256  # more than an identity takes; nothing else is wanted before it came
 _FIRST_PROBE_S = 0.02
-_PATIENCE = (
-    1.5  # growth of the pause between probes: a noisy line needs many, a slow board long ones
-)
+_PATIENCE = 1.5  # growth of the pause between probes of a silent board: it may be a slow one
 
 Progress = Callable[[int], None]
 Answer = tuple[Status, bytes]
@@ -69,6 +67,7 @@ class Session:
         self._retries, self._pause_s = retries, pause_s
         self._sequence = 0
         self._rest = b""
+        self._is_noisy = False  # what was received last held bytes of no frame
 
     def close(self) -> None:
         """Release the port."""
@@ -183,7 +182,7 @@ class Session:
                         return found
                 since_s = time.monotonic()
             waited_s += max(wait_s, time.monotonic() - since_s)
-            wait_s *= _PATIENCE
+            wait_s *= 1.0 if self._is_noisy else _PATIENCE  # a noisy line needs many
         raise BoardError(
             f"{self.url}: no answer in {self._timeout_s:g} s; check cable, baud rate and bitstream"
         )
@@ -212,18 +211,19 @@ class Session:
     def _receive(self, timeout_s: float) -> list[Frame]:
         """Every frame that is here, at least one; none when the line falls silent before it.
 
-        Nor is there one when all that comes for as long as a board may be silent is noise.
+        Nor is there one when all that comes for as long as a board may be silent is noise. Whether
+        any was is known afterwards.
         """
         most = self.identity.max_payload if self.identity else _IDENTITY_BYTES
         timeout_s = min(timeout_s, self._pause_s) if self._rest else timeout_s
         end_s = time.monotonic() + self._timeout_s
         frames: list[Frame] = []
-        is_silent = is_noise = False
-        while not (frames or is_silent or (is_noise and time.monotonic() > end_s)):
+        is_silent = self._is_noisy = False
+        while not (frames or is_silent or (self._is_noisy and time.monotonic() > end_s)):
             least = link.missing(self._rest, most) if self._rest else link.OVERHEAD_BYTES + 1
             data = self._rest + self._port.read(least, timeout_s)
             timeout_s = min(timeout_s, self._pause_s)
             is_silent = len(data) - len(self._rest) < least
             frames, self._rest = link.decode(data, most, final=is_silent)
-            is_noise = is_noise or len(self._rest) < len(data)
+            self._is_noisy = self._is_noisy or len(self._rest) < len(data)
         return frames

@@ -105,6 +105,24 @@ def test_a_lost_byte_is_not_waited_for_like_a_slow_board(at: int) -> None:
     assert session.n_retries == 1 and 0 < board.waited_s <= 2 * PAUSE_S
 
 
+def test_a_board_whose_answers_are_damaged_is_asked_more_often_than_a_silent_one() -> None:
+    class Damaged(Echo):
+        n_damaged = 30
+
+        def read(self, least: int, timeout_s: float) -> bytes:
+            data = super().read(least, timeout_s)
+            if data and self.n_damaged:
+                self.n_damaged -= 1
+                return data[:-1] + bytes([data[-1] ^ 1])
+            return data
+
+    assert Session(Damaged(identity()), 1.0).synchronise() == identity()
+    silent = Echo(identity(), lost=tuple(range(1, 100)))
+    with pytest.raises(BoardError, match="no answer in 1 s"):
+        Session(silent, 1.0).synchronise()
+    assert silent.n_seen < 10
+
+
 def test_a_refusal_stops_the_stream_and_keeps_what_is_in_flight() -> None:
     board = Echo(identity())
     session = Session(board, 1.0)
