@@ -80,7 +80,7 @@ _ECP5 = CellModel(
     small_bit=0.156, map=450, map_bit=5.0,
 )  # fmt: skip
 _ICE40 = CellModel(
-    frame=800, layer=710, pe=20, lane=8.3, stage_lane=0.0, planes=520, plane_lane=6, plane_pe=22,
+    frame=800, layer=710, pe=20, lane=8.5, stage_lane=0.0, planes=520, plane_lane=6, plane_pe=22,
     small_bit=1.6, map=450, map_bit=5.0,
 )  # fmt: skip
 CELLS = {
