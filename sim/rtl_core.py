@@ -21,10 +21,10 @@ def core_sources() -> list[Path]:
     """Verilog files below `stoic_core`."""
     names = (
         "add", "fifo", "fifteen", "fork", "gate", "injector", "injector_mask", "injector_port",
-        "mvu", "mvu_chain", "mvu_control", "mvu_drain", "mvu_feed", "mvu_host", "mvu_stage", "mvu_sums",
-        "mvu_words", "pe", "planes", "pool", "popcount", "ram", "ram_ecp5", "ram_lut", "registers",
-        "scores", "secded", "secded_checks", "skid", "sum", "thermometer", "threshold", "unbatch",
-        "width", "window",
+        "mvu", "mvu_chain", "mvu_control", "mvu_drain", "mvu_feed", "mvu_host", "mvu_stage",
+        "mvu_sums", "mvu_words", "pe", "planes", "pool", "popcount", "ram", "ram_ecp5", "ram_lut",
+        "registers", "scores", "secded", "secded_checks", "skid", "sum", "thermometer", "threshold",
+        "unbatch", "width", "window",
     )  # fmt: skip
     return [rtl.ROOT / f"stoic_{name}.v" for name in names]
 

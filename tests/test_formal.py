@@ -49,9 +49,7 @@ POPCOUNT_7 = Design("stoic_popcount", {"LANES": 7, "XNOR": 1, "PAD": 0, "FULL_AD
 
 
 def test_a_wrong_claim_is_refuted_and_a_vacuous_one_is_no_proof() -> None:
-    harmless = Mutant(
-        "stoic_popcount", "(2*i-LEAVES) +: SUM_W]", "(2*i-LEAVES) +: SUM_W] + 1'b0"
-    )
+    harmless = Mutant("stoic_popcount", "(2*i-LEAVES) +: SUM_W]", "(2*i-LEAVES) +: SUM_W] + 1'b0")
     rows = [
         proof.run(Proof("wrong", POPCOUNT_7, "", wrong_popcount, ())),
         proof.run(Proof("vacuous", POPCOUNT_7, "", impossible, ())),

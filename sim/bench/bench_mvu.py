@@ -355,11 +355,7 @@ def promised_cycles(p: dict[str, int]) -> int:
     n_out = -(-p["M"] // p["OUT_W"]) if p["THRESHOLD_W"] else p["M"]
     image = max(-(-p["M"] // p["PE"]) * max(busy, 2 * stages - 1), n_out, load)
     latency = (
-        image
-        + 2 * stages
-        + (-(-p["SIMD"] // 15) - 1).bit_length()
-        + 17
-        + (2 if p["CHECKS"] else 0)
+        image + 2 * stages + (-(-p["SIMD"] // 15) - 1).bit_length() + 17 + (2 if p["CHECKS"] else 0)
     )
     each = max(image, -(-(latency + 6) // p["ROOM"]), (load + image + 4) // 2, 3)
     return load + (n_images(p) - 1) * each + latency
