@@ -71,10 +71,7 @@ def test_popcount_of_full_adders_mutant_is_caught(cosim: Cosim) -> None:
 
 @pytest.mark.parametrize(
     "old, new",
-    [
-        ("? ~(x_i ^ w_i)", "? (x_i ^ w_i)"),
-        ("match & (REAL | {LANES{!pad_i}})", "match"),
-    ],
+    [("? ~(x_i ^ w_i)", "? (x_i ^ w_i)"), ("match & (REAL | {LANES{!pad_i}})", "match")],
 )
 def test_popcount_mutant_is_caught(cosim: Cosim, old: str, new: str) -> None:
     cosim.catches(popcount(7, 1, 3), "stoic_popcount.v", old, new)

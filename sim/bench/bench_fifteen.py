@@ -16,7 +16,7 @@ COUNT = Group("count", {"lanes": tuple(range(16))})
 
 @cocotb.test(timeout_time=400, timeout_unit="us")
 async def counts_all_words(dut: Any) -> None:
-    """All 2^15 words, from above, so that each follows one of other lanes."""
+    """All 2^15 words, in an order in which many lanes change from one to the next."""
     words = [word * 0x2ACB & 0x7FFF for word in range(1 << 15)]  # odd: each word once
     Clock(dut.clk_i, CLOCK_NS, unit="ns").start()
     got = []
@@ -27,5 +27,5 @@ async def counts_all_words(dut: Any) -> None:
         if cycle >= LATENCY:
             got.append(int(dut.count_o.value))
     expect(got, [word.bit_count() for word in words])
-    for n in range(16):
+    for n in set(got):
         COUNT.sample(lanes=n)
