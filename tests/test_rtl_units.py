@@ -562,6 +562,8 @@ def test_a_word_that_is_lost_is_told(cosim: Cosim) -> None:
 
 def test_a_word_that_is_lost_in_silence_is_caught(cosim: Cosim) -> None:
     cosim.catches(mvu_overflow(), "stoic_mvu_drain.v", "(overflow_q || lost_q)", "lost_q")
+    early = "word_valid && !word_ready", "word_valid"
+    cosim.catches(mvu_overflow(), "stoic_mvu_drain.v", *early)
 
 
 def test_mvu_with_an_injector_that_is_off_equals_golden(cosim: Cosim) -> None:
