@@ -64,18 +64,8 @@ module stoic_injector #(
         end
     end
 
-    // a < b, in LUTs: a carry chain of so few bits takes more cells
-    function less;
-        input [10:0] a;
-        input [10:0] b;
-        integer k;
-        begin
-            less = 1'b0;
-            for (k = 0; k < 11; k = k + 1) less = (a[k] == b[k]) ? less : b[k];
-        end
-    endfunction
-    wire carry01 = less(state_q[74:64], t01_q[10:0]);
-    wire carry10 = less(state_q[74:64], t10_q[10:0]);
+    wire carry01 = state_q[74:64] < t01_q[10:0];
+    wire carry10 = state_q[74:64] < t10_q[10:0];
 
     // {v, 0} < {most, carry} as a function of salt, v = pick ^ salt
     function [7:0] rule;

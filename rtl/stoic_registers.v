@@ -71,27 +71,29 @@ module stoic_registers #(
     /* requests */
     reg mine_q;
     reg write_q;
-    reg [15:0] addr_q;
-    reg head_q;  // addr_q < 8
+    reg [2:0] addr_q;
+    reg head_q;  // of words 0 to 7
     reg [31:0] data_q;
     reg rvalid_q;
     reg [63:0] rdata_q;
-    wire store = mine_q && write_q;
-    wire clear = store && addr_q == 16'd0;
-    wire [63:0] words_read;  // words 8 and up
-    reg [63:0] word;
+    wire store = mine_q && write_q && head_q;
+    wire clear = store && addr_q == 3'd0;
+    wire [31:0] words_read;  // words 8 and up; 0 for others
+    reg [63:0] word;         // words 0 to 7; 0 for others
     reg told_q;
     reg [63:0] word_q;
+    reg [31:0] words_read_q;
     always @(posedge clk_i) begin
         mine_q <= cfg_valid_i && cfg_bank_i == NUMBER[15:0] && !rst_i;
         write_q <= cfg_write_i;
-        addr_q <= cfg_addr_i;
+        addr_q <= cfg_addr_i[2:0];
         head_q <= cfg_addr_i[15:3] == 13'd0;
         data_q <= cfg_data_i[31:0];
         told_q <= mine_q && !write_q && !rst_i;
-        word_q <= word & {64{mine_q && !write_q}};
+        word_q <= word;
+        words_read_q <= words_read;
         rvalid_q <= (cfg_rvalid_i || told_q) && !rst_i;
-        rdata_q <= cfg_rdata_i | word_q;
+        rdata_q <= cfg_rdata_i | ((word_q | {32'd0, words_read_q}) & {64{told_q}});
     end
     assign cfg_rvalid_o = rvalid_q;
     assign cfg_rdata_o = rdata_q;
@@ -133,7 +135,7 @@ module stoic_registers #(
             if (more_q2) most_q <= margin_q2;
         end
         if (rst_i) bound_q <= {MARGIN_W{1'b0}};
-        else if (store && addr_q == 16'd5) bound_q <= data_q[MARGIN_W-1:0];
+        else if (store && addr_q == 3'd5) bound_q <= data_q[MARGIN_W-1:0];
     end
 
     /* threshold table */
@@ -149,7 +151,7 @@ module stoic_registers #(
                     table_q <= {TABLE_W{1'b0}};
                     hold_q <= 1'b0;
                 end else begin
-                    if (store && addr_q == 16'd6 && data_q < N_TABLES)
+                    if (store && addr_q == 3'd6 && data_q < N_TABLES)
                         wanted_q <= data_q[TABLE_W-1:0];
                     hold_q <= wanted_q != table_q;
                     if (hold_q && empty_i) table_q <= wanted_q;
@@ -173,7 +175,7 @@ module stoic_registers #(
         end
     endgenerate
     assign g_found[0].count = 32'd0;
-    assign words_read = {32'd0, g_found[2*LAYERS].count};
+    assign words_read = g_found[2*LAYERS].count;
     generate
         for (l = 0; l < 2 * LAYERS; l = l + 1) begin : g_words
             localparam LAYER = l / 2;
@@ -184,7 +186,7 @@ module stoic_registers #(
                                         : corrected_i[COUNT_W*(LAYER+1)-1:COUNT_W*LAYER];
                 reg [COUNT_W-1:0] more_q;
                 reg [31:0] words_q;
-                reg here_q;  // addr_q == ADDRESS
+                reg here_q;  // this word is asked
                 always @(posedge clk_i) begin
                     here_q <= cfg_addr_i == ADDRESS[15:0];
                     more_q <= more & {COUNT_W{!rst_i}};
@@ -200,7 +202,7 @@ module stoic_registers #(
     endgenerate
 
     always @* begin
-        case (addr_q[2:0])
+        case (addr_q)
             3'd0: word = {32'd0, images_q};
             3'd1: word = {16'd0, sum_q};
             3'd2: word = {{(64 - MARGIN_W){1'b0}}, least_q};
@@ -210,7 +212,7 @@ module stoic_registers #(
             3'd6: word = {56'd0, used};
             default: word = {56'd0, N_TABLES[7:0]};
         endcase
-        if (!head_q) word = words_read;
+        if (!head_q) word = 64'd0;
     end
 endmodule
 

@@ -394,6 +394,11 @@ def test_plumbing_of_members_and_registers(cosim: Cosim, bench: Bench) -> None:
             "margin_q < bound_q",
             "margin_q <= bound_q",
         ),
+        (
+            unit("registers", BANK=3, MARGIN_W=11, TABLES=3, LAYERS=2, COUNT_W=5, SECDED_EN=1),
+            "mine_q && write_q && head_q",
+            "mine_q && write_q",
+        ),
     ],
     ids=lambda v: v.unit if isinstance(v, Bench) else "",
 )
@@ -670,7 +675,7 @@ def test_injector_draws_what_the_model_draws(cosim: Cosim, width: int, form: int
     "form, file, old, new",
     [
         (2, "stoic_injector.v", "^ state_q[126:95]", "^ state_q[125:94]"),
-        (2, "stoic_injector.v", "less(state_q[74:64], t10_q", "less(state_q[73:63], t10_q"),
+        (2, "stoic_injector.v", "state_q[74:64] < t10_q", "state_q[73:63] < t10_q"),
         (2, "stoic_injector.v", "rule[1] = most[4] |", "rule[1] ="),
         (1, "stoic_injector_mask.v", "? rule[1] : below", "? below : below"),
         (1, "stoic_injector_mask.v", "row_q[i%4] & column_q[i/4%4]", "row_q[i%4]"),

@@ -17,6 +17,7 @@ from .tally import expect
 N_CYCLES = 300
 TABLES = Group("table", {"wanted": ("the same", "another", "none such"), "tables": ("1", "more")})
 IMAGE = Group("image", {"margin": ("0", "some", "most"), "low": (False, True)})
+READ_ONLY = 1, 2, 3, 4, 7  # of the first words
 SETTLED = 6  # cycles from an event to its count
 
 
@@ -102,8 +103,9 @@ async def write(dut: Any, address: int, value: int) -> None:
 async def tell(dut: Any) -> Registers:
     """What the host reads."""
     n = WORDS + 2 * int(dut.LAYERS.value)
-    words = await host.read(dut, int(dut.BANK.value), n)
-    return unpack(np.array(words, np.uint64))
+    words = await host.read(dut, int(dut.BANK.value), n + 9)
+    assert not any(words[n:]), f"words after the last: {words[n:]}"
+    return unpack(np.array(words[:n], np.uint64))
 
 
 @cocotb.test(timeout_time=100, timeout_unit="us")
@@ -116,6 +118,9 @@ async def counts_every_event(dut: Any) -> None:
     expect([await tell(dut)], [events.wanted(0, tables)], "reading")
     for _ in range(2):
         await send(dut, rng, events, N_CYCLES)
+        far = [word | 1 << k for k in range(3, 16) for word in (CLEAR, BOUND, TABLE)]
+        for address in (*READ_ONLY, *far):
+            await write(dut, address, rng.choice([rng.getrandbits(32), tables - 1]))
         expect([await tell(dut)], [events.wanted(0, tables)], "reading")
     await write(dut, CLEAR, 0)
     events = Events(bound, words=[[0, 0] for _ in events.words])
