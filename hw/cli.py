@@ -30,7 +30,9 @@ from .show import as_text
 PROGRAM = "stoic"
 KIT = (__package__ or "").rpartition(".")[0]
 STATUS_REFUSED = 2
-_TOKEN = re.compile(r"(socket://)[^@/\s\"']*@")  # of a served board: in no result and no message
+_TOKEN = re.compile(
+    r"(socket://)[^@/\s\"']*@", re.I
+)  # of a served board: in no result and no message
 
 _EXTRAS = {"audit": "audit"}
 """Extra of the package that brings what a command imports; of the others "all" does."""

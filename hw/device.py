@@ -15,6 +15,7 @@ from ..sim.bits import Words
 from ..sim.core import Core
 from ..sim.exceptions import BoardError, InputError
 from ..sim.golden import classify
+from ..sim.network import Network
 from . import link
 from .hosted import HostedCore, Place, Run
 from .link import Command, Counters
@@ -193,11 +194,17 @@ class BoardDevice(HostedCore):
                 f"{self.url}: built for layout {me.layout.hex()[:12]}, the network's folding is "
                 f"layout {wanted.hex()[:12]}; program the bitstream of this network and board"
             )
-        self._first = self._read_counters()
+        self._first = self._last = self._ask_counters()  # when it was first and last asked
 
     @property
     def _n_banks(self) -> int:
         return self.identity.n_banks
+
+    def _loaded(self) -> tuple[Network, list[Words]]:
+        """What it holds, unless its counters went back meanwhile: a reset is not told otherwise."""
+        found = super()._loaded()
+        self._read_counters()
+        return found
 
     def _write(self, runs: Sequence[Run]) -> None:
         most = link.max_words(self.identity.max_payload)
@@ -224,7 +231,7 @@ class BoardDevice(HostedCore):
 
     def _stream(self, images: list[bytes], progress: Progress | None) -> list[bytes]:
         """Answers to images; the board, where it is ours alone, must have counted as many."""
-        before, retries_before = self._read_counters().images, self._session.n_retries
+        before, retries_before = self._last.images, self._session.n_retries
         answers = self._session.ask(Command.INFER, images, progress)
         counted = (self._read_counters().images - before) % (1 << 32)
         was_clean = self._session.n_retries == retries_before
@@ -236,6 +243,17 @@ class BoardDevice(HostedCore):
         return answers
 
     def _read_counters(self) -> Counters:
+        last, self._last = self._last, self._ask_counters()
+        if self._last.is_before(last):
+            self._memory = self._records = None
+            frames = f"{last.good_frames} frames, now {self._last.good_frames}"
+            raise BoardError(
+                f"{self.url}: had executed {frames}: it was reset or lost power meanwhile; "
+                "load the network again"
+            )
+        return self._last
+
+    def _ask_counters(self) -> Counters:
         try:
             return link.unpack_counters(self._session.ask(Command.COUNTERS, [b""])[0])
         except ValueError as error:

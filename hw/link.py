@@ -117,6 +117,16 @@ class Counters:
     bad_frames: int
     busy_cycles: int
 
+    def is_before(self, other: "Counters") -> bool:
+        """Whether fewer frames were executed: these were read earlier, or after a reset.
+
+        >>> Counters(0, 7, 0, 0).is_before(Counters(0, 9, 0, 0))
+        True
+        >>> Counters(0, 3, 0, 0).is_before(Counters(0, (1 << 32) - 3, 0, 0))
+        False
+        """
+        return (self.good_frames - other.good_frames) % (1 << 32) >= 1 << 31
+
 
 def encode(frame: Frame) -> bytes:
     """Frame as it goes over the line.

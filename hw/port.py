@@ -21,10 +21,10 @@ from ..sim.container import kit_version
 from ..sim.core import Core, from_json, to_json
 from ..sim.exceptions import ArtefactError, BoardError, InputError
 
-_SOCKET = re.compile(r"socket://(?:\[[^]]*\]|[^/:]+):(\d{1,5})\b")
+_SOCKET = re.compile(r"socket://(?:\[[^]]*\]|[^/:]+):(\d{1,5})\b", re.I)
 _MOST_AT_ONCE = 1 << 16
 PAUSE_S = 1.0  # longest silence inside an answer; USB adapters hold bytes back for 16 ms
-_WITH_TOKEN = re.compile(r"(socket://)([^@/]*)@(.*)")
+_WITH_TOKEN = re.compile(r"(socket://)([^@/]*)@(.*)", re.I)
 FORMAT = "stoic-recording"
 VERSION = 1
 
@@ -35,8 +35,8 @@ _WRONG = (KeyError, TypeError, ValueError, AttributeError, IndexError, Recursion
 def split_token(url: str) -> tuple[str, str]:
     """URL without the token of a served board, and the token.
 
-    >>> split_token("socket://secret@lab:5000"), split_token("/dev/ttyUSB0")
-    (('socket://lab:5000', 'secret'), ('/dev/ttyUSB0', ''))
+    >>> split_token("SOCKET://secret@lab:5000"), split_token("/dev/ttyUSB0")
+    (('SOCKET://lab:5000', 'secret'), ('/dev/ttyUSB0', ''))
     """
     match = _WITH_TOKEN.fullmatch(url)
     return (match[1] + match[3], match[2]) if match else (url, "")
@@ -164,7 +164,7 @@ class SerialPort:
 def _why_not_open(url: str, error: OSError) -> str:
     text = str(error)
     socket = _SOCKET.match(url)
-    if url.startswith("socket://") and not (socket and 0 < int(socket[1]) < 1 << 16):
+    if url.lower().startswith("socket://") and not (socket and 0 < int(socket[1]) < 1 << 16):
         return "a socket is socket://host:port, with a port 1..65535"
     if "lock" in text.lower():
         return "busy: another program has this port open"

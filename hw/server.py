@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
 
-from ..sim.exceptions import BoardError, InputError
+from ..sim.exceptions import ArtefactError, BoardError, InputError, StoicError
 from . import link
 from .link import Command, Frame, Status
 from .port import PAUSE_S
@@ -75,7 +75,7 @@ class Server:
         self._lock = threading.Lock()  # of the board and of all below
         self._holder: Client | None = None
         self._clients: list[Client] = []
-        self._failure: BoardError | None = None
+        self._failure: StoicError | None = None
         try:
             family = socket.AF_INET6 if ":" in host else socket.AF_INET
             self._listening = socket.create_server((host, port), family=family)
@@ -94,6 +94,7 @@ class Server:
 
         Raises:
             BoardError: the board is gone.
+            ArtefactError: the log takes no events any more.
         """
         while True:
             try:
@@ -210,6 +211,8 @@ class Server:
             if command == Command.LEASE:
                 return [self._lease(client, payload) for payload in payloads]
             if command == Command.IDENTIFY and not any(payloads):
+                if self._holder in (None, client):  # whether the board is still there
+                    return self._session.exchange(Command.IDENTIFY, payloads)
                 return [(Status.OK, link.pack_identity(self._identity))] * len(payloads)
             if refusal := self._refusal(client, command):
                 return [refusal] * len(payloads)
@@ -237,7 +240,12 @@ class Server:
 
     def _log(self, event: dict[str, Any]) -> None:
         with self._log_lock:
-            self._write_log(event)
+            try:
+                self._write_log(event)
+            except OSError as error:
+                why = f"events cannot be written any more ({error.strerror})"
+                self._failure = self._failure or ArtefactError(f"{why}; nobody is served")
+                _hang_up(self._listening)
 
     def _put_out(self, client: Client, why: str) -> None:
         """Tell a client, if it still listens, in a frame that it did not ask for."""

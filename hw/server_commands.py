@@ -51,6 +51,8 @@ def serve(
 ) -> None:
     """Serve a board over TCP until Ctrl-C: one lease at a time, read-only without one."""
     check_idle(idle_s)
+    if network and url != "virtual":
+        raise InputError("--network is of a virtual board: --url virtual")
     host, port = _split(listen)
     token = _read_token(token_file) if token_file else secrets.token_urlsafe(12)
 
@@ -63,9 +65,11 @@ def serve(
 
     with ExitStack() as stack:
         at_port = _boot(stack, network, board) if url == "virtual" else url
-        baud = devices.line_speed(board)
-        session = Session(SerialPort(at_port, baud, DEFAULT_TIMEOUT_S), DEFAULT_TIMEOUT_S)
+        port_of_board = SerialPort(at_port, devices.line_speed(board), DEFAULT_TIMEOUT_S)
+        session = Session(port_of_board, DEFAULT_TIMEOUT_S)
         stack.callback(session.close)
+        if port_of_board.token:
+            session.lease(port_of_board.token)
         server = Server(session, host, port, token, idle_s, tell)
         stack.callback(server.close)
         tell({"event": "start", "url": server.url, "token": None if token_file else token})

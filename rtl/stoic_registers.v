@@ -119,8 +119,8 @@ module stoic_registers #(
         image_q2 <= image_q && !rst_i;
         margin_q2 <= margin_q;
         low_q2 <= margin_q < bound_q;
-        less_q2 <= margin_q < least_q;
-        more_q2 <= margin_q > most_q;
+        less_q2 <= clear || margin_q < least_q;
+        more_q2 <= clear || margin_q > most_q;
         if (rst_i || clear) begin
             images_q <= 32'd0;
             low_q <= 32'd0;

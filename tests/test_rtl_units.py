@@ -399,6 +399,11 @@ def test_plumbing_of_members_and_registers(cosim: Cosim, bench: Bench) -> None:
             "mine_q && write_q && head_q",
             "mine_q && write_q",
         ),
+        (
+            unit("registers", BANK=3, MARGIN_W=11, TABLES=3, LAYERS=2, COUNT_W=5, SECDED_EN=1),
+            "clear || margin_q < least_q",
+            "margin_q < least_q",
+        ),
     ],
     ids=lambda v: v.unit if isinstance(v, Bench) else "",
 )

@@ -1,6 +1,8 @@
 """A served board: one lease at a time, and nothing that changes the board without one."""
 
+import errno
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -23,7 +25,7 @@ from stoic.hw.server import Log, Server
 from stoic.hw.session import Session
 from stoic.hw.virtual import VirtualBoard
 from stoic.sim import golden
-from stoic.sim.exceptions import BoardError
+from stoic.sim.exceptions import ArtefactError, BoardError
 
 from .test_session import Echo, identity
 from .test_virtual import CLOCK_HZ, CORE, IMAGES, MAPS, NETWORK, holds
@@ -239,6 +241,22 @@ def test_events_are_told_one_at_a_time() -> None:
     assert not together
 
 
+def test_a_log_that_cannot_be_written_ends_the_server() -> None:
+    def log(event: dict[str, Any]) -> None:
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+
+    server = Server(Session(Echo(identity()), 1.0), "127.0.0.1", 0, TOKEN, 60.0, log)
+    with connect(server), pytest.raises(ArtefactError, match="cannot be written any more .Broken"):
+        server.serve()
+    server.close()
+
+
+def test_a_served_board_that_is_dead_says_so_to_who_identifies(served: Served) -> None:
+    served.board.close()
+    with pytest.raises(BoardError, match="the board is gone|connection is gone"):
+        probe.identify(served.server.url)
+
+
 def test_the_command_line_shows_the_hint_and_no_token(capfd: pytest.CaptureFixture[str]) -> None:
     with serving() as server:
         session = Session(SerialPort(server.url, 115200, 5.0), 5.0)
@@ -248,8 +266,9 @@ def test_the_command_line_shows_the_hint_and_no_token(capfd: pytest.CaptureFixtu
         session.close()
     cli._refuse(str(refused.value))
     assert "put the token into the URL, before the host: TOKEN@host:port" in capfd.readouterr().err
-    cli._refuse(f"{server.url.replace('//', f'//{TOKEN}@')}: busy")
-    assert capfd.readouterr().err == f"stoic: {server.url}: busy\n"
+    for url in (server.url, server.url.replace("socket", "SOCKET")):
+        cli._refuse(f"{url.replace('//', f'//{TOKEN}@')}: busy")
+        assert capfd.readouterr().err == f"stoic: {url}: busy\n"
 
 
 def test_ipv6_is_served_in_brackets() -> None:

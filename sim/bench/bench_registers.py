@@ -15,6 +15,7 @@ from .stream import reset
 from .tally import expect
 
 N_CYCLES = 300
+N_CLEARS, BETWEEN_CLEARS = 40, 12  # cycles
 TABLES = Group("table", {"wanted": ("the same", "another", "none such"), "tables": ("1", "more")})
 IMAGE = Group("image", {"margin": ("0", "some", "most"), "low": (False, True)})
 READ_ONLY = 1, 2, 3, 4, 7  # of the first words
@@ -127,6 +128,26 @@ async def counts_every_event(dut: Any) -> None:
     await send(dut, rng, events, N_CYCLES)
     expect([await tell(dut)], [events.wanted(0, tables)], "reading")
     assert await host.read(dut, int(dut.BANK.value) - 1, 1) == []
+
+
+@cocotb.test(timeout_time=100, timeout_unit="us")
+async def clears_while_it_counts(dut: Any) -> None:
+    """What is told after a clear among events is of the last images, the same in each number."""
+    rng = random.Random(cocotb.RANDOM_SEED)
+    bound = rng.getrandbits(int(dut.MARGIN_W.value)) | 1
+    tables, n_words = int(dut.TABLES.value), len((await start(dut, bound)).words)
+    for _ in range(N_CLEARS):
+        events = Events(bound, words=[[0, 0] for _ in range(n_words)])
+        sender = cocotb.start_soon(send(dut, rng, events, BETWEEN_CLEARS))
+        for _ in range(rng.randrange(BETWEEN_CLEARS)):
+            await RisingEdge(dut.clk_i)
+        await write(dut, CLEAR, 0)
+        await sender
+        told = await tell(dut)
+        words = zip(told.corrected_words, told.detected_words, strict=True)
+        margins = events.margins[len(events.margins) - told.images :]
+        last = Events(bound, margins, [list(counted) for counted in words])
+        expect([told], [last.wanted(0, tables)], f"reading of {told.images} images")
 
 
 @cocotb.test(timeout_time=100, timeout_unit="us")
