@@ -26,9 +26,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..sim import network as networks
-from ..sim.container import kit_version, write_whole
+from ..sim.container import kit_version, writable, write_whole
 from ..sim.core import Core, core_of, image_bytes, image_cycles
 from ..sim.engine import EngineDevice
+from ..sim.exceptions import StoicError
 from ..sim.memory import Fold, layout_of
 from ..sim.network import Network
 from ..sim.random_network import random_network
@@ -100,6 +101,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--board", default="ulx3s-25f")
     parser.add_argument("--json", type=Path, required=True)
     options = parser.parse_args(arguments)
+    writable(options.json)
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     board, net = boards.load(options.board), networks.load(options.network)
     bits = random_network((784, 256, 256, 256, 10), "bits", np.random.default_rng(SEED))
@@ -121,4 +123,8 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    try:
+        main(sys.argv[1:])
+    except StoicError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)

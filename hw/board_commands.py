@@ -119,7 +119,7 @@ def infer(
     finally:
         device.close()
     row = {"network": net.name, "network_sha256": net.sha256, **row}
-    values = {"url": url, "board": board or None, "network_file": network, **row}
+    values = {"url": url, "board": board or None, "network_files": [network], **row}
     lab.write(log, "infer", identity, note, values)
     return row
 
@@ -132,7 +132,7 @@ def run_campaign(
     ] = "golden",
     n: N = None,
     note: lab.Notes = None,
-    log: lab.LogFile = None,
+    log: lab.CampaignLogFile = None,
     data_root: DataRoot = None,
 ) -> dict[str, Any]:
     """Run a campaign on a board and compare every row with the reference's, score for score."""
@@ -148,6 +148,7 @@ def run_campaign(
         keys = ("campaign", "store", "n_rows", "n_computed", "n_rows_different", "seeds")
         values = {"url": url, "board": plan.board or None, **{k: found[k] for k in keys}}
         values["networks"] = sorted({row["network"] for row in found["rows"]})
+        values["network_files"] = [inputs.network_path(model) for model in plan.models]
         lab.write(log, "campaign", identity, note, values)
     return found
 
@@ -245,7 +246,7 @@ def selftest(
         ran = _run_campaign(plan, campaign_file, url, data_root)
     failure = failure or (ran["failure"] if ran else None)
     shown = {"url": url, "board": board or None, **_totals(comparisons), "failure": failure}
-    values = {**shown, **loaded, "counters": counters, "network_file": network}
+    values = {**shown, **loaded, "counters": counters, "network_files": [network]}
     lab.write(log, "selftest", identity, note, values)
     return {
         **shown,

@@ -3,7 +3,8 @@
 What the planner says fits becomes a bitstream, by the steps of `stoic synth`: place and route with
 seed 1, 2, ... until one meets the clock, so that a design that misses has missed on all `--seeds`.
 No bitstream holds a weight, so a network is its sizes and its input. The row of a pair is written
-when it is done; a second run takes the steps that are done as they are.
+when it is done; a second run takes the steps that are done as they are. Rows of pairs that are not
+asked for stay; the status is that of the rows asked for, and what stays of other sources is said.
 
 The clock *asked* is that of the board file: the PLL makes it, and the bitstream runs at it. *Fmax*
 is what place and route says that the routed design would reach, an estimate of the tool at the
@@ -13,9 +14,11 @@ slow corner of the chip; none is from silicon. Keys of the JSON object:
                 "verdict": "met", "missed": no seed meets the clock asked, "refused": by the
                 planner, or "failed": a tool did,
                 "why": what the planner or the tool says, "" when met,
-                "clock_mhz_asked"}; unless refused also {"folds": [[SIMD, PE] of each layer],
-                "engine", "cycles_per_image", "images_per_s_at_clock_asked", "cells_predicted",
-                "block_rams_predicted"}; and unless failed {"seeds", "fmax_mhz": [of each seed],
+                "clock_mhz_asked"}; unless refused also {"inputs_sha256": of all but the seeds that
+                decides the bitstream, not in rows of old files,
+                "folds": [[SIMD, PE] of each layer], "engine", "cycles_per_image",
+                "images_per_s_at_clock_asked", "cells_predicted", "block_rams_predicted"}; and
+                unless failed {"seeds", "fmax_mhz": [of each seed],
                 "fmax_mhz_best", "margin_percent": of the best above the clock asked,
                 "critical_path", "lut4", "logic_cells", "logic_cells_available", "flops",
                 "carry_cells", "distributed_ram_cells", "block_rams", "block_rams_available",
@@ -40,9 +43,9 @@ from typing import Any
 
 import numpy as np
 
-from ..sim.container import kit_version, write_whole
+from ..sim.container import kit_version, writable, write_whole
 from ..sim.core import Core, core_of
-from ..sim.exceptions import InputError, ToolError
+from ..sim.exceptions import InputError, StoicError, ToolError
 from ..sim.layers import Input
 from ..sim.random_network import random_network
 from . import boards, synth
@@ -96,12 +99,38 @@ def planned(network: str, board: boards.Board) -> tuple[Core | None, dict[str, A
     }
 
 
+def designed(network: str, core: Core, board: boards.Board) -> synth.Design:
+    """A core as Verilog."""
+    return synth.Design(network, core, board, synth.design_sources(core, board))
+
+
+def inputs_sha256(design: synth.Design) -> str:
+    """Hash of all but the seeds that decides a bitstream."""
+    return synth.inputs_sha256(design, (), synth.tool_versions(design.board))
+
+
+def is_of_these_sources(row: Mapping[str, Any]) -> bool:
+    """Whether a kept row was made of what would be built, or is refused as it would be, now."""
+    key, is_refused = row.get("inputs_sha256"), row["verdict"] == "refused"
+    if key is None and not is_refused:
+        return False
+    board = boards.load(row["board"])
+    core, now = planned(row["network"], board)
+    if core is None or is_refused:
+        return row == now
+    try:
+        return bool(key == inputs_sha256(designed(row["network"], core, board)))
+    except ToolError:
+        return False  # without its tools it would not be built at all
+
+
 def measured(network: str, board: boards.Board, out_dir: Path, seeds: int) -> dict[str, Any]:
     """The row of a pair; an error of a tool is one too."""
     core, row = planned(network, board)
     if core is None:
         return row
-    design = synth.Design(network, core, board, synth.design_sources(core, board))
+    design = designed(network, core, board)
+    row["inputs_sha256"] = inputs_sha256(design)
     missed: synth.ClockMissedError | None = None
     try:
         for n in range(1, seeds + 1):
@@ -189,8 +218,28 @@ def line(row: Mapping[str, Any]) -> str:
     )
 
 
+def earlier(path: Path) -> tuple[dict[tuple[str, str], dict[str, Any]], dict[str, str]]:
+    """Rows of earlier runs by network and board, and their tools; none if there is no file.
+
+    Raises:
+        ToolError: the file is another one.
+    """
+    if not path.is_file():
+        return {}, {}
+    try:
+        values = read_json(path)
+        rows = {(row["network"], row["board"]): row for row in values["rows"]}
+        summary(list(rows.values()))
+        return rows, dict(values["tools"])
+    except (TypeError, ValueError, KeyError) as error:
+        raise ToolError(f"{path}: no results of `make boards`; give another file") from error
+
+
 def main() -> int:
-    """Measure, print a line a pair and keep the JSON file whole; 1 unless all that fit meet it."""
+    """Measure, print a line a pair and keep the JSON file whole; 1 unless all that fit meet it.
+
+    Rows of earlier runs stay in the file; they do not decide the status.
+    """
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--json", type=Path, required=True)
     listed = boards.names(needs_vivado=False)
@@ -201,19 +250,17 @@ def main() -> int:
     args = parser.parse_args()
     if args.seeds < 1:
         parser.error(f"--seeds must be 1 or more, not {args.seeds}")
-    before = read_json(args.json) if args.json.exists() else {}
-    rows = {(row["network"], row["board"]): row for row in before.get("rows", [])}
-    tools = dict(before.get("tools", {}))
+    writable(args.json)
+    rows, tools = earlier(args.json)
+    verdicts: dict[tuple[str, str], str] = {}
     for network, name in pairs():
         if network not in args.networks or name not in args.boards:
             continue
         board = boards.load(name)
-        try:
-            tools |= synth.tool_versions(board)
-        except ToolError as error:
-            parser.error(str(error))
+        tools |= synth.tool_versions(board)
         row = measured(network, board, args.out / f"{network}-{name}", args.seeds)
         rows[network, name] = row
+        verdicts[network, name] = row["verdict"]
         print(line(row), flush=True)
         kept = [rows[pair] for pair in pairs() if pair in rows]
         values = {
@@ -221,12 +268,20 @@ def main() -> int:
             **summary(kept),
             "label": synth.LABEL,
             "tools": tools,
-            "command": shlex.join(["python -m stoic.hw.every_board", *sys.argv[1:]]),
+            "command": shlex.join(["python", "-m", "stoic.hw.every_board", *sys.argv[1:]]),
             "kit_version": kit_version(),
         }
         write_whole(args.json, f"{json.dumps(values, indent=1)}\n".encode())
-    return int(any(row["verdict"] in ("missed", "failed") for row in rows.values()))
+    stay = [row for pair, row in rows.items() if pair in pairs() and pair not in verdicts]
+    if stay:
+        others = sum(not is_of_these_sources(row) for row in stay)
+        print(f"rows of earlier runs: {len(stay)}, of other or unknown sources: {others}")
+    return int(bool({"missed", "failed"} & set(verdicts.values())))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except StoicError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)

@@ -21,8 +21,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..sim.container import kit_version, write_whole
+from ..sim.container import kit_version, writable, write_whole
 from ..sim.core import Core
+from ..sim.exceptions import StoicError
 from ..sim.memory import Fold, Layout, Shape
 from . import boards, synth
 from .flows import nextpnr
@@ -119,6 +120,7 @@ def main() -> int:
     parser.add_argument("--only", nargs="+", default=[], choices=[p.name for p in PLANNED])
     parser.add_argument("--out", type=Path, default=Path("build/planner"))
     args = parser.parse_args()
+    writable(args.json)
     rows = []
     for planned in PLANNED:
         if args.only and planned.name not in args.only:
@@ -143,7 +145,7 @@ def main() -> int:
             for planned in PLANNED
             for name, version in synth.tool_versions(boards.load(planned.board)).items()
         },
-        "command": shlex.join(["python -m stoic.hw.fold_signoff", *sys.argv[1:]]),
+        "command": shlex.join(["python", "-m", "stoic.hw.fold_signoff", *sys.argv[1:]]),
         "kit_version": kit_version(),
     }
     write_whole(args.json, f"{json.dumps(values, indent=1)}\n".encode())
@@ -154,4 +156,8 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except StoicError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)

@@ -35,9 +35,10 @@ from typing import Any
 import numpy as np
 
 from ..sim import golden
-from ..sim.container import kit_version, write_whole
+from ..sim.container import kit_version, writable, write_whole
 from ..sim.core import FORMS, Core, image_cycles, planes
 from ..sim.errors import Iid
+from ..sim.exceptions import StoicError
 from ..sim.faults import apply
 from ..sim.memory import MAX_WIDTH, Fold, Layout, Shape
 from ..sim.random_network import random_network
@@ -352,12 +353,16 @@ def main() -> int:
     )
     parser.add_argument("--out", type=Path, default=Path("build/hw-table"))
     args = parser.parse_args()
+    if args.seeds < 1:
+        parser.error(f"--seeds must be 1 or more, not {args.seeds}")
+    for made in (args.page, None if args.read else args.json):
+        writable(made)
     if args.read:
         values = read_json(args.json)
     else:
         before = read_json(args.json) if args.only and args.json.exists() else {}
         values = measure(before, args.only, range(1, args.seeds + 1), args.out)
-        values["command"] = shlex.join(["python -m stoic.hw.hw_table", *sys.argv[1:]])
+        values["command"] = shlex.join(["python", "-m", "stoic.hw.hw_table", *sys.argv[1:]])
         values["kit_version"] = kit_version()
         write_whole(args.json, f"{json.dumps(values, indent=1)}\n".encode())
     if args.page:
@@ -366,4 +371,8 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except StoicError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)

@@ -3,6 +3,8 @@
 A folding is chosen first, as if there were none; images take block memories that it leaves.
 """
 
+import re
+import reprlib
 from dataclasses import replace
 
 from ..sim import on_chip
@@ -41,8 +43,9 @@ def with_images(core: Core, wish: str, board: Board | None) -> Core:
     """
     if not wish:
         return replace(core, store=0)
-    if wish != MOST and not (wish.isdecimal() and int(wish)):
-        raise InputError(f"--images-on-chip must be a number from 1 or {MOST}, not {wish!r}")
+    if wish != MOST and not (re.fullmatch("[0-9]{1,9}", wish) and int(wish)):
+        shown = reprlib.repr(wish)
+        raise InputError(f"--images-on-chip must be a number from 1 or {MOST}, not {shown}")
     if board is None:
         if wish == MOST:
             raise InputError(f"--images-on-chip {MOST} needs a board, whose memories they fill")

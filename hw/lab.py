@@ -3,13 +3,14 @@
 time_utc, command, kit_version      of the run
 url, build_id, layout_id, clock_hz  what the board said about itself
 board                               as it was named, or null
-bitstream, bitstream_sha256         of the build with that build id, where it is found; or null
+bitstream, bitstream_sha256         of the build with that build id beside the network; or null
 notes                               as given: temperature, voltage, who, why
 network, network_sha256, ...        what the command reports of the run
 """
 
 import json
 import logging
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,16 +21,22 @@ from ..sim.container import kit_version
 from ..sim.exceptions import ArtefactError
 from .link import Identity
 from .port import split_token
+from .synth import BUILD
 
 _log = logging.getLogger(__name__)
 
 FILE = "lab.jsonl"
+_KEYS = ("bitstream", "bitstream_sha256")
 Notes = Annotated[
     list[str] | None,
     typer.Option("--note", help='For the lab log, e.g. "core 0.95 V, 41 C"; repeatable.'),
 ]
 LogFile = Annotated[
     Path | None, typer.Option("--log", metavar="LAB.jsonl", help="Lab log; lab.jsonl beside NET.")
+]
+CampaignLogFile = Annotated[
+    Path | None,
+    typer.Option("--log", metavar="LAB.jsonl", help="Lab log; lab.jsonl beside the store."),
 ]
 
 
@@ -53,14 +60,13 @@ def write(
     """Append the line of a run.
 
     Args:
-        values: more of the run: "url", and "network_file" and "board" if there are any.
+        values: more of the run: "url", and "network_files" and "board" if there are any.
 
     Raises:
         ArtefactError: it cannot be written.
     """
     values = dict(values)
-    network_file, board = values.pop("network_file", None), values.get("board")
-    folder = network_file.parent / board if network_file and board else None
+    builds = folders(values.pop("network_files", ()), values.get("board"))
     line = {
         "time_utc": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": command,
@@ -69,7 +75,7 @@ def write(
         "layout_id": identity.layout.hex(),
         "clock_hz": identity.clock_hz,
         "notes": notes or [],
-        **bitstream(folder, identity),
+        **bitstream(builds, identity),
         **values,
         "url": split_token(values["url"])[0],
     }
@@ -80,17 +86,38 @@ def write(
         raise ArtefactError(f"{file}: the run is not logged ({error.strerror})") from error
 
 
-def bitstream(folder: Path | None, identity: Identity) -> dict[str, Any]:
-    """Name and hash of the bitstream that `stoic synth` made of this build in a folder."""
-    found: dict[str, Any] = {"bitstream": None, "bitstream_sha256": None}
-    if folder is None or not (file := folder / "build.json").is_file():
-        return found
-    top = folder / "src" / "stoic_top.v"
-    if not top.is_file() or identity.build[::-1].hex() not in top.read_text():
-        return found  # of other gates than the board has
-    try:
-        made = dict(json.loads(file.read_text()))
-    except (ValueError, TypeError) as error:  # a run is worth more than the name of its bitstream
-        _log.warning("%s: no build's JSON (%s); stoic synth makes it anew", file, error)
-        return found
-    return {key: made.get(key) for key in found}
+def folders(network_files: Iterable[Path], board: str | None) -> list[Path]:
+    """Where `stoic synth` puts builds of networks: for a board, or for any without one."""
+    beside = sorted({file.parent for file in network_files})
+    if board:
+        return [folder / board for folder in beside]
+    return [build.parent for folder in beside for build in sorted(folder.glob(f"*/{BUILD}"))]
+
+
+def bitstream(builds: Iterable[Path], identity: Identity) -> dict[str, Any]:
+    """Name and hash of the one bitstream that `stoic synth` made of this build in some folders."""
+    found: list[dict[str, Any]] = []
+    for folder in builds:
+        try:
+            made = _made(folder, identity)
+        except (OSError, ValueError, TypeError, KeyError) as error:  # what ran is worth more
+            file = folder / BUILD
+            _log.warning("%s: no build's JSON (%r); stoic synth makes it anew", file, error)
+            continue
+        if made and made not in found:
+            found.append(made)
+    if len(found) > 1:
+        names = ", ".join(str(made["bitstream"]) for made in found)
+        _log.warning("%s have the board's gates; with --board the log names which it is", names)
+    return found[0] if len(found) == 1 else dict.fromkeys(_KEYS)
+
+
+def _made(folder: Path, identity: Identity) -> dict[str, Any]:
+    """The bitstream that was made in a folder, if it has the gates of a board."""
+    top, file = folder / "src" / "stoic_top.v", folder / BUILD
+    if not (top.is_file() and file.is_file()):
+        return {}
+    if identity.build[::-1].hex() not in top.read_text(errors="replace"):
+        return {}
+    values = dict(json.loads(file.read_bytes()))
+    return {key: values[key] for key in _KEYS}

@@ -57,7 +57,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """
     try:
         values = json.loads(path.read_text())
-    except (OSError, json.JSONDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise ToolError(f"{path}: not a report of the tools ({error})") from error
     if not isinstance(values, dict):
         raise ToolError(f"{path}: not a report of the tools")

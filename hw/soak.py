@@ -22,11 +22,11 @@ import logging
 import shlex
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
 from unittest import mock
 
 import numpy as np
@@ -34,10 +34,10 @@ from numpy.typing import NDArray
 
 from .. import rtl
 from ..sim import golden
-from ..sim.container import kit_version, write_whole
+from ..sim.container import kit_version, writable, write_whole
 from ..sim.core import Core, core_of
 from ..sim.errors.iid import Iid
-from ..sim.exceptions import BoardError, ToolError
+from ..sim.exceptions import BoardError, StoicError, ToolError
 from ..sim.faults import FaultMap
 from ..sim.hardware import seen, written
 from ..sim.memory import KINDS, Fold, bank_words, layout_of
@@ -57,6 +57,10 @@ _IMAGES = 64
 # its first byte. So many probes must fit it that hardly ever all of them are damaged.
 _TIMEOUT_S = 4.0
 _PAUSE_S = 0.05
+
+
+class GaveUpError(BoardError):
+    """The driver gave up on requests that it had sent."""
 
 
 class NoisyPort(SerialPort):
@@ -115,10 +119,22 @@ def soak(
     """Drive a board over a noisy line until `n_frames` requests were sent, then look at it closely.
 
     Raises:
-        BoardError: the driver gave up.
+        GaveUpError: the driver gave up.
+        BoardError: nothing listens there, so nothing was sent.
     """
-    rng = np.random.default_rng(seed)
     port = NoisyPort(url, rate, seed)
+    try:
+        return _soaked(port, url, core, network, n_frames, seed)
+    except BoardError as error:
+        if not port.n_frames:
+            raise
+        raise GaveUpError(f"{error} (after {port.n_frames} requests)") from error
+
+
+def _soaked(
+    port: NoisyPort, url: str, core: Core, network: Network, n_frames: int, seed: int
+) -> Outcome:
+    rng = np.random.default_rng(seed)
     device = BoardDevice(port, core, timeout_s=_TIMEOUT_S, retries=PATIENCE, pause_s=_PAUSE_S)
     n_images = n_maps = scores_differ = 0
     faults: FaultMap | None = None
@@ -178,11 +194,15 @@ def blind_board(folder: Path) -> Iterator[None]:
         yield
 
 
-def fate(run: Any) -> tuple[bool, str]:
-    """Whether a mutant was caught, and how."""
+def fate(run: Callable[[], Outcome]) -> tuple[bool, str]:
+    """Whether a mutant was caught, and how.
+
+    Args:
+        run: a soak of a board that runs already: one that does not start shows nothing.
+    """
     try:
-        found: Outcome = run()
-    except BoardError as error:
+        found = run()
+    except GaveUpError as error:
         return True, str(error)
     how = f"{found.scores_differ} scores, {found.words_differ} words"
     return not found.is_good, how
@@ -198,21 +218,22 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", type=Path, required=True)
     options = parser.parse_args(arguments)
+    writable(options.json)
     logging.disable(logging.WARNING)  # a line for every frame that is sent again
     network = random_network((40, 8, 3), "bits", np.random.default_rng(options.seed))
     core = core_of(network, layout_of(network, (Fold(2, 20), Fold(1, 8))))
 
-    def run(n_frames: int) -> Outcome:
-        with VirtualBoard(core, BUILD_DIR, clock_hz=CLOCK_HZ) as board:
-            return soak(board.url, core, network, n_frames, seed=options.seed)
+    def run(board: VirtualBoard, n_frames: int) -> Outcome:
+        return soak(board.url, core, network, n_frames, seed=options.seed)
 
     start = time.monotonic()
-    found = run(options.frames)
+    with VirtualBoard(core, BUILD_DIR, clock_hz=CLOCK_HZ) as board:
+        found = run(board, options.frames)
     seconds = time.monotonic() - start
     mutants = []
     for name, made in (("driver", blind_driver()), ("board", blind_board(BUILD_DIR / "mutant"))):
-        with made:
-            is_caught, how = fate(lambda: run(options.mutant_frames))
+        with made, VirtualBoard(core, BUILD_DIR, clock_hz=CLOCK_HZ) as board:
+            is_caught, how = fate(partial(run, board, options.mutant_frames))
         mutants.append({"name": f"{name} without CRC", "is_caught": is_caught, "how": how})
     values = {
         "command": shlex.join(["python", "-m", "stoic.hw.soak", *arguments]),
@@ -230,4 +251,8 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    try:
+        main(sys.argv[1:])
+    except StoicError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)

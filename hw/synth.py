@@ -32,6 +32,7 @@ from .reports import Route, Utilisation, route, utilisation
 
 LABEL = "place-and-route estimate"
 NETLIST = "synth.netlist.json"
+BUILD = "build.json"
 
 log = logging.getLogger(__name__)
 
@@ -176,7 +177,9 @@ def build_design(design: Design, out_dir: Path, seeds: Sequence[int] = (), jobs:
     if len(set(seeds)) != len(seeds) or min(seeds) < 0:
         raise InputError(f"seeds must be different numbers from 0, not {seeds}")
     tools = tool_versions(board)
+    inputs = inputs_sha256(design, seeds, tools)
     out_dir.mkdir(parents=True, exist_ok=True)
+    _forget_others(out_dir, inputs)
     bitstream = out_dir / f"{design.network}.{'bit' if board.family == 'ecp5' else 'bin'}"
 
     synth_wall_s = _synthesise(design, out_dir, tools)
@@ -214,10 +217,10 @@ def build_design(design: Design, out_dir: Path, seeds: Sequence[int] = (), jobs:
         synth_wall_s=synth_wall_s,
         bitstream=bitstream,
         bitstream_sha256=file_sha256(bitstream),
-        inputs_sha256=inputs_sha256(design, seeds, tools),
+        inputs_sha256=inputs,
         tools=tools,
     )
-    put(out_dir / "build.json", json.dumps(made.row(), indent=2, sort_keys=True) + "\n")
+    put(out_dir / BUILD, json.dumps(made.row(), indent=2, sort_keys=True) + "\n")
     return made
 
 
@@ -247,10 +250,17 @@ def inputs_sha256(design: Design, seeds: Sequence[int], tools: Mapping[str, str]
 
 
 def write_sources(design: Design, out_dir: Path) -> list[str]:
-    """Write the Verilog of a design into `src`, and nothing else there; the paths in out_dir."""
+    """Write the Verilog of a design into `src`, and nothing else there; the paths in out_dir.
+
+    Where that changes anything, what was built of other sources is no build of these: the folder's
+    `build.json` goes first, so that a run that is killed leaves none.
+    """
     folder = out_dir / "src"
     folder.mkdir(parents=True, exist_ok=True)
-    for stale in set(folder.iterdir()) - {folder / name for name in design.sources}:
+    unwanted = set(folder.iterdir()) - {folder / name for name in design.sources}
+    if unwanted or not all(_holds(folder / name, text) for name, text in design.sources.items()):
+        (out_dir / BUILD).unlink(missing_ok=True)
+    for stale in unwanted:
         stale.unlink()
     for name, text in design.sources.items():
         put(folder / name, text)
@@ -298,10 +308,10 @@ def step(
     hashed = [command[1:], dict(tools), {path.name: file_sha256(path) for path in inputs}]
     key = hashlib.sha256(json.dumps(hashed, sort_keys=True).encode()).hexdigest()
     stamp = out_dir / f"{name}.step.json"
-    if stamp.exists():
-        before = json.loads(stamp.read_text())
-        if before["key"] == key and before["outputs"] == _hashes(outputs):
-            return float(before["wall_s"])
+    before = _said(stamp)
+    is_same = before.get("key") == key and before.get("outputs") == _hashes(outputs)
+    if is_same and isinstance(wall_s := before.get("wall_s"), int | float):
+        return float(wall_s)
     for path in (stamp, *outputs):
         path.unlink(missing_ok=True)
     log.info("%s: %s", out_dir.name, name)
@@ -335,8 +345,27 @@ def _run(command: list[str], folder: Path, log_file: Path) -> tuple[int, float]:
 
 def put(path: Path, text: str) -> None:
     """Write a file unless it holds just that."""
-    if not path.is_file() or path.read_text() != text:
+    if not _holds(path, text):
         write_whole(path, text.encode())
+
+
+def _holds(path: Path, text: str) -> bool:
+    return path.is_file() and path.read_bytes() == text.encode()
+
+
+def _said(path: Path) -> dict[str, Any]:
+    """The JSON object that a run left in a file; empty where there is none, or a damaged one."""
+    try:
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _forget_others(out_dir: Path, inputs: str) -> None:
+    """Remove `build.json` if other inputs made it: other sources, seeds, pins or tools."""
+    if _said(out_dir / BUILD).get("inputs_sha256") != inputs:
+        (out_dir / BUILD).unlink(missing_ok=True)
 
 
 def _hashes(paths: Sequence[Path]) -> dict[str, str]:

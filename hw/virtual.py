@@ -6,6 +6,8 @@ fast as the host computes and sleeps when nothing is on its way.
 """
 
 import logging
+import re
+import reprlib
 import subprocess
 import sys
 from collections.abc import Callable
@@ -133,8 +135,8 @@ class VirtualBoard:
             raise InputError(f"transport must be one of {TRANSPORTS}, not {transport!r}")
         if where is None:
             where = "0" if transport == "tcp" else str(build_dir / "virtual-board.pty")
-        if transport == "tcp" and not (where.isdecimal() and int(where) < 1 << 16):
-            raise InputError(f"a TCP port is 0..65535, not {where!r}")
+        if transport == "tcp":
+            tcp_port(where)
         if baud < 0 or not 0 <= latency_ms < 1e6:
             raise InputError(f"baud and latency must be 0 or more, not {baud} and {latency_ms} ms")
         self._link = Path(where).absolute() if transport == "pty" else None
@@ -202,6 +204,17 @@ class VirtualBoard:
     ) -> None:
         """End it."""
         self.close()
+
+
+def tcp_port(text: str) -> int:
+    """The number of a TCP port, 0 for a free one.
+
+    Raises:
+        InputError: it is no number 0..65535.
+    """
+    if not re.fullmatch("[0-9]{1,5}", text) or int(text) >= 1 << 16:
+        raise InputError(f"a TCP port is 0..65535, not {reprlib.repr(text)}")
+    return int(text)
 
 
 def _make_way(link: Path) -> None:

@@ -10,7 +10,7 @@ from .devices import Setting
 from .netlist_device import NetlistPort, netlist_program
 from .server import Server
 from .session import Session
-from .virtual import Speed
+from .virtual import Speed, tcp_port
 
 _TIMEOUT_S = 60.0  # of a frame in the simulation; it counts cycles and needs no clock
 
@@ -26,12 +26,13 @@ def serve_netlist(
         tell: is given the speed when a client leaves.
 
     Raises:
-        InputError: no board, or another URL.
+        InputError: no board, another URL, or a port that is no number 0..65535.
         ToolError: synthesis or the C++ compiler is missing or fails.
     """
     transport, _, where = url.partition(":")
-    if transport != "tcp" or not (where or "0").isdecimal():
+    if transport != "tcp":
         raise InputError(f"a netlist is served at tcp or tcp:PORT, not {url!r}")
+    number = tcp_port(where or "0")
     if not at.board:
         open_boards = "|".join(boards.names(needs_vivado=False))
         raise InputError(f"a netlist needs a board: --board {open_boards}")
@@ -43,7 +44,7 @@ def serve_netlist(
         if event["event"] == "disconnect" and port.busy_s:
             tell(Speed(port.n_cycles, port.busy_s))
 
-    server = Server(Session(port, _TIMEOUT_S), "127.0.0.1", int(where or 0), None, None, log)
+    server = Server(Session(port, _TIMEOUT_S), "127.0.0.1", number, None, None, log)
     try:
         start(server.url, os.getpid())
         server.serve()

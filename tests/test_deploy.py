@@ -92,7 +92,7 @@ def test_boards_ports_and_cables_are_listed(
     assert "ulx3s-25f" in cable["boards"] and "ULX3S FPGA 25K" in cable["description"]
 
 
-@pytest.mark.parametrize("damaged", [b"", b'{"bitstream": ', b"[1]", b"3", b"\xff"])
+@pytest.mark.parametrize("damaged", [b"", b'{"bitstream": ', b"[1]", b"3", b"\xff", b"{}"])
 def test_a_damaged_build_is_named_and_the_run_is_logged(
     tmp_path: Path, damaged: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -100,9 +100,9 @@ def test_a_damaged_build_is_named_and_the_run_is_logged(
     (tmp_path / "src").mkdir()
     (tmp_path / "src" / "stoic_top.v").write_text(f"128'h{who.build[::-1].hex()}")
     (tmp_path / "build.json").write_text('{"bitstream": "a.bit", "bitstream_sha256": "0"}')
-    assert lab.bitstream(tmp_path, who)["bitstream"] == "a.bit"
+    assert lab.bitstream([tmp_path], who)["bitstream"] == "a.bit"
     (tmp_path / "build.json").write_bytes(damaged)
-    assert lab.bitstream(tmp_path, who) == {"bitstream": None, "bitstream_sha256": None}
+    assert lab.bitstream([tmp_path], who) == {"bitstream": None, "bitstream_sha256": None}
     assert re.search(r"build\.json: no build's JSON .* stoic synth", caplog.text)
 
 

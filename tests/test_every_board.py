@@ -2,6 +2,9 @@
 
 import json
 import re
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -113,6 +116,61 @@ def test_a_design_that_misses_and_a_tool_that_fails_are_rows_and_status_1(
     assert "fashion-tfc` on upduino: failed, seed2 failed: no way" in "\n".join(block(tmp_path))
     status, found = run(monkeypatch, tmp_path, {1: 36.0}, *some)
     assert status == 0 and summary(found["rows"])["met"] == 2
+
+
+def test_a_run_is_judged_by_its_own_rows_and_counts_those_of_other_sources(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, tmp_path, {1: 35.9}, "--seeds", "1", "--boards", "upduino")[0] == 1
+    for change, others in ((None, 0), ("sources", 1), ("no key", 1)):
+        path = tmp_path / "boards.json"
+        found = json.loads(path.read_text())
+        upduino = next(row for row in found["rows"] if row["board"] == "upduino")
+        if change == "no key":  # a file of before there was one
+            del upduino["inputs_sha256"]
+        elif change:
+            upduino["inputs_sha256"] = "0" * 64
+        path.write_text(json.dumps(found))
+        status, found = run(monkeypatch, tmp_path, {1: 36.0}, "--boards", "icebreaker")
+        assert status == 0 and (found["met"], found["missed"]) == (1, 1)
+        said = capsys.readouterr().out.splitlines()[-1]
+        assert said == f"rows of earlier runs: 1, of other or unknown sources: {others}"
+    assert shlex.split(found["command"])[:3] == ["python", "-m", "stoic.hw.every_board"]
+
+
+def test_a_refusal_is_of_these_sources_while_the_planner_says_the_same() -> None:
+    _, row = planned("sfc", boards.load("ice40-hx8k"))
+    assert every_board.is_of_these_sources(row)
+    assert not every_board.is_of_these_sources({**row, "why": "needs a million"})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ("bench nix.stoic --json b.json", "nix.stoic: no such file"),
+        ("bench nix.stoic --json /proc/x/b.json", "/proc: cannot be written"),
+        ("soak --json /proc/x/b.json", "/proc: cannot be written"),
+        ("fold_signoff --json /proc/x/b.json", "/proc: cannot be written"),
+        ("hw_table --json /proc/x/b.json", "/proc: cannot be written"),
+        ("hw_table --read --json nix.json", "nix.json: not a report"),
+        ("every_board --json /proc/x/b.json", "/proc: cannot be written"),
+        ("every_board --json {}", "corrupt.json: not a report"),
+        ("every_board --json binary.json", "binary.json: no results of `make boards`"),
+        ("every_board --json []", "other.json: no results of `make boards`"),
+    ],
+)
+def test_bad_input_of_what_measures_is_one_line_and_status_2(
+    tmp_path: Path, arguments: str, says: str
+) -> None:
+    corrupt, other = tmp_path / "corrupt.json", tmp_path / "other.json"
+    corrupt.write_text("{")
+    (tmp_path / "binary.json").write_bytes(b"\xff\xfe")
+    other.write_text('{"rows": [1]}')
+    name, *words = arguments.replace("{}", str(corrupt)).replace("[]", str(other)).split()
+    command = [sys.executable, "-m", f"stoic.hw.{name}", *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stderr
+    assert says in done.stderr
 
 
 def test_no_seeds_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

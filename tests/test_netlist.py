@@ -16,6 +16,7 @@ from stoic.hw.netlist_cells import Cell
 from stoic.hw.netlist_device import NetlistDevice, NetlistPort
 from stoic.hw.netlist_engine import Netlist
 from stoic.hw.netlist_program import ZERO, Program, compile_cells, load, mutant
+from stoic.hw.virtual_netlist import serve_netlist
 from stoic.sim import agreement
 from stoic.sim.core import core_of
 from stoic.sim.errors import Iid
@@ -95,6 +96,12 @@ def test_a_netlist_that_is_silent_is_not_waited_for(program: Program, folder: Pa
 def test_what_is_missing_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InputError, match=r"netlist needs a board: --board \S*icebreaker\|"):
         open_device("netlist", Setting(tmp_path / "net.stoic", NETWORK))
+    at = Setting(tmp_path / "net.stoic", NETWORK, "icebreaker")
+    for port in ("70000", "9" * 5000, "\N{ARABIC-INDIC DIGIT THREE}", "x"):
+        with pytest.raises(InputError, match="a TCP port is 0..65535, not"):
+            serve_netlist(at, f"tcp:{port}", print, print)
+    with pytest.raises(InputError, match="served at tcp or tcp:PORT, not 'pty'"):
+        serve_netlist(at, "pty", print, print)
     monkeypatch.setenv("PATH", "")
     with pytest.raises(ToolError, match=r"g\+\+ is not on PATH"):
         netlist_engine.build(tmp_path)

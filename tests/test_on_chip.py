@@ -203,6 +203,8 @@ def test_as_many_images_as_fit_and_no_more() -> None:
         ("99999", None, r"the host addresses 1\.\.5041 images on the chip, not 99999"),
         ("0", None, "a number from 1 or max"),
         ("few", board, "a number from 1 or max"),
+        ("9" * 5000, None, "a number from 1 or max, not '9{12}.{3}9{13}'$"),
+        ("\N{ARABIC-INDIC DIGIT THREE}", None, "a number from 1 or max"),
         ("max", boards.load("arty-a7-35t"), "open tools"),
     ):
         with pytest.raises(InputError, match=message):

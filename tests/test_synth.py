@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -78,6 +79,63 @@ def test_second_run_does_nothing(build: Build, board: Board, sources: dict[str, 
     changed = [p.name for p in folder.glob("*.*") if p.stat().st_mtime_ns != before.get(p)]
     assert again == build
     assert not changed
+
+
+@pytest.mark.parametrize("damaged", ["", '{"key": ', "[]", "{}", "same key"])
+def test_a_damaged_stamp_counts_as_not_done(damaged: str, tmp_path: Path) -> None:
+    (tmp_path / "input").write_text("1")
+    command = [sys.executable, "-c", "open('runs', 'a').write('.'); open('made', 'w')"]
+
+    def run() -> float:
+        made = tmp_path / "made"
+        return synth.step(tmp_path, "copy", command, [tmp_path / "input"], [made], {})
+
+    assert run() == run() and (tmp_path / "runs").read_text() == "."
+    stamp = tmp_path / "copy.step.json"
+    values = json.loads(stamp.read_text())
+    stamp.write_text(json.dumps({**values, "wall_s": None}) if damaged == "same key" else damaged)
+    assert run() == run() and (tmp_path / "runs").read_text() == ".."
+
+
+def test_a_build_of_other_sources_is_forgotten_before_they_are_written(
+    board: Board, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, other = (design(board, {"stoic_top.v": text}) for text in ("// 1", "// 2"))
+    record = tmp_path / "build.json"
+    synth.write_sources(first, tmp_path)
+    record.write_text("{}")
+    synth.write_sources(first, tmp_path)
+    assert record.exists()
+    monkeypatch.setattr(synth, "write_whole", killed)
+    with pytest.raises(KeyboardInterrupt):
+        synth.write_sources(other, tmp_path)
+    assert not record.exists()
+    assert (tmp_path / "src" / "stoic_top.v").read_text() == "// 1"
+
+
+def test_a_build_of_other_seeds_is_forgotten_before_a_run_that_is_killed(
+    board: Board, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, record = design(board, {"stoic_top.v": "// 1"}), tmp_path / "build.json"
+    synth.write_sources(made, tmp_path)
+    inputs = synth.inputs_sha256(made, (1,), synth.tool_versions(board))
+    record.write_text(json.dumps({"inputs_sha256": inputs}))
+    monkeypatch.setattr(synth, "step", killed)
+    for seed, is_kept in ((1, True), (2, False)):
+        with pytest.raises(KeyboardInterrupt):
+            synth.build_design(made, tmp_path, (seed,))
+        assert record.exists() == is_kept
+
+
+def killed(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_sources_that_are_no_text_are_written_anew(board: Board, tmp_path: Path) -> None:
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "stoic_top.v").write_bytes(b"\xff")
+    synth.write_sources(design(board, {"stoic_top.v": "// 1"}), tmp_path)
+    assert (tmp_path / "src" / "stoic_top.v").read_text() == "// 1"
 
 
 def test_same_seed_gives_the_same_bitstream_elsewhere(

@@ -7,9 +7,13 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -27,7 +31,7 @@ from stoic.sim.faults import FaultMap, apply
 from stoic.sim.hardware import hardware_layout, seen, written
 from stoic.sim.layers import Pool
 from stoic.sim.memory import KINDS, Fold, Layout, bank_words, layout_of
-from stoic.sim.network import select
+from stoic.sim.network import save, select
 from stoic.sim.random_network import random_conv_network, random_network, with_random_tables
 
 pytestmark = pytest.mark.verilator
@@ -128,7 +132,7 @@ def test_a_table_that_the_last_host_chose_is_not_the_next_one_s(
 def test_an_injection_writes_only_what_changes(device: BoardDevice) -> None:
     before = device.counters()["good_frames"]
     device.inject(None)
-    assert device.counters()["good_frames"] == before + 1  # the counters themselves
+    assert device.counters()["good_frames"] == before + 2  # the counters themselves
 
 
 def test_counters_count_from_when_the_device_was_made(device: BoardDevice) -> None:
@@ -137,6 +141,52 @@ def test_counters_count_from_when_the_device_was_made(device: BoardDevice) -> No
     counted = device.counters()
     assert (counted["images"], counted["bad_frames"], counted["retries"]) == (20, 0, 0)
     assert counted["busy_cycles"] > 20 * IMAGES.shape[1]
+
+
+class Socket:
+    """A port whose board can be another one, as after a loss of power behind a USB adapter."""
+
+    def __init__(self, board: VirtualBoard) -> None:
+        self.url = "socket"
+        self.port = SerialPort(board.url, 115200, 5.0)
+
+    def put(self, board: VirtualBoard) -> None:
+        self.port.close()
+        self.port = SerialPort(board.url, 115200, 5.0)
+
+    def read(self, least: int, timeout_s: float) -> bytes:
+        return self.port.read(least, timeout_s)
+
+    def write(self, data: bytes) -> None:
+        self.port.write(data)
+
+    def close(self) -> None:
+        self.port.close()
+
+
+def test_a_board_that_lost_its_memory_between_calls_is_refused(
+    board: VirtualBoard, virtual_builds: Path
+) -> None:
+    socket = Socket(board)
+    device = BoardDevice(socket, CORE)
+    lost = "had executed .* frames, now 0: it was reset or lost power"
+    calls: list[Callable[[], object]] = [
+        lambda: device.infer(IMAGES[:3]),
+        lambda: device.inject(None),
+        device.counters,
+    ]
+    for call in calls:
+        device.load(NETWORK)
+        with VirtualBoard(CORE, virtual_builds, clock_hz=CLOCK_HZ) as fresh:
+            socket.put(fresh)
+            with pytest.raises(BoardError, match=lost):
+                call()
+            with pytest.raises(InputError, match="load a network into socket first"):
+                device.infer(IMAGES[:3])
+            device.load(NETWORK)
+            assert (device.infer(IMAGES) == golden.scores(NETWORK, IMAGES)).all()
+            socket.put(board)
+    device.close()
 
 
 def test_damaged_frames_change_nothing(board: VirtualBoard, device: BoardDevice) -> None:
@@ -169,6 +219,46 @@ def test_a_soak_loses_nothing_and_notices_a_driver_without_crc(board: VirtualBoa
     with soak.blind_driver():
         is_caught, how = soak.fate(lambda: run(300, 0.003))
     assert is_caught, how
+
+
+def test_a_mutant_is_caught_by_what_was_sent_and_not_by_a_board_that_is_not_there(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        url = f"socket://127.0.0.1:{free.getsockname()[1]}"
+    with pytest.raises(BoardError, match="nothing listens there"):
+        soak.fate(lambda: soak.soak(url, CORE, NETWORK, 1))
+
+    started = []
+
+    def start(*_: object, **__: object) -> Any:
+        started.append(1)
+        if len(started) > 1:
+            raise BoardError("the virtual board did not start")
+        return nullcontext(SimpleNamespace(url=""))
+
+    good = soak.Outcome(1, 1, 0, 0, 1, 1, 0, scores_differ=0, words_differ=0)
+    monkeypatch.setattr(soak, "VirtualBoard", start)
+    monkeypatch.setattr(soak, "logging", mock.MagicMock())  # it would silence other tests
+    monkeypatch.setattr(soak, "soak", lambda *_, **__: good)
+    with pytest.raises(BoardError, match="did not start"):
+        soak.main(["--json", str(tmp_path / "soak.json")])
+    assert not (tmp_path / "soak.json").exists()
+
+
+@pytest.mark.slow
+def test_the_example_of_the_page_runs_as_printed(
+    virtual_builds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (Path(__file__).parent.parent / "docs" / "link.md").read_text()
+    example = page.split("```python\n")[1].split("```")[0]
+    save(NETWORK, tmp_path / "build" / "fashion-tfc" / "fashion-tfc.stoic")
+    (tmp_path / "build" / "virtual").symlink_to(virtual_builds)
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    exec(example, names)
+    wanted = golden.scores(apply(names["network"], names["faults"]), names["images"])
+    assert (names["scores"] == wanted).all()
 
 
 def test_a_client_that_dies_inside_a_frame_leaves_the_board_as_it_was(
@@ -241,6 +331,12 @@ def test_a_recording_replays_without_the_board(board: VirtualBoard, tmp_path: Pa
     path.write_text(path.read_text()[1:])
     with pytest.raises(ArtefactError, match="corrupt"):
         RecordedDevice(path)
+
+
+@pytest.mark.parametrize("port", ["70000", "9" * 5000, "\N{ARABIC-INDIC DIGIT THREE}", "-1", "x"])
+def test_a_port_that_is_none_is_refused_in_a_short_line(tmp_path: Path, port: str) -> None:
+    with pytest.raises(InputError, match="a TCP port is 0..65535, not .{3,60}$"):
+        VirtualBoard(CORE, tmp_path, where=port)
 
 
 def test_a_board_of_another_layout_is_refused(board: VirtualBoard) -> None:

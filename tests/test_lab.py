@@ -1,0 +1,116 @@
+"""The lab log names the bitstream that was built with the id that the board tells, or none."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from stoic.hw import board_commands, cli, lab, top
+from stoic.sim import network as networks
+from stoic.sim.core import default_core
+from stoic.sim.device import GoldenDevice
+from stoic.sim.random_network import random_network
+
+NETWORK = random_network((30, 12, 5), "uint8", np.random.default_rng(3))
+WHO = top.identity(
+    default_core(NETWORK), clock_hz=1_000_000, target="generic", build=bytes(range(16))
+)
+TOP = f"128'h{WHO.build[::-1].hex()}"
+NOTHING = {"bitstream": None, "bitstream_sha256": None}
+PLAN = """
+[campaign]
+models = ["{net}"]
+data = "fashion-mnist"
+board = "icebreaker"
+store = "{store}"
+n_images = 8
+[errors]
+rates = [0.1]
+chips = 1
+"""
+
+
+class Board(GoldenDevice):
+    """A board that needs no simulator."""
+
+    identity = WHO
+
+
+def put(folder: Path, name: str, top_text: bytes = TOP.encode()) -> dict[str, Any]:
+    """A build in a folder: what the log then says of it."""
+    (folder / "src").mkdir(parents=True)
+    (folder / "src" / "stoic_top.v").write_bytes(top_text)
+    made = {"bitstream": name, "bitstream_sha256": f"of {name}"}
+    (folder / "build.json").write_text(json.dumps(made))
+    return made
+
+
+def logged(folder: Path) -> dict[str, Any]:
+    """Of the last line of a lab log, what it says of the bitstream."""
+    line = json.loads((folder / "lab.jsonl").read_text().splitlines()[-1])
+    assert line["build_id"] == WHO.build.hex() and "network_files" not in line
+    return {key: line[key] for key in NOTHING}
+
+
+@pytest.fixture
+def net(tmp_path: Path) -> Path:
+    path = tmp_path / "net.stoic"
+    networks.save(NETWORK, path)
+    return path
+
+
+@pytest.mark.parametrize("board", [(), ("--board", "icebreaker")])
+def test_a_selftest_logs_the_bitstream_also_where_no_board_is_named(
+    net: Path, monkeypatch: pytest.MonkeyPatch, board: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr(board_commands, "_open", lambda *_: Board())
+    monkeypatch.setattr(
+        board_commands, "load_row", lambda device, loaded: device.load(loaded) or {}
+    )
+    put(net.parent / "ulx3s-25f", "of-other-gates.bit", b"128'h0")
+    made = put(net.parent / "icebreaker", "net.bin")
+    command = ["board", "selftest", str(net), "--url", "/dev/absent", "--n", "8", *board]
+    assert cli.run(command) == 0
+    assert logged(net.parent) == made
+
+
+def test_a_campaign_logs_the_bitstream_of_its_network_and_board(
+    net: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = put(net.parent / "icebreaker", "net.bin")
+    plan = tmp_path / "store" / "plan.toml"
+    plan.parent.mkdir()
+    plan.write_text(PLAN.format(net=net, store=plan.with_suffix(".sqlite")))
+    keys = ("campaign", "store", "n_rows", "n_computed", "n_rows_different", "seeds")
+    found = {**dict.fromkeys(keys, 0), "rows": [{"network": "net"}], "failure": None}
+    monkeypatch.setattr(board_commands, "_run_campaign", lambda *_: found)
+    monkeypatch.setattr("stoic.hw.probe.identify", lambda *_: WHO)
+    assert cli.run(["board", "campaign", str(plan), "--url", "/dev/absent"]) == 0
+    assert logged(plan.parent) == made
+
+
+def test_the_help_says_where_the_log_of_a_campaign_is(capfd: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["board", "campaign", "--help"]) == 0
+    said = capfd.readouterr().out
+    assert "beside the" in said and "beside NET" not in said
+
+
+def test_none_of_two_bitstreams_with_the_same_gates_is_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = put(tmp_path / "a", "a.bit")
+    put(tmp_path / "b", "b.bit")
+    net = tmp_path / "net.stoic"
+    assert lab.bitstream(lab.folders([net], None), WHO) == NOTHING
+    assert "a.bit, b.bit have the board's gates" in caplog.text
+    assert lab.bitstream(lab.folders([net], "a"), WHO) == first
+
+
+def test_a_top_that_is_no_text_costs_no_run(tmp_path: Path) -> None:
+    made = put(tmp_path / "a", "a.bit", b"\xff" + TOP.encode())
+    put(tmp_path / "b", "b.bit", b"\xff\xfe")
+    net = tmp_path / "net.stoic"
+    lab.write(tmp_path / "lab.jsonl", "test", WHO, None, {"url": "/dev/x", "network_files": [net]})
+    assert logged(tmp_path) == made
