@@ -96,7 +96,7 @@ def test_a_netlist_that_is_silent_is_not_waited_for(program: Program, folder: Pa
 def test_what_is_missing_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InputError, match=r"netlist needs a board: --board \S*icebreaker\|"):
         open_device("netlist", Setting(tmp_path / "net.stoic", NETWORK))
-    at = Setting(tmp_path / "net.stoic", NETWORK, "icebreaker")
+    at = Setting(tmp_path / "net.stoic", NETWORK, board="icebreaker")
     for port in ("70000", "9" * 5000, "\N{ARABIC-INDIC DIGIT THREE}", "x"):
         with pytest.raises(InputError, match="a TCP port is 0..65535, not"):
             serve_netlist(at, f"tcp:{port}", print, print)
