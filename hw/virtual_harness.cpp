@@ -324,7 +324,6 @@ struct Server {
             if (fds[0].revents) return 0;
             for (size_t i = refused.size(); i-- > 0;)
                 if (fds[3 + i].revents) turn_away(i);
-            if (fds[1].revents & POLLIN) welcome();
             const short events = fds[2].revents;
             bool is_there = !(events & (POLLIN | POLLHUP | POLLERR)) || fetch();
             to_board.take(board.in);
@@ -334,6 +333,7 @@ struct Server {
                 if (!to_host.empty()) is_there = send();
             }
             if (client >= 0 && !is_there && listening >= 0) drop_client();
+            if (fds[1].revents & POLLIN) welcome();  // last: who just left makes room
         }
     }
 };

@@ -189,6 +189,18 @@ def test_a_board_that_lost_its_memory_between_calls_is_refused(
     device.close()
 
 
+def test_who_comes_while_another_leaves_is_served(board: VirtualBoard, device: BoardDevice) -> None:
+    os.kill(board.pid, signal.SIGSTOP)
+    try:
+        device.close()
+        port = SerialPort(board.url, 115200, 5.0)
+    finally:
+        os.kill(board.pid, signal.SIGCONT)
+    again = BoardDevice(port, CORE)
+    again.adopt(NETWORK)
+    again.close()
+
+
 def test_damaged_frames_change_nothing(board: VirtualBoard, device: BoardDevice) -> None:
     device.close()
     rng = random.Random(5)
