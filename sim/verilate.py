@@ -8,18 +8,20 @@ import importlib.util
 import logging
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from .exceptions import ToolError
 
 FLAGS = (
-    "--cc", "--exe", "--build", "-j", "1", "-O3", "--x-assign", "fast", "--x-initial", "fast",
+    "--cc", "--exe", "-O3", "--x-assign", "fast", "--x-initial", "fast",
     "--no-timing", "-Wno-fatal", "-Wno-lint",
 )  # fmt: skip
 CFLAGS = "-O3 -fPIC -fno-semantic-interposition"
@@ -34,6 +36,11 @@ VERILATED_H = """\
 #define VL_COUNTONES_I(lhs) static_cast<IData>(__builtin_popcount(lhs))
 #define VL_COUNTONES_Q(lhs) static_cast<IData>(__builtin_popcountll(lhs))
 """
+
+# Writes to memories, most of them the host's: moved out of the way of what each cycle does they
+# save a tenth to a fifth of the time.
+_WRITE = re.compile(r"\bif \(((?:vlSelfRef\.)?__VdlySet\w+|vlSelfRef\.\w+__DOT__we_hit_q)\) \{")
+_SELDOM = r"if (VL_UNLIKELY(\1)) {"
 
 _log = logging.getLogger(__name__)
 
@@ -111,7 +118,8 @@ def verilate(
     """
     command, environment = find_verilator()
     arguments = [*FLAGS, *flags, "--top-module", top, "-CFLAGS", CFLAGS, "-LDFLAGS", "-shared"]
-    digest = hashlib.sha256(repr((verilator_version(), VERILATED_H, arguments, generated)).encode())
+    texts_of_ours = (VERILATED_H, _WRITE.pattern, _SELDOM, generated)
+    digest = hashlib.sha256(repr((verilator_version(), arguments, texts_of_ours)).encode())
     for path in (*sorted(sources), harness):
         digest.update(path.name.encode() + path.read_bytes())
     library = build_dir / f"lib{top}-{digest.hexdigest()[:16]}.so"
@@ -127,11 +135,18 @@ def verilate(
         texts.append(scratch / f"{top}.v")
     log = build_dir / f"{library.stem}.log"
     with log.open("w") as out:
-        status = subprocess.run(
+        run = partial(
+            subprocess.run, stdout=out, stderr=subprocess.STDOUT, env=environment, check=False
+        )
+        status = run(
             [*command, *arguments, "-Mdir", str(scratch), "-o", library.name, *map(str, texts),
-             str(harness.resolve())],
-            stdout=out, stderr=subprocess.STDOUT, env=environment, check=False,
+             str(harness.resolve())]
         ).returncode  # fmt: skip
+        for path in scratch.glob("V*.cpp"):
+            path.write_text(_WRITE.sub(_SELDOM, path.read_text()))
+        if status == 0:
+            makefile = next(scratch.glob("V*_classes.mk")).name.replace("_classes", "")
+            status = run(["make", "-C", str(scratch), "-f", makefile]).returncode
     if status != 0:
         shutil.rmtree(scratch)
         raise ToolError(f"Verilator failed on {top} (status {status}); its log is {log}")
