@@ -155,7 +155,7 @@ def test_a_refusal_is_of_these_sources_while_the_planner_says_the_same() -> None
         ("hw_table --read --json nix.json", "nix.json: not a report"),
         ("every_board --json /proc/x/b.json", "/proc: cannot be written"),
         ("every_board --json {}", "corrupt.json: not a report"),
-        ("every_board --json binary.json", "binary.json: no results of `make boards`"),
+        ("every_board --json binary.json", "binary.json: not a report"),
         ("every_board --json []", "other.json: no results of `make boards`"),
     ],
 )
