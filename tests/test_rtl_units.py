@@ -361,6 +361,9 @@ def test_scores_mutant_is_caught(cosim: Cosim, old: str, new: str) -> None:
     cosim.catches(scores(256, 10, 1), "stoic_scores.v", old, new)
 
 
+REGISTERS = unit("registers", BANK=3, MARGIN_W=11, TABLES=3, LAYERS=2, COUNT_W=5, SECDED_EN=1)
+
+
 @pytest.mark.parametrize(
     "bench",
     [
@@ -369,7 +372,7 @@ def test_scores_mutant_is_caught(cosim: Cosim, old: str, new: str) -> None:
         unit("fork", SINKS=3),
         unit("add", "skid", WIDTH=1),
         unit("add", "skid", WIDTH=12),
-        unit("registers", BANK=3, MARGIN_W=11, TABLES=3, LAYERS=2, COUNT_W=5, SECDED_EN=1),
+        REGISTERS,
         unit("registers", BANK=3, MARGIN_W=2, TABLES=1, LAYERS=1, COUNT_W=1, SECDED_EN=0),
     ],
     ids=lambda b: "-".join([b.unit, *(str(v) for v in b.parameters.values())]),
@@ -384,26 +387,10 @@ def test_plumbing_of_members_and_registers(cosim: Cosim, bench: Bench) -> None:
         (unit("gate"), "if (!offered || m_axis_tready) held_q", "held_q"),
         (unit("fork", SINKS=3), "& ~done_q", ""),
         (unit("add", "skid", WIDTH=12), "room && b_axis_tvalid", "room"),
-        (
-            unit("registers", BANK=3, MARGIN_W=11, TABLES=3, LAYERS=2, COUNT_W=5, SECDED_EN=1),
-            "hold_q && empty_i",
-            "hold_q",
-        ),
-        (
-            unit("registers", BANK=3, MARGIN_W=11, TABLES=3, LAYERS=2, COUNT_W=5, SECDED_EN=1),
-            "margin_q < bound_q",
-            "margin_q <= bound_q",
-        ),
-        (
-            unit("registers", BANK=3, MARGIN_W=11, TABLES=3, LAYERS=2, COUNT_W=5, SECDED_EN=1),
-            "mine_q && write_q && head_q",
-            "mine_q && write_q",
-        ),
-        (
-            unit("registers", BANK=3, MARGIN_W=11, TABLES=3, LAYERS=2, COUNT_W=5, SECDED_EN=1),
-            "clear || margin_q < least_q",
-            "margin_q < least_q",
-        ),
+        (REGISTERS, "hold_q && empty_i", "hold_q"),
+        (REGISTERS, "margin_q < bound_q", "margin_q <= bound_q"),
+        (REGISTERS, "mine_q && write_q && head_q", "mine_q && write_q"),
+        (REGISTERS, "clear || margin_q < least_q", "margin_q < least_q"),
     ],
     ids=lambda v: v.unit if isinstance(v, Bench) else "",
 )
