@@ -142,9 +142,9 @@ def verilate(
             [*command, *arguments, "-Mdir", str(scratch), "-o", library.name, *map(str, texts),
              str(harness.resolve())]
         ).returncode  # fmt: skip
-        for path in scratch.glob("V*.cpp"):
-            path.write_text(_WRITE.sub(_SELDOM, path.read_text()))
         if status == 0:
+            for path in scratch.glob("V*.cpp"):
+                path.write_text(_WRITE.sub(_SELDOM, path.read_text()))
             makefile = next(scratch.glob("V*_classes.mk")).name.replace("_classes", "")
             status = run(["make", "-C", str(scratch), "-f", makefile]).returncode
     if status != 0:
