@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
 import numpy as np
 
@@ -65,8 +66,7 @@ class Status(IntEnum):
         return self in (Status.BAD_CRC, Status.BAD_LENGTH, Status.CUT_OFF)
 
 
-@dataclass(frozen=True)
-class Frame:
+class Frame(NamedTuple):
     """One frame; an answer's payload starts with its status."""
 
     sequence: int

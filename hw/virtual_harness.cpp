@@ -38,7 +38,7 @@
 
 namespace {
 
-constexpr int CYCLES_PER_POLL = 512;   // between two looks at the port
+constexpr int CYCLES_PER_POLL = 1024;  // between two looks at the port
 constexpr size_t MOST_REFUSED = 8;  // clients that are told to come later, at once
 constexpr size_t MOST_WAITING = 1 << 16;  // bytes a client has not fetched; then the top is stalled
 
