@@ -35,7 +35,7 @@ from ..sim import faults as fault_maps
 from ..sim import golden, network
 from ..sim.bench.tally import expect
 from ..sim.core import Core
-from ..sim.exceptions import BoardError
+from ..sim.exceptions import StoicError
 from ..sim.faults import FaultMap
 from ..sim.hardware import written
 from ..sim.memory import Fold, Layout, bank_words
@@ -199,6 +199,16 @@ def some_images(net: Network) -> NDArray[np.uint8]:
     return rng.integers(0, 256, (N_IMAGES, net.layers[0].n_inputs), np.uint8)
 
 
+def refuses(call: Callable[[], Any], why: str) -> None:
+    """Expect one clear line."""
+    try:
+        call()
+    except StoicError as error:
+        expect([why in str(error) or str(error)], [True], "refusal")
+    else:
+        raise AssertionError(f"went unnoticed: {why}")
+
+
 def scores_of(device: pynq.PynqDevice, net: Network, images: NDArray[np.uint8]) -> None:
     """Compare every score with golden's."""
     expect(device.infer(images).tolist(), golden.scores(net, images).tolist(), "scores")
@@ -242,7 +252,7 @@ async def gives_goldens_scores(dut: Any) -> None:
 
 @cocotb.test(timeout_time=4, timeout_unit="ms")
 async def survives_a_reset(dut: Any) -> None:
-    """Its counters begin again and its memory stays; one in mid-batch is told, not answered."""
+    """None goes unnoticed, be it between two calls or in mid-batch; then the network is loaded again."""
     overlay = await start(dut)
     net, faults = artefacts()
     images = some_images(net)
@@ -252,10 +262,12 @@ async def survives_a_reset(dut: Any) -> None:
         device.load(net)
         device.inject(faults)
         scores_of(device, fault_maps.apply(net, faults), images[:2])
-        resume(pulse)(dut)
-        expect([device.registers().images], [0], "images after a reset")
-        scores_of(device, fault_maps.apply(net, faults), images)
-        device.inject(None)
+        for call in (device.registers, lambda: device.infer(images), lambda: device.inject(None)):
+            resume(pulse)(dut)
+            refuses(call, "it was reset")
+            expect([device.registers().images], [0], "images after a reset")
+            refuses(lambda: device.infer(images), "load a network")
+            device.load(net)
         scores_of(device, net, images)
 
         async def soon() -> None:
@@ -265,23 +277,37 @@ async def survives_a_reset(dut: Any) -> None:
             await pulse(dut)
 
         overlay.dma.recvchannel.before = lambda: resume(pulse)(dut)
-        refuses(device, images, f"sent were {N_IMAGES}; it was reset")
+        refuses(lambda: device.infer(images), "it was reset")
         overlay.dma.recvchannel.before = None
         hasty = open_device(overlay, faults.layout, timeout_s=0.2)
         hasty.load(net)
         resume(begin)(soon)
-        refuses(hasty, images, "load the overlay again")
+        refuses(lambda: hasty.infer(images), "load the overlay again")
 
     async def begin(coroutine: Any) -> None:
         cocotb.start_soon(coroutine())
 
-    def refuses(device: pynq.PynqDevice, images: NDArray[np.uint8], why: str) -> None:
-        try:
-            device.infer(images)
-        except BoardError as error:
-            assert why in str(error), error
-        else:
-            raise AssertionError("a reset went unnoticed")
+    await bridge(host)()
+
+
+@cocotb.test(timeout_time=1, timeout_unit="ms")
+async def notices_another_host(dut: Any) -> None:
+    """One that sends an image between two packets."""
+    overlay = await start(dut)
+    net, faults = artefacts()
+    images = some_images(net)
+
+    async def theirs() -> None:
+        overlay.dma.source.send_nowait(AxiStreamFrame(images[0].tobytes()))
+        overlay.dma.is_open = True
+        await overlay.dma.sink.recv()
+        overlay.dma.is_open = None
+
+    def host() -> None:
+        device = open_device(overlay, faults.layout)
+        device.load(net)
+        overlay.dma.recvchannel.before = resume(theirs)
+        refuses(lambda: device.infer(images[:1]), "counted 2 images, sent were 1")
 
     await bridge(host)()
 
@@ -342,11 +368,6 @@ async def refuses_another_core(dut: Any) -> None:
     other = Layout(layout.shapes, (Fold(1, 1), *layout.folds[1:]))
 
     def host() -> None:
-        try:
-            open_device(overlay, other)
-        except BoardError as error:
-            expect(["built for layout" in str(error)], [True], "refusal")
-        else:
-            raise AssertionError("another core was taken")
+        refuses(lambda: open_device(overlay, other), "built for layout")
 
     await bridge(host)()

@@ -19,6 +19,7 @@ from ..sim import registers
 from ..sim.bits import Words
 from ..sim.core import Core, image_bytes
 from ..sim.exceptions import ArtefactError, BoardError, ToolError
+from ..sim.network import Network
 from .hosted import HostedCore, Place, Run
 
 MAGIC, VERSION = 0x494F5453, 1  # "STOI", of the map of registers
@@ -100,6 +101,7 @@ class PynqDevice(HostedCore):
         self._mmio, self._dma, self._timeout_s = overlay.stoic, overlay.dma, timeout_s
         self._check_identity()
         self._batch = max(1, batch_bytes // image_bytes(core))
+        self._pointer = 0  # where the core's was left; 0 after a reset, and never so by us
         self._images = allocate((self._batch, image_bytes(core)), np.uint8)
         self._scores = allocate((self._batch, core.layout.shapes[-1].n_outputs), np.int32)
         self._first = self.registers().images
@@ -130,6 +132,20 @@ class PynqDevice(HostedCore):
     def counters(self) -> dict[str, int]:
         """Images classified since this device was made."""
         return {"images": (self.registers().images - self._first) % (1 << 32)}
+
+    def _loaded(self) -> tuple[Network, list[Words]]:
+        """What it holds, unless it was reset meanwhile."""
+        self._check_pointer()
+        return super()._loaded()
+
+    def _check_pointer(self) -> None:
+        """A reset puts it elsewhere, and tells a host nothing else."""
+        if self._memory is not None and self._mmio.read(POINTER) != self._pointer:
+            self._memory = None
+            raise BoardError(
+                f"{self.url}: it was reset, its overlay was loaded again, or another host asked "
+                "it; load the network again"
+            )
 
     def close(self) -> None:
         """Give the buffers back; the overlay stays on the chip."""
@@ -185,14 +201,17 @@ class PynqDevice(HostedCore):
                 raise BoardError(f"{self.url}: an image stays inside; load the overlay again")
 
     def _write(self, runs: Sequence[Run]) -> None:
+        self._check_pointer()
         self._settle()
         for bank, address, words in runs:
             self._mmio.write(POINTER, bank << 16 | address)
             for word in words.tolist():
                 self._mmio.write(LOW, word & 0xFFFFFFFF)
                 self._mmio.write(HIGH, word >> 32)
+        self._pointer = self._mmio.read(POINTER)
 
     def _read(self, places: Sequence[Place]) -> list[Words]:
+        self._check_pointer()
         if any(bank != registers.bank(self._core) for bank, _, _ in places):
             self._settle()
         found = []
@@ -200,6 +219,7 @@ class PynqDevice(HostedCore):
             self._mmio.write(POINTER, bank << 16 | address)
             words = [self._mmio.read(LOW) | self._mmio.read(HIGH) << 32 for _ in range(count)]
             found.append(np.array(words, np.uint64))
+        self._pointer = self._mmio.read(POINTER)
         return found
 
 

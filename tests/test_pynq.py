@@ -59,6 +59,9 @@ def test_shell_mutant_is_caught(cosim: Cosim, tmp_path: Path, old: str, new: str
     "old, new",
     [
         ("while self._mmio.read(STATUS) & 1:", "while False:"),
+        ("self._mmio.read(POINTER) != self._pointer:", "False:"),
+        pytest.param("        self._check_pointer()\n        if any", "        if any",
+                     marks=pytest.mark.slow),
         pytest.param("if counted != len(data):", "if False:", marks=pytest.mark.slow),
         pytest.param("if built != wanted:", "if False:", marks=pytest.mark.slow),
         pytest.param("bank << 16 | address)\n            for", "bank << 16)\n            for",
