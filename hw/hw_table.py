@@ -38,7 +38,7 @@ from ..sim import golden
 from ..sim.container import kit_version, writable, write_whole
 from ..sim.core import FORMS, Core, image_cycles, planes
 from ..sim.errors import Iid
-from ..sim.exceptions import StoicError
+from ..sim.exceptions import ArtefactError, StoicError
 from ..sim.faults import apply
 from ..sim.memory import MAX_WIDTH, Fold, Layout, Shape
 from ..sim.random_network import random_network
@@ -366,7 +366,13 @@ def main() -> int:
         values["kit_version"] = kit_version()
         write_whole(args.json, f"{json.dumps(values, indent=1)}\n".encode())
     if args.page:
-        write_whole(args.page, page(values).encode())
+        try:
+            text = page(values)
+        except (KeyError, TypeError) as error:
+            raise ArtefactError(
+                f"{args.json}: not of this kit's make hw-table ({error!r}); make it again"
+            ) from error
+        write_whole(args.page, text.encode())
     return 0
 
 

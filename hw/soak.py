@@ -194,15 +194,21 @@ def blind_board(folder: Path) -> Iterator[None]:
         yield
 
 
-def fate(run: Callable[[], Outcome]) -> tuple[bool, str]:
+def fate(board: VirtualBoard, run: Callable[[], Outcome]) -> tuple[bool, str]:
     """Whether a mutant was caught, and how.
 
     Args:
-        run: a soak of a board that runs already: one that does not start shows nothing.
+        board: that runs already.
+        run: a soak of it.
+
+    Raises:
+        BoardError: the board ended, which shows nothing, or nothing was sent.
     """
     try:
         found = run()
     except GaveUpError as error:
+        if not board.is_running:
+            raise BoardError(f"{board.url}: the virtual board ended meanwhile") from error
         return True, str(error)
     how = f"{found.scores_differ} scores, {found.words_differ} words"
     return not found.is_good, how
@@ -233,7 +239,7 @@ def main(arguments: list[str]) -> None:
     mutants = []
     for name, made in (("driver", blind_driver()), ("board", blind_board(BUILD_DIR / "mutant"))):
         with made, VirtualBoard(core, BUILD_DIR, clock_hz=CLOCK_HZ) as board:
-            is_caught, how = fate(partial(run, board, options.mutant_frames))
+            is_caught, how = fate(board, partial(run, board, options.mutant_frames))
         mutants.append({"name": f"{name} without CRC", "is_caught": is_caught, "how": how})
     values = {
         "command": shlex.join(["python", "-m", "stoic.hw.soak", *arguments]),

@@ -179,7 +179,7 @@ def build_design(design: Design, out_dir: Path, seeds: Sequence[int] = (), jobs:
     tools = tool_versions(board)
     inputs = inputs_sha256(design, seeds, tools)
     out_dir.mkdir(parents=True, exist_ok=True)
-    _forget_others(out_dir, inputs)
+    forget_others(out_dir, inputs)
     bitstream = out_dir / f"{design.network}.{'bit' if board.family == 'ecp5' else 'bin'}"
 
     synth_wall_s = _synthesise(design, out_dir, tools)
@@ -362,8 +362,8 @@ def _said(path: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _forget_others(out_dir: Path, inputs: str) -> None:
-    """Remove `build.json` if other inputs made it: other sources, seeds, pins or tools."""
+def forget_others(out_dir: Path, inputs: str) -> None:
+    """Remove `build.json` if other inputs made it (`inputs_sha256`)."""
     if _said(out_dir / BUILD).get("inputs_sha256") != inputs:
         (out_dir / BUILD).unlink(missing_ok=True)
 

@@ -169,6 +169,11 @@ class VirtualBoard:
         """Number of its process."""
         return self._process.pid
 
+    @property
+    def is_running(self) -> bool:
+        """Whether its process is."""
+        return self._process.poll() is None
+
     def wait(self, told: Callable[[Speed], None]) -> int:
         """Block until it ends, e.g. in a terminal until Ctrl-C; its exit status.
 

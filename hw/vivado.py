@@ -15,7 +15,17 @@ from ..sim.exceptions import ToolError
 from .boards import Board
 from .flows import vivado
 from .fold import predict
-from .synth import Build, Design, design_sources, inputs_sha256, put, step, write_sources
+from .synth import (
+    BUILD,
+    Build,
+    Design,
+    design_sources,
+    forget_others,
+    inputs_sha256,
+    put,
+    step,
+    write_sources,
+)
 from .vivado_reports import alarms, memory_bits, n_latches, route, timing, utilisation
 from .zynq import zynq_sources
 
@@ -75,6 +85,8 @@ def build(network_name: str, core: Core, board: Board, out_dir: Path) -> Build:
             f"Vivado is not on PATH; its project is written to {out_dir}, {project.to_do}"
         )
     tools = {"vivado": vivado.vivado_version(path)}
+    made_from = inputs_sha256(design, (), tools)
+    forget_others(out_dir, made_from)
     inputs = [out_dir / name for name in (vivado.SCRIPT, vivado.PINS, *project.sources)]
     command = [path, *project.command[1:]]
     wall_s = step(out_dir, "vivado", command, inputs, project.products, tools)
@@ -91,13 +103,13 @@ def build(network_name: str, core: Core, board: Board, out_dir: Path) -> Build:
         synth_wall_s=0.0,  # in one run with all the rest
         bitstream=project.products[0],
         bitstream_sha256=file_sha256(project.products[0]),
-        inputs_sha256=inputs_sha256(design, (), tools),
+        inputs_sha256=made_from,
         tools=tools,
     )
     if problem := _problem(core, out_dir):
         made.bitstream.unlink()
         raise ToolError(f"{network_name} on {board.name}: {problem}")
-    put(out_dir / "build.json", json.dumps(made.row(), indent=2, sort_keys=True) + "\n")
+    put(out_dir / BUILD, json.dumps(made.row(), indent=2, sort_keys=True) + "\n")
     return made
 
 

@@ -229,7 +229,7 @@ def test_a_soak_loses_nothing_and_notices_a_driver_without_crc(board: VirtualBoa
     assert found.is_good and found.images and found.retries > 10, found
     assert found.bytes_damaged > 40 and found.frames_answered_with_error > 10, found
     with soak.blind_driver():
-        is_caught, how = soak.fate(lambda: run(300, 0.003))
+        is_caught, how = soak.fate(board, lambda: run(300, 0.003))
     assert is_caught, how
 
 
@@ -239,7 +239,15 @@ def test_a_mutant_is_caught_by_what_was_sent_and_not_by_a_board_that_is_not_ther
     with socket.create_server(("127.0.0.1", 0)) as free:
         url = f"socket://127.0.0.1:{free.getsockname()[1]}"
     with pytest.raises(BoardError, match="nothing listens there"):
-        soak.fate(lambda: soak.soak(url, CORE, NETWORK, 1))
+        soak.soak(url, CORE, NETWORK, 1)
+
+    def run_out() -> soak.Outcome:
+        raise soak.GaveUpError("gave up")
+
+    for is_running, caught in ((True, nullcontext()), (False, pytest.raises(BoardError))):
+        with caught:
+            board: Any = SimpleNamespace(url="", is_running=is_running)
+            assert soak.fate(board, run_out) == (True, "gave up")
 
     started = []
 
@@ -247,7 +255,7 @@ def test_a_mutant_is_caught_by_what_was_sent_and_not_by_a_board_that_is_not_ther
         started.append(1)
         if len(started) > 1:
             raise BoardError("the virtual board did not start")
-        return nullcontext(SimpleNamespace(url=""))
+        return nullcontext(SimpleNamespace(url="", is_running=True))
 
     good = soak.Outcome(1, 1, 0, 0, 1, 1, 0, scores_differ=0, words_differ=0)
     monkeypatch.setattr(soak, "VirtualBoard", start)

@@ -91,7 +91,9 @@ def test_the_script_reads_what_is_there_and_gives_no_bitstream_that_is_too_slow(
     assert not [c for c in calls if c[0] == "write_bitstream" or c[0] == "file"]
 
 
-def play(folder: Path, change: Callable[[str], str] = str, log: str = "") -> None:
+def play(
+    folder: Path, change: Callable[[str], str] = str, log: str = "", version: str = "2099.1"
+) -> None:
     """A `vivado` that hands out the reports, changed, and a bitstream."""
     reports = folder / "reports"
     reports.mkdir(parents=True, exist_ok=True)
@@ -99,7 +101,7 @@ def play(folder: Path, change: Callable[[str], str] = str, log: str = "") -> Non
         (reports / path.name).write_text(change(path.read_text()))
     script = f"""\
 #!/bin/sh
-[ "$1" = -version ] && {{ echo "Vivado v2099.1 (64-bit)"; exit 0; }}
+[ "$1" = -version ] && {{ echo "Vivado v{version} (64-bit)"; exit 0; }}
 echo "{log}"; echo run >> {folder}/runs
 cp {reports}/*.rpt . && echo bits > tiny.bit && echo "<EDKSYSTEM/>" > tiny.hwh
 """
@@ -164,7 +166,9 @@ def test_reports_become_the_row_of_the_other_flows(tool: Path, tmp_path: Path, n
 def test_a_design_that_is_wrong_is_refused(
     tool: Path, tmp_path: Path, old: str, new: str, problem: str
 ) -> None:
-    play(tool, lambda text: re.sub(old, new, text))
+    build(tmp_path)
+    assert (tmp_path / "out" / "build.json").exists()
+    play(tool, lambda text: re.sub(old, new, text), version="2099.2")
     with pytest.raises(ToolError, match=re.escape(problem)):
         build(tmp_path)
     assert not (tmp_path / "out" / "build.json").exists()
