@@ -252,7 +252,7 @@ async def gives_goldens_scores(dut: Any) -> None:
 
 @cocotb.test(timeout_time=4, timeout_unit="ms")
 async def survives_a_reset(dut: Any) -> None:
-    """None goes unnoticed, be it between two calls or in mid-batch; then the network is loaded again."""
+    """None goes unnoticed, be it between two calls or in mid-batch; the network is loaded again."""
     overlay = await start(dut)
     net, faults = artefacts()
     images = some_images(net)
