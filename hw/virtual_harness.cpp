@@ -168,7 +168,12 @@ struct Line {
 
     // moves the bytes that have arrived; when the next one does
     Clock::time_point take(std::deque<uint8_t>& to) {
-        const Clock::time_point now = byte_s > 0 ? Clock::now() : due;
+        if (byte_s == 0) {
+            to.insert(to.end(), waiting.begin(), waiting.end());
+            waiting.clear();
+            return Clock::time_point::max();
+        }
+        const Clock::time_point now = Clock::now();
         while (!waiting.empty() && due <= now) {
             to.push_back(waiting.front());
             waiting.pop_front();
@@ -266,8 +271,8 @@ struct Server {
 
     bool send() {
         uint8_t buffer[1 << 14];
-        const size_t most = to_host.size() < sizeof buffer ? to_host.size() : sizeof buffer;
-        for (size_t i = 0; i < most; ++i) buffer[i] = to_host[i];
+        const size_t most = std::min(to_host.size(), sizeof buffer);
+        std::copy_n(to_host.begin(), most, buffer);
         const ssize_t n = write(client, buffer, most);
         if (n > 0) to_host.erase(to_host.begin(), to_host.begin() + n);
         return n >= 0 || errno == EAGAIN || errno == EINTR;
