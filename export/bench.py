@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from ..sim import container
 from ..sim.engine import Engine
+from ..sim.entry import exit_with
 from ..sim.errors import Iid
 from ..sim.exceptions import StoicError
 from ..sim.faults import apply
@@ -135,4 +136,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_with(main)

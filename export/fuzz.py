@@ -33,6 +33,7 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from ..sim import container
+from ..sim.entry import exit_with
 from ..sim.exceptions import ArtefactError
 from ..sim.layers import Input, Pool
 from ..sim.random_network import random_conv_network, random_network
@@ -353,4 +354,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_with(main)

@@ -28,6 +28,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from ..sim import container
+from ..sim.entry import exit_with
 from ..sim.exceptions import ArtefactError
 from .builder import OPSET, Builder
 from .lower import lower_file
@@ -319,4 +320,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_with(main)

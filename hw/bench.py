@@ -29,7 +29,7 @@ from ..sim import network as networks
 from ..sim.container import kit_version, writable, write_whole
 from ..sim.core import Core, core_of, image_bytes, image_cycles
 from ..sim.engine import EngineDevice
-from ..sim.exceptions import StoicError
+from ..sim.entry import exit_with
 from ..sim.memory import Fold, layout_of
 from ..sim.network import Network
 from ..sim.random_network import random_network
@@ -123,8 +123,4 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main(sys.argv[1:])
-    except StoicError as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
+    exit_with(lambda: main(sys.argv[1:]))

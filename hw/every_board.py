@@ -45,7 +45,8 @@ import numpy as np
 
 from ..sim.container import kit_version, writable, write_whole
 from ..sim.core import Core, core_of
-from ..sim.exceptions import InputError, StoicError, ToolError
+from ..sim.entry import exit_with
+from ..sim.exceptions import InputError, ToolError
 from ..sim.layers import Input
 from ..sim.random_network import random_network
 from . import boards, synth
@@ -280,8 +281,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except StoicError as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
+    exit_with(main)

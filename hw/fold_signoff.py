@@ -23,7 +23,7 @@ from typing import Any
 
 from ..sim.container import kit_version, writable, write_whole
 from ..sim.core import Core
-from ..sim.exceptions import StoicError
+from ..sim.entry import exit_with
 from ..sim.memory import Fold, Layout, Shape
 from . import boards, synth
 from .flows import nextpnr
@@ -156,8 +156,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except StoicError as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
+    exit_with(main)

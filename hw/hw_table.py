@@ -37,8 +37,9 @@ import numpy as np
 from ..sim import golden
 from ..sim.container import kit_version, writable, write_whole
 from ..sim.core import FORMS, Core, image_cycles, planes
+from ..sim.entry import exit_with
 from ..sim.errors import Iid
-from ..sim.exceptions import ArtefactError, StoicError
+from ..sim.exceptions import ArtefactError
 from ..sim.faults import apply
 from ..sim.memory import MAX_WIDTH, Fold, Layout, Shape
 from ..sim.random_network import random_network
@@ -377,8 +378,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except StoicError as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
+    exit_with(main)

@@ -26,8 +26,9 @@ from ..sim import golden, network
 from ..sim.campaign import confusion_matrix
 from ..sim.container import kit_version, writable, write_whole
 from ..sim.core import core_of
+from ..sim.entry import exit_with
 from ..sim.errors.iid import Iid
-from ..sim.exceptions import StoicError, ToolError
+from ..sim.exceptions import ToolError
 from . import boards, fold, images_on_chip
 from .device import BoardDevice
 from .port import SerialPort
@@ -136,8 +137,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except StoicError as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
+    exit_with(main)

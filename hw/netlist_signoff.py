@@ -33,7 +33,8 @@ from ..sim import agreement, operating_points
 from ..sim import faults as fault_maps
 from ..sim import network as networks
 from ..sim.container import kit_version, write_whole
-from ..sim.exceptions import BoardError, StoicError
+from ..sim.entry import exit_with
+from ..sim.exceptions import BoardError
 from ..sim.faults import FaultMap
 from ..sim.memory import KINDS
 from . import boards, devices, inputs
@@ -151,8 +152,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except StoicError as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
+    exit_with(main)

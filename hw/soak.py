@@ -36,8 +36,9 @@ from .. import rtl
 from ..sim import golden
 from ..sim.container import kit_version, writable, write_whole
 from ..sim.core import Core, core_of
+from ..sim.entry import exit_with
 from ..sim.errors.iid import Iid
-from ..sim.exceptions import BoardError, StoicError, ToolError
+from ..sim.exceptions import BoardError, ToolError
 from ..sim.faults import FaultMap
 from ..sim.hardware import seen, written
 from ..sim.memory import KINDS, Fold, bank_words, layout_of
@@ -257,8 +258,4 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main(sys.argv[1:])
-    except StoicError as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
+    exit_with(lambda: main(sys.argv[1:]))

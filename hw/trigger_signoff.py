@@ -35,7 +35,7 @@ from ..sim import agreement, golden, operating_points
 from ..sim import network as networks
 from ..sim.container import kit_version, write_whole
 from ..sim.core import Core, core_of
-from ..sim.exceptions import StoicError
+from ..sim.entry import exit_with
 from ..sim.network import Network
 from ..sim.rtl import RtlDevice
 from . import boards, synth
@@ -155,8 +155,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except StoicError as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
+    exit_with(main)

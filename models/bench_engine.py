@@ -40,6 +40,7 @@ from torch.nn import functional
 from ..sim.bits import unpack
 from ..sim.container import kit_version
 from ..sim.engine import Engine, popcount_limit
+from ..sim.entry import exit_with
 from ..sim.errors import Iid
 from ..sim.exceptions import StoicError
 from ..sim.layers import Layer
@@ -250,4 +251,4 @@ def processor() -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_with(main)

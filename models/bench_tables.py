@@ -28,6 +28,7 @@ from ..sim import golden
 from ..sim import network as networks
 from ..sim.container import kit_version, write_whole
 from ..sim.engine import Engine
+from ..sim.entry import exit_with
 from ..sim.faults import FaultMap
 from ..sim.intervals import over_chips, paired
 from ..sim.memory import layout_of
@@ -140,4 +141,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    exit_with(main)

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from ...sim import golden, network
 from ...sim.container import kit_version, write_whole
 from ...sim.engine import Engine
+from ...sim.entry import exit_with
 from ...sim.network import Network
 from ..data import load
 from .integers import Flips, calibrated, network_of
@@ -99,4 +100,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_with(main)
