@@ -411,6 +411,7 @@ module stoic_engine #(
         .raddr_i(theta_at),
         .flip_i({VALUE_W{1'b0}}),
         .clear_i(1'b0),
+        .hold_i(1'b0),
         .rdata_o(theta)
     );
     always @(posedge clk_i) begin

@@ -58,6 +58,7 @@ module stoic_engine_image #(
                 .raddr_i(raddr_i),
                 .flip_i(16'd0),
                 .clear_i(1'b0),
+                .hold_i(1'b0),
                 .rdata_o(x[16*k+15:16*k])
             );
         end

@@ -45,7 +45,7 @@ module stoic_fifo #(
 
     wire push = s_axis_tvalid && !full_q;
     wire pop = valid_q && m_axis_tready;
-    wire [ADDR_W-1:0] read_d = pop ? read_next_q[ADDR_W-1:0] : read_q[ADDR_W-1:0];
+    wire [ADDR_W-1:0] ahead = valid_q ? read_next_q[ADDR_W-1:0] : read_q[ADDR_W-1:0];
     wire [ADDR_W:0] full_at = read_q ^ ROUND[ADDR_W:0];
 
     assign s_axis_tready = !full_q;
@@ -57,7 +57,8 @@ module stoic_fifo #(
         end
     endgenerate
 
-    // read ahead at the next address; write_q lags the memory by a cycle, so what it admits is there
+    // read ahead, where a pop leads: m_axis_tready, often late, only holds the word. write_q lags the
+    // memory by a cycle, so what it admits is there
     stoic_ram #(
         .DEPTH(DEPTH),
         .WIDTH(WIDTH),
@@ -68,9 +69,10 @@ module stoic_fifo #(
         .we_i(push),
         .waddr_i(write_q[ADDR_W-1:0]),
         .wdata_i(s_axis_tdata),
-        .raddr_i(read_d),
+        .raddr_i(ahead),
         .flip_i({WIDTH{1'b0}}),
         .clear_i(1'b0),
+        .hold_i(valid_q && !m_axis_tready),
         .rdata_o(m_axis_tdata)
     );
 

@@ -4,7 +4,7 @@
 //   state' = {state[94:0], state[63:32] ^ state[126:95]}    32 steps of x^127 + x^63 + 1, a cycle of
 //                                                           an image each
 //   lanes = state[63:0]   u = state[74:64]   pick = state[85:75]   salt = state[126:86]
-//   carry01 = u < T01[10:0]                                 p01 = T01 / 2 ** (16 + ones of care)
+//   carry01 = u < T01[10:0], found a word ahead             p01 = T01 / 2 ** (16 + ones of care)
 //   carry10 = u < T10[10:0]                                 p10 = T10 / 2 ** (16 + ones of care)
 //
 // stoic_injector_mask makes the errors of a word of them: FORM 1, once for the layer; FORM 2, in every
@@ -20,7 +20,7 @@
 //
 //   address   content
 //   1         [15:0] T01, [31:16] T10, each 0..2 ** 15; [37:32] care, the bits of a lane's number
-//             that have to be those of the place drawn
+//             that have to be those of the place drawn. To be written before the state
 //   2 .. 5    [31:0] the state, its oldest word first; every write moves it on by a word
 `resetall
 `timescale 1ns / 1ps
@@ -42,6 +42,8 @@ module stoic_injector #(
     output wire [DRAW_W-1:0] draw_o
 );
     reg [126:0] state_q;
+    reg carry01_q;
+    reg carry10_q;
     reg [15:0] t01_q;
     reg [15:0] t10_q;
     reg [5:0] care_q;
@@ -51,11 +53,17 @@ module stoic_injector #(
     always @(posedge clk_i) begin
         if (rst_i) begin
             state_q <= 127'd0;
+            carry01_q <= 1'b0;
+            carry10_q <= 1'b0;
             t01_q <= 16'd0;
             t10_q <= 16'd0;
             care_q <= 6'd0;
         end else begin
-            if (load || step_i) state_q <= {state_q[94:0], fresh};
+            if (load || step_i) begin
+                state_q <= {state_q[94:0], fresh};
+                carry01_q <= state_q[42:32] < t01_q[10:0];
+                carry10_q <= state_q[42:32] < t10_q[10:0];
+            end
             if (we_i && addr_i == 3'd1) begin
                 t01_q <= data_i[15:0];
                 t10_q <= data_i[31:16];
@@ -63,9 +71,6 @@ module stoic_injector #(
             end
         end
     end
-
-    wire carry01 = state_q[74:64] < t01_q[10:0];
-    wire carry10 = state_q[74:64] < t10_q[10:0];
 
     // {v, 0} < {most, carry} as a function of salt, v = pick ^ salt
     function [7:0] rule;
@@ -83,8 +88,8 @@ module stoic_injector #(
         end
     endfunction
     wire [WIDTH+70:0] numbers = {state_q[126:79], state_q[WIDTH-1:0], !step_i,
-                                rule(state_q[78:75], t01_q[15:11], carry01),
-                                rule(state_q[78:75], t10_q[15:11], carry10), care_q};
+                                rule(state_q[78:75], t01_q[15:11], carry01_q),
+                                rule(state_q[78:75], t10_q[15:11], carry10_q), care_q};
 
     generate
         if (FORM < 1 || FORM > 2 || WIDTH < 1 || WIDTH > 64) begin : g_illegal

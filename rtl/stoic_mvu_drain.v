@@ -47,7 +47,7 @@ module stoic_mvu_drain #(
     output wire                         m_axis_tvalid,
     input  wire                         m_axis_tready,
     output wire                         m_axis_tlast,
-    output wire                         left_o,        // the last word of an image leaves
+    output wire                         left_o,        // the last word of an image left a cycle ago
     output wire                         overflow_o,
     /* host access to the thresholds, and their table, as in stoic_threshold */
     input  wire [TABLE_W-1:0]           table_i,
@@ -79,6 +79,7 @@ module stoic_mvu_drain #(
     reg overflow_q;
     reg [WORD_W-1:0] word_q;
     reg word_end_q;  // the next word is the last of an image
+    reg left_q;
     wire leaves = m_axis_tvalid && m_axis_tready;
 
     stoic_mvu_sums #(
@@ -198,6 +199,7 @@ module stoic_mvu_drain #(
 
     always @(posedge clk_i) begin
         lost_q <= lost && !rst_i;
+        left_q <= leaves && word_end_q && !rst_i;
         overflow_q <= (overflow_q || lost_q) && !rst_i;
         if (rst_i) begin
             word_q <= {WORD_W{1'b0}};
@@ -208,7 +210,7 @@ module stoic_mvu_drain #(
         end
     end
     assign m_axis_tlast = word_end_q;
-    assign left_o = leaves && word_end_q;
+    assign left_o = left_q;
     assign overflow_o = overflow_q;
 endmodule
 

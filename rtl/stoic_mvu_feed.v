@@ -130,6 +130,7 @@ module stoic_mvu_feed #(
                 .raddr_i(read_q[PAGE_W:0]),
                 .flip_i({SIMD{1'b0}}),
                 .clear_i(1'b0),
+                .hold_i(1'b0),
                 .rdata_o(x_o[SIMD*(b+1)-1:SIMD*b])
             );
             if (PLANES == 8) begin : g_sum

@@ -78,6 +78,7 @@ module stoic_pe #(
         .raddr_i(addr_i),
         .flip_i(flip_i),
         .clear_i(clear_i),
+        .hold_i(1'b0),
         .rdata_o(read),
         .clean_o(weight_o)
     );

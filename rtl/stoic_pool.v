@@ -170,6 +170,7 @@ module stoic_pool #(
                 .raddr_i(word_i_q),
                 .flip_i({WIDTH{1'b0}}),
                 .clear_i(1'b0),
+                .hold_i(1'b0),
                 .rdata_o(g_link[k].behind)
             );
             stoic_ram #(
@@ -184,6 +185,7 @@ module stoic_pool #(
                 .raddr_i(place_q),
                 .flip_i({WIDTH{1'b0}}),
                 .clear_i(1'b0),
+                .hold_i(1'b0),
                 .rdata_o(g_link[k].above)
             );
             assign g_link[k].along = g_link[k-1].along | g_link[k].behind;

@@ -6,6 +6,7 @@
 //                          flip_i(t + LATENCY) ^ read                               FAULT_EN 1
 //                          read & ~flip_i[high half] | ~read & flip_i[low half]     FAULT_EN 2
 //   read = 0 where clear_i(t + 1) is 1, at LATENCY 2 alone
+//   read(t + 1) = read(t) where hold_i(t) is 1, at LATENCY 1 alone
 //
 // Latency:    LATENCY cycles, 2 = memory and output register, 1 = memory alone (FIFOs)
 // Throughput: one write and one read a cycle; a read of a word in the cycle of its write, at LATENCY 2
@@ -43,6 +44,7 @@ module stoic_ram #(
     input  wire [ADDR_W-1:0] raddr_i,
     input  wire [FLIP_W-1:0] flip_i,
     input  wire              clear_i,
+    input  wire              hold_i,
     output wire [WIDTH-1:0]  rdata_o,
     output wire [WIDTH-1:0]  clean_o   // the same without faults
 );
@@ -94,7 +96,7 @@ module stoic_ram #(
             reg [WIDTH-1:0] data_q;
             always @(posedge clk_i) begin
                 if (we_i) mem[waddr_i] <= wdata_i;
-                data_q <= mem[raddr_i];
+                if (LATENCY == 2 || !hold_i) data_q <= mem[raddr_i];
             end
             if (LATENCY == 2) begin : g_output
                 reg [WIDTH-1:0] data_q2;

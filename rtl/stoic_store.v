@@ -147,6 +147,7 @@ module stoic_store #(
                 .raddr_i(raddr_q[N_W-1:0]),
                 .flip_i(64'd0),
                 .clear_i(1'b0),
+                .hold_i(1'b0),
                 .rdata_o(part)
             );
             wire [63:0] chosen = part_q & {64{chosen_q3}};

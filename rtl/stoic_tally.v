@@ -163,6 +163,7 @@ module stoic_tally #(
         .raddr_i(run_q ? at_q2 : addr_q[ADDR_W-1:0]),
         .flip_i(64'd0),
         .clear_i(1'b0),
+        .hold_i(1'b0),
         .rdata_o(row)
     );
 

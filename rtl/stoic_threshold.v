@@ -116,6 +116,7 @@ module stoic_threshold #(
                 .raddr_i(place_q[ADDR_W-1:0]),
                 .flip_i({THRESHOLD_W{1'b0}}),
                 .clear_i(1'b0),
+                .hold_i(1'b0),
                 .rdata_o(theta)
             );
             always @(posedge clk_i) begin

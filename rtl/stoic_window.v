@@ -282,6 +282,7 @@ module stoic_window #(
         .raddr_i(read_q),
         .flip_i({WIDTH{1'b0}}),
         .clear_i(1'b0),
+        .hold_i(1'b0),
         .rdata_o(word)
     );
 

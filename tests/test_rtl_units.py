@@ -77,6 +77,10 @@ def test_popcount_mutant_is_caught(cosim: Cosim, old: str, new: str) -> None:
     cosim.catches(popcount(7, 1, 3), "stoic_popcount.v", old, new)
 
 
+def test_a_memory_that_does_not_hold_is_caught(cosim: Cosim) -> None:
+    cosim.catches(ram(7, 7, LATENCY=1, FAULT_EN=0), "stoic_ram.v", "!hold_i", "1'b1")
+
+
 def ram(depth: int, width: int, **parameters: int | str) -> Bench:
     names = ("ram", "ram_ecp5", "ram_lut")
     sources = (*(rtl.ROOT / f"stoic_{name}.v" for name in names), BLOCK_RAM)
@@ -667,7 +671,7 @@ def test_injector_draws_what_the_model_draws(cosim: Cosim, width: int, form: int
     "form, file, old, new",
     [
         (2, "stoic_injector.v", "^ state_q[126:95]", "^ state_q[125:94]"),
-        (2, "stoic_injector.v", "state_q[74:64] < t10_q", "state_q[73:63] < t10_q"),
+        (2, "stoic_injector.v", "state_q[42:32] < t10_q", "state_q[74:64] < t10_q"),
         (2, "stoic_injector.v", "rule[1] = most[4] |", "rule[1] ="),
         (1, "stoic_injector_mask.v", "? rule[1] : below", "? below : below"),
         (1, "stoic_injector_mask.v", "row_q[i%4] & column_q[i/4%4]", "row_q[i%4]"),

@@ -44,6 +44,7 @@ _POLYNOMIAL = Mutant("stoic_crc32", "(step >> 1) ^ 32'hEDB88320", "(step >> 1) ^
 _SEVEN_STEPS = Mutant("stoic_crc32", "i < 8", "i < 7")
 _STUCK = Mutant("stoic_ram", "read ^ flip_i", "read | flip_i")
 _NO_CLEAR = Mutant("stoic_ram", "if (clear_i) data_q2", "if (1'b0) data_q2")
+_NO_HOLD = Mutant("stoic_ram", "LATENCY == 2 || !hold_i", "1'b1")
 _NO_WRITE = Mutant("stoic_ram", "if (we_i) mem", "if (!we_i) mem")
 _REVERSED = Mutant("stoic_planes", "{SIMD{s_axis_tdata[b]}}", "{SIMD{s_axis_tdata[7-b]}}")
 _STALE_LANES = Mutant("stoic_planes", "(first_q ? {SIMD{1'b0}} : word_q)", "word_q")
@@ -219,8 +220,9 @@ PROOFS: tuple[Proof, ...] = (
     *(
         Proof(
             f"ram-{p['WIDTH']}-latency-{p['LATENCY']}", Design("stoic_ram", p),
-            "what was written last comes back, or 0 if cleared, XOR the fault mask", units.memory,
-            (_NO_WRITE, *([_STUCK, _NO_CLEAR] if p["FAULT_EN"] else [])),
+            "what was written last comes back, 0 if cleared, stays if held, XOR the fault mask",
+            units.memory,
+            (_NO_WRITE, *([_STUCK, _NO_CLEAR] if p["FAULT_EN"] else [_NO_HOLD])),
         )
         for p in (
             {"DEPTH": 512, "WIDTH": 36, "LATENCY": 2, "FAULT_EN": 1},

@@ -8,7 +8,8 @@ _DROPS = Mutant("stoic_skid", "valid_q <= held || take", "valid_q <= take")
 _MOVES = Mutant("stoic_skid", "move = m_axis_tready || !valid_q", "move = 1'b1")
 _DEADLOCK = Mutant("stoic_skid", "ready_q <= 1'b1;\n            end else", "end else")
 _OVERFLOWS = Mutant("stoic_fifo", "s_axis_tvalid && !full_q", "s_axis_tvalid")
-_READS_BEHIND = Mutant("stoic_fifo", "raddr_i(read_d)", "raddr_i(read_q[ADDR_W-1:0])")
+_READS_BEHIND = Mutant("stoic_fifo", "raddr_i(ahead)", "raddr_i(read_q[ADDR_W-1:0])")
+_MOVES_ON = Mutant("stoic_fifo", "hold_i(valid_q && !m_axis_tready)", "hold_i(1'b0)")
 _TOO_LONG = Mutant("stoic_fifo", "valid_q <= pop ? write_q != read_next_q :", "valid_q <=")
 _FULL_LATE = Mutant("stoic_fifo", "full_q <= push ? write_next_q == full_at :", "full_q <=")
 _WRONG_PLACE = Mutant("stoic_width", "kept} << place_q", "kept} << (OUT_W - G - place_q)")
@@ -45,7 +46,7 @@ PROOFS: tuple[Proof, ...] = (
         Proof(
             f"fifo-{depth}", Design("prove_fifo", {"DEPTH": depth, "WIDTH": 2}, "prove_fifo.sv"),
             f"{depth} words inside at most; order, payload, tvalid hold; latency 2; no deadlock",
-            None, (_OVERFLOWS, _READS_BEHIND, _TOO_LONG, _FULL_LATE), depth == 2,
+            None, (_OVERFLOWS, _READS_BEHIND, _MOVES_ON, _TOO_LONG, _FULL_LATE), depth == 2,
         )
         for depth in (2, 4, 8)
     ),

@@ -109,7 +109,10 @@ def element(design: Design, n: int) -> Iterator[Claim]:
 
 
 def memory(design: Design) -> Iterator[Claim]:
-    """stoic_ram: what was written last, 0 if cleared, LATENCY cycles later, XOR the fault mask."""
+    """stoic_ram: what was written last, LATENCY cycles later, XOR the fault mask.
+
+    At LATENCY 2 it is 0 if cleared, at LATENCY 1 what was read before if held.
+    """
     p = design.parameters
     width, latency = p["WIDTH"], p["LATENCY"]
     unit = Machine(design)
@@ -119,13 +122,18 @@ def memory(design: Design) -> Iterator[Claim]:
     flip = z3.BitVec("flip", width)
     mem = unit.contents()
     unit.step(we_i=write, waddr_i=address, wdata_i=data)
-    unit.step(we_i=0, raddr_i=at)
+    unit.step(we_i=0, raddr_i=at, hold_i=0)
     held = z3.Select(mem, at)
     stored = where(z3.And(write == 1, address == at), data, held)
     if latency == 2:
         clear = z3.BitVec("clear", 1)
         unit.step(clear_i=clear)
         stored = where(clear == 1, z3.BitVecVal(0, width), stored)
+    else:
+        hold, other = z3.BitVec("hold", 1), z3.BitVec("other", bits_of_address)
+        unit.step(hold_i=hold, raddr_i=other)
+        is_other = z3.And(write == 1, address == other)
+        stored = where(hold == 1, stored, where(is_other, data, z3.Select(mem, other)))
     want = stored ^ flip if p["FAULT_EN"] else stored
     yield Claim("word", unit.step(flip_i=flip)["rdata_o"], want)
 

@@ -1,6 +1,6 @@
 """Bench of `stoic_ram`: what was written is read LATENCY cycles later, with the flips of then.
 
-At LATENCY 2 clear_i, a cycle before the word leaves, makes it 0.
+At LATENCY 2 clear_i, a cycle before the word leaves, makes it 0; at LATENCY 1 hold_i keeps the last.
 """
 
 import random
@@ -27,7 +27,12 @@ SHAPE = Group(
 )
 READ = Group(
     "read",
-    {"written": (False, True), "flips": ("none", "some", "all"), "cleared": (False, True)},
+    {
+        "written": (False, True),
+        "flips": ("none", "some", "all"),
+        "cleared": (False, True),
+        "held": (False, True),
+    },
 )
 
 
@@ -39,7 +44,7 @@ def text(value: Any) -> str:
 
 @cocotb.test(timeout_time=1, timeout_unit="ms")
 async def reads_what_was_written(dut: Any) -> None:
-    """Write all words, then write, read and clear at random at once, under random flips.
+    """Write all words, then write, read, clear and hold at random at once, under random flips.
 
     A read of the word that is being written, or at LATENCY 2 was a cycle ago, may return either
     value and is not compared.
@@ -48,7 +53,7 @@ async def reads_what_was_written(dut: Any) -> None:
     depth, width, latency = (int(getattr(dut, n).value) for n in ("DEPTH", "WIDTH", "LATENCY"))
     fault_en, full = int(dut.FAULT_EN.value), (1 << width) - 1
     Clock(dut.clk_i, CLOCK_NS, unit="ns").start()
-    dut.raddr_i.value = dut.flip_i.value = dut.clear_i.value = 0
+    dut.raddr_i.value = dut.flip_i.value = dut.clear_i.value = dut.hold_i.value = 0
     await RisingEdge(dut.clk_i)
     memory = []
     for address in range(depth):
@@ -78,8 +83,13 @@ async def reads_what_was_written(dut: Any) -> None:
         dut.clear_i.value = is_cleared
         if is_cleared and latency > 1 and asked:
             asked[-1] = 0
+        is_held = bool(asked) and rng.random() < 0.2
+        dut.hold_i.value = is_held
         is_open = (is_write and read == written) or (latency > 1 and read == before)
-        asked.append(None if is_open else memory[read])
+        if is_held and latency == 1:
+            asked.append(asked[-1])
+        else:
+            asked.append(None if is_open else memory[read])
         before = written if is_write else None
         asked_flips = (0, flip, flip | flip10)[fault_en]
         flips = {0: "none", full: "all"}.get(asked_flips, "some")
@@ -87,6 +97,7 @@ async def reads_what_was_written(dut: Any) -> None:
             written=is_write and read == written,
             flips=flips,
             cleared=is_cleared and latency > 1,
+            held=is_held and latency == 1,
         )
         await ReadOnly()
         if cycle >= latency and (answer := asked[cycle - latency]) is not None:
