@@ -1,6 +1,6 @@
 """Bench of `stoic_ram`: what was written is read LATENCY cycles later, with the flips of then.
 
-At LATENCY 2 clear_i, a cycle before the word leaves, makes it 0; at LATENCY 1 hold_i keeps the last.
+At LATENCY 2 clear_i, a cycle before the word leaves, makes it 0; at 1 hold_i keeps the last.
 """
 
 import random
