@@ -6,7 +6,7 @@
 //                          flip_i(t + LATENCY) ^ read                               FAULT_EN 1
 //                          read & ~flip_i[high half] | ~read & flip_i[low half]     FAULT_EN 2
 //   read = 0 where clear_i(t + 1) is 1, at LATENCY 2 alone
-//   read(t + 1) = read(t) where hold_i(t) is 1, at LATENCY 1 alone
+//   rdata_o(t + 1) = rdata_o(t), flips apart, where hold_i(t) is 1, at LATENCY 1 alone
 //
 // Latency:    LATENCY cycles, 2 = memory and output register, 1 = memory alone (FIFOs)
 // Throughput: one write and one read a cycle; a read of a word in the cycle of its write, at LATENCY 2
