@@ -32,7 +32,7 @@ from cocotbext.axi import (
 from numpy.typing import NDArray
 
 from ..sim import faults as fault_maps
-from ..sim import golden, network
+from ..sim import golden, network, registers
 from ..sim.bench.tally import expect
 from ..sim.core import Core
 from ..sim.exceptions import StoicError
@@ -56,14 +56,24 @@ class Registers:
     def __init__(self, host: Any) -> None:
         self._host = host
         self.n_words_written = 0
+        self.n_words_left = 0  # words of a call, and what happens before the last of them
+        self.before_last: Callable[[], None]
+
+    def _meet(self, offset: int) -> None:
+        if offset == pynq.LOW and self.n_words_left:
+            self.n_words_left -= 1
+            if not self.n_words_left:
+                self.before_last()
 
     def read(self, offset: int) -> int:
+        self._meet(offset)
         answer = resume(self._host.read)(offset, 4)
         if answer.resp != AxiResp.OKAY:
             raise BusError(f"read of {offset:#x}")
         return int.from_bytes(answer.data, "little")
 
     def write(self, offset: int, value: int) -> None:
+        self._meet(offset)
         self.n_words_written += offset == pynq.HIGH
         if resume(self._host.write)(offset, value.to_bytes(4, "little")).resp != AxiResp.OKAY:
             raise BusError(f"write of {offset:#x}")
@@ -268,6 +278,20 @@ async def survives_a_reset(dut: Any) -> None:
             expect([device.registers().images], [0], "images after a reset")
             refuses(lambda: device.infer(images), "load a network")
             device.load(net)
+        overlay.stoic.before_last = lambda: resume(pulse)(dut)
+        n_words = registers.n_words(Core(faults.layout))
+        for n, call in ((n_words, device.registers), (1, lambda: device.bound_margins(3))):
+            overlay.stoic.n_words_left = n
+            refuses(call, "it was reset")
+            device.load(net)
+        scores_of(device, net, images)
+        expect([device.counters()["images"]], [N_IMAGES], "images since the reset")
+        resume(pulse)(dut)
+        open_device(overlay, faults.layout)
+        refuses(lambda: device.infer(images), "another host asked it")
+        device.adopt(net)
+        resume(pulse)(dut)
+        device.adopt(net)
         scores_of(device, net, images)
 
         async def soon() -> None:

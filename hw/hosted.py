@@ -79,6 +79,7 @@ class HostedCore(ABC):
             BoardError: the board does not answer, holds something else, or runs on another table.
         """
         self._check_network(network)
+        self._memory = None
         words = bank_words(written(network, self._layout), self._layout)
         n_other = sum(int((a != b).sum()) for a, b in zip(words, self.read_back(), strict=True))
         if n_other:
@@ -132,9 +133,7 @@ class HostedCore(ABC):
         Raises:
             BoardError: the board was built without registers, or as `load`.
         """
-        place = (self._register_bank, 0, registers.n_words(self._core))
-        words = self._read([place])[0]
-        return registers.unpack(words, has_injectors=self._core.injector is not None)
+        return self._unpacked(self._read([self._register_place])[0])
 
     @property
     def layout(self) -> Layout:
@@ -175,6 +174,13 @@ class HostedCore(ABC):
         core = core_of(network, self._layout, engine=self._core.engine)
         if replace(core, injector=self._core.injector) != self._core:
             raise InputError(f"the board's core is not for the layers of {network.name!r}")
+
+    @property
+    def _register_place(self) -> Place:
+        return self._register_bank, 0, registers.n_words(self._core)
+
+    def _unpacked(self, words: Words) -> Registers:
+        return registers.unpack(words, has_injectors=self._core.injector is not None)
 
     @property
     def _register_bank(self) -> int:

@@ -6,6 +6,7 @@ at a time. An access that the core refuses (SLVERR) would end Python with a bus 
 memories are asked only while no image is inside, and only what is there.
 """
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -99,9 +100,9 @@ class PynqDevice(HostedCore):
         """
         super().__init__(core, "pynq")
         self._mmio, self._dma, self._timeout_s = overlay.stoic, overlay.dma, timeout_s
+        self._mark = int.from_bytes(os.urandom(4), "little") | 1  # a reset makes the pointer 0
         self._check_identity()
         self._batch = max(1, batch_bytes // image_bytes(core))
-        self._pointer = 0  # where the core's was left; 0 after a reset, and never so by us
         self._images = allocate((self._batch, image_bytes(core)), np.uint8)
         self._scores = allocate((self._batch, core.layout.shapes[-1].n_outputs), np.int32)
         self._first = self.registers().images
@@ -130,22 +131,32 @@ class PynqDevice(HostedCore):
         return scores
 
     def counters(self) -> dict[str, int]:
-        """Images classified since this device was made."""
+        """Images classified since this device was made, or since it told of a reset."""
         return {"images": (self.registers().images - self._first) % (1 << 32)}
 
     def _loaded(self) -> tuple[Network, list[Words]]:
         """What it holds, unless it was reset meanwhile."""
-        self._check_pointer()
+        self._check_mark()
         return super()._loaded()
 
-    def _check_pointer(self) -> None:
-        """A reset puts it elsewhere, and tells a host nothing else."""
-        if self._memory is not None and self._mmio.read(POINTER) != self._pointer:
-            self._memory = None
-            raise BoardError(
-                f"{self.url}: it was reset, its overlay was loaded again, or another host asked "
-                "it; load the network again"
-            )
+    def _check_mark(self) -> None:
+        """A reset moves the pointer, and so does another host: nothing else tells of them."""
+        if self._memory is not None and self._mmio.read(POINTER) != self._mark:
+            self._tell_of_reset()
+
+    def _leave(self, bank: int, address: int) -> None:
+        """Look whether a call brought the pointer here, and put it where nobody else does."""
+        if self._mmio.read(POINTER) != bank << 16 | address & 0xFFFF:
+            self._tell_of_reset()
+        self._mmio.write(POINTER, self._mark)
+
+    def _tell_of_reset(self) -> None:
+        self._memory = None
+        self._first = self._unpacked(self._words(self._register_place)).images
+        raise BoardError(
+            f"{self.url}: it was reset, its overlay was loaded again, another host asked it, or a "
+            "call was broken off; load the network again"
+        )
 
     def close(self) -> None:
         """Give the buffers back; the overlay stays on the chip."""
@@ -201,26 +212,30 @@ class PynqDevice(HostedCore):
                 raise BoardError(f"{self.url}: an image stays inside; load the overlay again")
 
     def _write(self, runs: Sequence[Run]) -> None:
-        self._check_pointer()
+        self._check_mark()
         self._settle()
         for bank, address, words in runs:
             self._mmio.write(POINTER, bank << 16 | address)
             for word in words.tolist():
                 self._mmio.write(LOW, word & 0xFFFFFFFF)
                 self._mmio.write(HIGH, word >> 32)
-        self._pointer = self._mmio.read(POINTER)
+            self._leave(bank, address + len(words))
 
     def _read(self, places: Sequence[Place]) -> list[Words]:
-        self._check_pointer()
+        self._check_mark()
         if any(bank != registers.bank(self._core) for bank, _, _ in places):
             self._settle()
         found = []
         for bank, address, count in places:
-            self._mmio.write(POINTER, bank << 16 | address)
-            words = [self._mmio.read(LOW) | self._mmio.read(HIGH) << 32 for _ in range(count)]
-            found.append(np.array(words, np.uint64))
-        self._pointer = self._mmio.read(POINTER)
+            found.append(self._words((bank, address, count)))
+            self._leave(bank, address + count)
         return found
+
+    def _words(self, place: Place) -> Words:
+        bank, address, count = place
+        self._mmio.write(POINTER, bank << 16 | address)
+        words = [self._mmio.read(LOW) | self._mmio.read(HIGH) << 32 for _ in range(count)]
+        return np.array(words, np.uint64)
 
 
 def open_pynq(bitstream: Path, core: Core) -> PynqDevice:

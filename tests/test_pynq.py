@@ -59,9 +59,16 @@ def test_shell_mutant_is_caught(cosim: Cosim, tmp_path: Path, old: str, new: str
     "old, new",
     [
         ("while self._mmio.read(STATUS) & 1:", "while False:"),
-        ("self._mmio.read(POINTER) != self._pointer:", "False:"),
-        pytest.param("        self._check_pointer()\n        if any", "        if any",
-                     marks=pytest.mark.slow),
+        ("self._mmio.read(POINTER) != self._mark:", "False:"),
+        *(
+            pytest.param(old, new, marks=pytest.mark.slow)
+            for old, new in (
+                ("        self._check_mark()\n        if any", "        if any"),
+                ("if self._mmio.read(POINTER) != bank << 16 | address & 0xFFFF:", "if False:"),
+                ("        self._mmio.write(POINTER, self._mark)\n", "        self._mark = "
+                 "self._mmio.read(POINTER)\n"),
+            )
+        ),
         pytest.param("if counted != len(data):", "if False:", marks=pytest.mark.slow),
         pytest.param("if built != wanted:", "if False:", marks=pytest.mark.slow),
         pytest.param("bank << 16 | address)\n            for", "bank << 16)\n            for",
