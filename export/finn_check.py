@@ -24,7 +24,8 @@ from pathlib import Path
 from typing import Any
 
 from ..sim import container
-from ..sim.exceptions import StoicError, ToolError
+from ..sim.entry import exit_with
+from ..sim.exceptions import ToolError
 from .finn import ESTIMATE_STEPS, JOB
 from .finn_base import put_back
 
@@ -145,14 +146,11 @@ def main() -> int:
     parser.add_argument("--finn", type=Path, required=True)
     parser.add_argument("--json", type=Path, required=True)
     given = parser.parse_args()
-    try:
-        if not (given.folder / JOB).is_file():
-            raise ToolError(f"{given.folder}: no job folder; `stoic finn` writes one")
-        prepare(given.finn)
-        result = check(given.folder)
-    except StoicError as error:
-        print(error, file=sys.stderr)
-        return 2
+    container.writable(given.json)
+    if not (given.folder / JOB).is_file():
+        raise ToolError(f"{given.folder}: no job folder; `stoic finn` writes one")
+    prepare(given.finn)
+    result = check(given.folder)
     result |= {
         "command": " ".join(["python -m stoic.export.finn_check", *sys.argv[1:]]),
         "kit_version": container.kit_version(),
@@ -165,4 +163,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_with(main)

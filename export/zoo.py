@@ -44,7 +44,7 @@ from torch.nn import functional
 from ..sim import container
 from ..sim.bits import pack, unpack
 from ..sim.engine import Engine
-from ..sim.exceptions import StoicError
+from ..sim.entry import exit_with
 from ..sim.network import Network
 from .lower import Lowered, lower_file
 
@@ -403,24 +403,21 @@ def main() -> int:
     parser.add_argument("--training", type=int, default=2_000)
     parser.add_argument("--data-root", type=Path, default=None)
     given = parser.parse_args()
+    container.writable(given.json)
     torch.set_num_threads(1)
     rows: list[Row] = []
-    try:
-        name = given.network
-        test, train, labels = images_of(name, given.images, given.training, given.data_root)
-        for kind in KINDS:
-            net = build(name, kind, train, labels)
-            expected = expect(net, test, _TORCH_AT_TIES if kind == "ties" else None)
-            known: dict[str, NDArray[np.int32]] = {}
-            for exporter in EXPORTERS:
-                with TemporaryDirectory() as folder:
-                    path = Path(folder) / f"{name}.onnx"
-                    write(net, path, test.shape[1:], exporter)
-                    rows.append(compare(path, name, kind, exporter, expected, known))
-                print(json.dumps(asdict(rows[-1])), flush=True)
-    except StoicError as error:
-        print(error, file=sys.stderr)
-        return 2
+    name = given.network
+    test, train, labels = images_of(name, given.images, given.training, given.data_root)
+    for kind in KINDS:
+        net = build(name, kind, train, labels)
+        expected = expect(net, test, _TORCH_AT_TIES if kind == "ties" else None)
+        known: dict[str, NDArray[np.int32]] = {}
+        for exporter in EXPORTERS:
+            with TemporaryDirectory() as folder:
+                path = Path(folder) / f"{name}.onnx"
+                write(net, path, test.shape[1:], exporter)
+                rows.append(compare(path, name, kind, exporter, expected, known))
+            print(json.dumps(asdict(rows[-1])), flush=True)
     result = {
         "rows": [asdict(row) for row in rows],
         "command": " ".join(["python -m stoic.export.zoo", *sys.argv[1:]]),
@@ -432,4 +429,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_with(main)

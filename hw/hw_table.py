@@ -219,7 +219,8 @@ def measure(
     before: dict[str, Any], names: Sequence[str], seeds: Sequence[int], out_dir: Path
 ) -> dict[str, Any]:
     """Rows of the vehicles of these names, all without any; other rows as they were before."""
-    rows = {found["name"]: found for found in before.get("rows", [])}
+    order = [made.name for made in vehicles()]
+    rows = {found["name"]: found for found in before.get("rows", []) if found["name"] in order}
     tools, cells = dict(before.get("tools", {})), before.get("units", [])
     for made in vehicles():
         if not names or made.name in names:
@@ -227,7 +228,6 @@ def measure(
             tools |= tool_versions(made.chip)
             if made.name == UNITS_OF:
                 cells = units(out_dir / made.name, made.chip.top)
-    order = [made.name for made in vehicles()]
     ordered = sorted(rows.values(), key=lambda found: order.index(found["name"]))
     return {"rows": ordered, "units": cells, "tools": tools}
 
@@ -338,6 +338,20 @@ def unit_table(values: dict[str, Any]) -> list[str]:
     ]
 
 
+def as_page(values: dict[str, Any], path: Path) -> str:
+    """The page of the values of a file.
+
+    Raises:
+        ArtefactError: they are no such table.
+    """
+    try:
+        return page(values)
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise ArtefactError(
+            f"{path}: not of this kit's make hw-table ({error!r}); make it again"
+        ) from error
+
+
 def main() -> int:
     """Measure, or read, and write what is asked for."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
@@ -362,18 +376,14 @@ def main() -> int:
         values = read_json(args.json)
     else:
         before = read_json(args.json) if args.only and args.json.exists() else {}
+        if before:
+            as_page(before, args.json)  # refused now, not after hours
         values = measure(before, args.only, range(1, args.seeds + 1), args.out)
         values["command"] = shlex.join(["python", "-m", "stoic.hw.hw_table", *sys.argv[1:]])
         values["kit_version"] = kit_version()
         write_whole(args.json, f"{json.dumps(values, indent=1)}\n".encode())
     if args.page:
-        try:
-            text = page(values)
-        except (KeyError, TypeError) as error:
-            raise ArtefactError(
-                f"{args.json}: not of this kit's make hw-table ({error!r}); make it again"
-            ) from error
-        write_whole(args.page, text.encode())
+        write_whole(args.page, as_page(values, args.json).encode())
     return 0
 
 

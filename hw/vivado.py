@@ -108,6 +108,7 @@ def build(network_name: str, core: Core, board: Board, out_dir: Path) -> Build:
     )
     if problem := _problem(core, out_dir):
         made.bitstream.unlink()
+        (out_dir / BUILD).unlink(missing_ok=True)
         raise ToolError(f"{network_name} on {board.name}: {problem}")
     put(out_dir / BUILD, json.dumps(made.row(), indent=2, sort_keys=True) + "\n")
     return made

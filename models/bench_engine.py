@@ -38,7 +38,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..sim.bits import unpack
-from ..sim.container import kit_version
+from ..sim.container import kit_version, writable, write_whole
 from ..sim.engine import Engine, popcount_limit
 from ..sim.entry import exit_with
 from ..sim.errors import Iid
@@ -224,15 +224,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--path", default="auto", help="auto, avx512, avx2 or portable")
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args(arguments)
-    try:
-        bench = run(given.images, given.rounds, given.path, given.seed)
-    except StoicError as error:
-        print(error, file=sys.stderr)
-        return 2
+    if given.json:
+        writable(given.json)
+    bench = run(given.images, given.rounds, given.path, given.seed)
     print(table(bench))
     if given.json:
-        given.json.parent.mkdir(parents=True, exist_ok=True)
-        given.json.write_text(json.dumps(asdict(bench), indent=2) + "\n")
+        write_whole(given.json, f"{json.dumps(asdict(bench), indent=2)}\n".encode())
     return 0
 
 

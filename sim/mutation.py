@@ -41,9 +41,9 @@ from .bench.lean import Answer, ask
 from .bench.measure import RUNS, clean
 from .bench.runner import Bench
 from .bench.shelf import load
-from .container import kit_version, write_whole
+from .container import kit_version, writable, write_whole
+from .entry import exit_with
 from .equivalence import Parameters, below, is_equivalent, parametrisations
-from .exceptions import InputError
 from .mutants import Mutant, mutants_of
 
 REASONS = Path(__file__).parent / "mutation_reasons.toml"
@@ -268,16 +268,13 @@ def main() -> int:
     add("--most", type=int, default=ALL, help="benches that a mutant meets at most; default: all")
     add("--files", nargs="*", default=(), help="Verilog files; default: all")
     args = parser.parse_args()
+    writable(args.result)
     targets = Range(load(args.benches), args.benches, args.seed, args.jobs, args.most)
-    try:
-        result = summary(targets.shoot(draw(args.seed, args.files), args.n), args.seed)
-    except InputError as error:
-        print(error, file=sys.stderr)
-        return 2
+    result = summary(targets.shoot(draw(args.seed, args.files), args.n), args.seed)
     write_whole(args.result, (json.dumps(result, indent=1) + "\n").encode())
     print({k: v for k, v in result.items() if k in ("mutants", *VERDICTS, "mutation_score")})
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_with(main)

@@ -24,7 +24,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from .container import kit_version, write_whole
+from .container import kit_version, writable, write_whole
+from .entry import exit_with
 from .exceptions import ArtefactError
 
 # file -> make target that writes it, and what is taken: name here -> name there
@@ -128,6 +129,7 @@ def main() -> int:
     parser.add_argument("--agreements", type=Path, nargs="+", required=True, help="of stoic agree")
     parser.add_argument("--result", type=Path, required=True, help="JSON file to write")
     args = parser.parse_args()
+    writable(args.result)
     found = collect(args.results, args.agreements)
     head = {"command": shlex.join(["python", "-m", "stoic.sim.signoff", *sys.argv[1:]])}
     values = {**head, "kit_version": kit_version(), **found}
@@ -138,4 +140,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_with(main)

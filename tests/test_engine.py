@@ -21,7 +21,7 @@ from stoic.sim.bits import pack
 from stoic.sim.engine import Engine, EngineDevice
 from stoic.sim.engine_layers import CChain, CLayer, CStored
 from stoic.sim.errors import Iid
-from stoic.sim.exceptions import InputError, ToolError
+from stoic.sim.exceptions import InputError, StoicError, ToolError
 from stoic.sim.faults import FaultMap
 from stoic.sim.layers import Dense, Input
 from stoic.sim.memory import KINDS, Fold, layout_of
@@ -273,7 +273,7 @@ def test_the_engine_is_a_device() -> None:
 
 
 def test_the_benchmark_writes_its_keys_and_refuses_wrong_scores(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch, "set_num_threads", lambda n: None)  # other tests want theirs
     arguments = ["--images", "40", "--rounds", "1", "--json", str(tmp_path / "r.json")]
@@ -293,5 +293,5 @@ def test_the_benchmark_writes_its_keys_and_refuses_wrong_scores(
     } <= set(result)
     right = Engine.scores
     monkeypatch.setattr(Engine, "scores", lambda self, images: right(self, images) + 2)
-    assert bench_engine.main(arguments) == 2
-    assert "engine and torch differ in 400 of 400 scores" in capsys.readouterr().err
+    with pytest.raises(StoicError, match="engine and torch differ in 400 of 400 scores"):
+        bench_engine.main(arguments)

@@ -154,6 +154,7 @@ def test_a_refusal_is_of_these_sources_while_the_planner_says_the_same() -> None
         ("hw_table --json /proc/x/b.json", "/proc: cannot be written"),
         ("hw_table --read --json nix.json", "nix.json: not a report"),
         ("hw_table --read --json [] --page page.md", "other.json: not of this kit's make hw-table"),
+        ("hw_table --json [] --only sfc-b1", "other.json: not of this kit's make hw-table"),
         ("every_board --json /proc/x/b.json", "/proc: cannot be written"),
         ("every_board --json {}", "corrupt.json: not a report"),
         ("every_board --json binary.json", "binary.json: not a report"),

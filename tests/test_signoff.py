@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from stoic.sim import signoff
+from stoic.sim.entry import exit_with
 
 GOOD: dict[str, dict[str, Any]] = {
     "mutants.json": {"mutation_score": 0.99, "mutants": 600, "survived": 6},
@@ -102,3 +103,7 @@ def test_only_all_of_it_is_signed_off(
     (folder / "proofs.json").unlink()
     assert signoff.main() == 1 and "make proofs writes it" in capsys.readouterr().out
     assert json.loads(out.read_text())["mutation_score"] == 0.99
+    monkeypatch.setattr("sys.argv", [*arguments, str(path), "--result", "/proc/x/signoff.json"])
+    with pytest.raises(SystemExit, match="2"):
+        exit_with(signoff.main)
+    assert "/proc: cannot be written" in capsys.readouterr().err

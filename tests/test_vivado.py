@@ -174,6 +174,16 @@ def test_a_design_that_is_wrong_is_refused(
     assert not (tmp_path / "out" / "build.json").exists()
 
 
+def test_a_kit_that_judges_otherwise_takes_back_what_it_made(
+    tool: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = build(tmp_path)
+    monkeypatch.setattr(vivado, "_problem", lambda *_: "is wrong")
+    with pytest.raises(ToolError, match="tiny on arty-a7-35t: is wrong"):
+        build(tmp_path)
+    assert not made.bitstream.exists() and not (tmp_path / "out" / "build.json").exists()
+
+
 def test_an_alarm_in_the_log_and_a_tool_that_fails_are_refused(tool: Path, tmp_path: Path) -> None:
     play(tool, log="CRITICAL WARNING: [Synth 8-6859] multi-driven net on pin Q")
     with pytest.raises(ToolError, match="synthesis warns: CRITICAL WARNING.* multi-driven net"):

@@ -38,7 +38,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from ..container import kit_version, write_whole
+from ..container import kit_version, writable, write_whole
+from ..entry import exit_with
 from ..exceptions import InputError
 from . import codecover
 from .books import Books
@@ -170,13 +171,10 @@ def main() -> int:
     add("--jobs", type=int, default=2, help="processes at a time")
     add("--no-code", action="store_true", help="cover points only: no builds by Verilator")
     args = parser.parse_args()
+    writable(args.result)
     books = Books(args.benches.resolve() / RUNS)
-    try:
-        plan = read(args.plan)
-        got = measure(load(args.benches), books, args.seed, args.jobs, has_code=not args.no_code)
-    except InputError as error:
-        print(error, file=sys.stderr)
-        return 2
+    plan = read(args.plan)
+    got = measure(load(args.benches), books, args.seed, args.jobs, has_code=not args.no_code)
     wrong = missing_tests(plan, args.plan.parent.parent) + disagreements(plan, got.hits)
     result = summary(plan, got, wrong)
     write_whole(args.result, (json.dumps(result, indent=1) + "\n").encode())
@@ -185,4 +183,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_with(main)
