@@ -7,7 +7,8 @@ import pytest
 
 from stoic.sim.bench import codecover, cover, plan
 from stoic.sim.bench.measure import Measured
-from stoic.sim.exceptions import InputError
+from stoic.sim.bench.runner import Bench, run
+from stoic.sim.exceptions import InputError, ToolError
 
 PLAN = Path(__file__).parent / "testplan.toml"
 FEATURE = plan.Feature("f", "stoic_x", ("bench_pipe.passes_every_word",), ("source.*",))
@@ -80,3 +81,10 @@ def test_lines_and_toggles_of_all_builds_count_once() -> None:
     code["stoic_x.v"].add(codecover.parse(DAT.format(1, 0))["stoic_x.v"])
     assert codecover.totals(code) == {"line_coverage": 1, "toggle_coverage": 1}
     assert codecover.from_json(codecover.to_json(code)) == code
+
+
+def test_sources_that_do_not_build_are_named(tmp_path: Path) -> None:
+    source = tmp_path / "stoic_width.v"
+    source.write_text("module stoic_width;\n    assign a = ;\nendmodule\n")
+    with pytest.raises(ToolError, match="icarus does not build stoic_width .*: .*v:2: "):
+        run(Bench("stoic_width", "bench_width", (source,)), tmp_path / "run", 1)

@@ -14,7 +14,7 @@ from pathlib import Path
 from cocotb_tools.check_results import get_results
 from cocotb_tools.runner import get_runner
 
-from ..exceptions import InputError
+from ..exceptions import InputError, ToolError
 from ..verilate import find_iverilog, verilator_version
 from . import tally
 
@@ -105,7 +105,7 @@ def run(
         build_args: more for the simulator's compiler.
 
     Raises:
-        SystemExit, subprocess.CalledProcessError: it does not build, as cocotb's runner says it.
+        ToolError: it does not build; with the first line of the log that says why.
     """
     build_dir = folder / f"build-{key_of(bench)}"
     test_dir = folder / f"{bench.module}-{key_of(bench)}-{len(list(folder.glob('bench_*')))}"
@@ -113,15 +113,23 @@ def run(
     for name, content in bench.inputs.items():
         (test_dir / name).write_bytes(content)
     runner = get_runner(simulator)
-    runner.build(
-        sources=list(bench.sources),
-        hdl_toplevel=bench.unit,
-        parameters={k: literal(v) for k, v in bench.parameters.items()},
-        build_dir=build_dir,
-        build_args=[*BUILD_ARGS[simulator], *build_args],
-        timescale=("1ns", "1ps"),
-        log_file=test_dir / "build.log",
-    )
+    built = test_dir / "build.log"
+    try:
+        runner.build(
+            sources=list(bench.sources),
+            hdl_toplevel=bench.unit,
+            parameters={k: literal(v) for k, v in bench.parameters.items()},
+            build_dir=build_dir,
+            build_args=[*BUILD_ARGS[simulator], *build_args],
+            timescale=("1ns", "1ps"),
+            log_file=built,
+        )
+    except RuntimeError as error:
+        lines = built.read_text(encoding="utf-8", errors="replace").splitlines()
+        why = next((line for line in lines if "error" in line.lower()), str(error))
+        raise ToolError(
+            f"{simulator} does not build {bench.unit} {dict(bench.parameters)}: {why.strip()}"
+        ) from error
     results, log = test_dir / "results.xml", test_dir / "test.log"
     try:
         runner.test(
