@@ -95,7 +95,9 @@ class BenchJson:
 def virtual_builds(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where virtual boards are built, once a session; workers of xdist share it."""
     base = tmp_path_factory.getbasetemp()
-    return (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "virtual"
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "virtual"
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 @pytest.fixture(scope="session")
