@@ -19,6 +19,7 @@ from ..verilate import find_iverilog, verilator_version
 from . import tally
 
 Parameter = int | str
+_ERROR = re.compile(r"\berror\b", re.I)  # of a compiler; no name of a signal, no -Werror=...
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,7 @@ def run(
         )
     except RuntimeError as error:
         lines = built.read_text(encoding="utf-8", errors="replace").splitlines()
-        why = next((line for line in lines if "error" in line.lower()), str(error))
+        why = next((line for line in lines if _ERROR.search(line)), str(error))
         raise ToolError(
             f"{simulator} does not build {bench.unit} {dict(bench.parameters)}: {why.strip()}"
         ) from error
