@@ -210,7 +210,6 @@ def encode(
     """
     from .encoding import lanes_of_file
 
-    _beside(_beside(output, network), images)
     found = networks.load(network)
     lanes = lanes_of_file(found, images)
     container.write_whole(output, _npy(lanes))

@@ -13,9 +13,10 @@ import logging
 import os
 import re
 import shlex
+import signal
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
@@ -24,7 +25,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from ..sim.container import kit_version, writable, write_whole
-from ..sim.exceptions import StoicError
+from ..sim.exceptions import InputError, StoicError
 from .show import as_text
 
 PROGRAM = "stoic"
@@ -192,9 +193,11 @@ def _printing(function: Callable[..., Any], arguments: Sequence[str]) -> Callabl
         for p in signature.parameters.values()
     ]
     prints_itself = "as_json" in signature.parameters
+    outputs = {name for name, hint in hints.items() if _is_output(hint)} | {"result_file"}
 
     @functools.wraps(function)
     def command(**values: Any) -> None:
+        _keep_apart(values, outputs)
         if prints_itself:
             function(**values)
             return
@@ -226,6 +229,34 @@ def _printing(function: Callable[..., Any], arguments: Sequence[str]) -> Callabl
     )
     command.__annotations__ = {p.name: p.annotation for p in parameters}
     return command
+
+
+def _is_output(hint: Any) -> bool:
+    """Whether it is the annotation of a file that is written."""
+    return any(
+        getattr(option, "callback", None) is writable
+        for option in getattr(hint, "__metadata__", ())
+    )
+
+
+def _keep_apart(values: Mapping[str, Any], outputs: set[str]) -> None:
+    """Refuse to write a file that is read, or two results into one."""
+    read = {path for name in values.keys() - outputs for path in _files(values[name])}
+    written: set[Path] = set()
+    for name in sorted(values.keys() & outputs):
+        for path in _files(values[name]):
+            if path in read:
+                raise InputError(f"{values[name]}: is what is read; give another file to write")
+            if path in written:
+                raise InputError(f"{values[name]}: is to be written twice; give two files")
+            written.add(path)
+
+
+def _files(value: Any) -> Iterator[Path]:
+    """Files of an option, where they are; no devices, which may be named twice."""
+    for path in value if isinstance(value, list | tuple) else [value]:
+        if isinstance(path, Path) and (path.is_file() or not path.exists()):
+            yield path.resolve()
 
 
 def _data_root() -> Path | None:
@@ -293,6 +324,8 @@ def run(arguments: Sequence[str]) -> int:
             return _refuse(f"{error.filename}: {error.strerror}")
         if isinstance(error, StoicError | OSError):
             return _refuse(str(error))
+        if isinstance(error, MemoryError):
+            return _refuse(f"this needs more memory than there is: {str(error) or 'out of memory'}")
         if isinstance(error, ModuleNotFoundError) and not f"{error.name}.".startswith(f"{KIT}."):
             return _refuse(
                 f"this command needs the package {error.name!r}; "
@@ -312,6 +345,11 @@ def _refuse(message: str) -> int:
 
 def main() -> None:
     """Entry point of `stoic`."""
+    # `kill`, a batch system's limit: what Ctrl-C does, and no tool is left running
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by who started us
+            setattr(sys, name, Path(os.devnull).open("w"))
     sys.exit(run(sys.argv[1:]))
 
 

@@ -30,7 +30,9 @@ log = logging.getLogger(__name__)
 
 Data = Annotated[str | None, typer.Option(help="Data set, e.g. fashion-mnist.")]
 Split = Annotated[str, typer.Option(help="train, validation or test.")]
-N = Annotated[int | None, typer.Option("--n", min=1, help="The first so many images; all.")]
+N = Annotated[
+    int | None, typer.Option("--n", min=1, max=1 << 31, help="The first so many images; all.")
+]
 DataRoot = Annotated[Path | None, typer.Option(help="Folder of data sets.  [env: STOIC_DATA]")]
 BoardName = Annotated[str, typer.Option(help="Board whose folding lays the bits out; or none.")]
 InputFile = Annotated[

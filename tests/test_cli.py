@@ -2,12 +2,14 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -243,7 +245,8 @@ def test_a_virtual_board_is_driven_by_the_board_commands(
             )
         )
         assert tested["n_scores"] == 2 * 64 * 5 and tested["n_mismatches"] == 0
-        assert [m["is_caught"] for m in tested["mutants"]] == [True] * 3
+        assert [m["is_caught"] for m in tested["mutants"]] == [True] * 3  # and none is left there
+        as_json(stoic("board", "infer", *given, "--held", "--url", url, *noted))
         wrong = stoic("board", "load", files["other.stoic"], "--url", url)
         assert wrong[0] == 2 and "program the bitstream" in wrong[2]
     finally:
@@ -304,6 +307,11 @@ REFUSED = [
     (("campaign", "run", "@x.npy"), "not a readable TOML"),
     (("board", "identify", "--url", "socket://127.0.0.1:1"), "socket://127.0.0.1:1"),
     (("board", "identify", "--url", "socket://127.0.0.1:99999"), "with a port 1..65535"),
+    (("board", "identify", "--url", "tcp:5000"), "it prints the URL of its board"),
+    (("board", "identify", "--url", "hwgrep://("), "not a port that pyserial knows"),
+    (("board", "selftest", "@net.stoic", "--url", "/x", "--n", "9" * 30), "equal to 2147483648"),
+    (("board", "selftest", "@net.stoic", "--url", "/x", "--log", "@x.npy"), "is no lab log"),
+    (("deploy", "@net.stoic", "--board", "icebreaker", "--url", "/dev/absent"), "not on PATH"),
     (("board", "identify", "--url", "socket://127.0.0.1"), "with a port 1..65535"),
     (("board", "selftest", "@net.stoic", "--url", "socket://127.0.0.1:1"), "socket://127.0.0.1:1"),
     (
@@ -328,11 +336,11 @@ REFUSED = [
             "--log",
             "@inside a file",
         ),
-        "no run can be logged there",
+        "cannot be written (File exists)",
     ),
     (("board", "program", "absent.bit", "--board", "icebreaker"), "absent.bit: no bitstream"),
     (("virtual", "@net.stoic", "--netlist"), "a netlist needs a board: --board colorlight-i5|"),
-    (("virtual", "@net.stoic", "--url", "udp"), "one of ('tcp', 'pty'), not 'udp'"),
+    (("virtual", "@net.stoic", "--url", "udp"), "pty or pty:LINK, not 'udp'"),
     (("virtual", "@net.stoic", "--images-on-chip", "99999999"), "addresses 1..16383 images"),
     (("serve", "--url", "virtual"), "a virtual board needs --network"),
     (("report", "--results", "absent"), "no such folder of results"),
@@ -368,6 +376,38 @@ def test_what_cannot_be_written_is_refused_before_the_work(
         ):
             status, out, err = stoic(*command)
             assert (status, out, err.count("\n")) == (2, "", 1) and why in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "victim"),
+    [
+        (("infer", "@net.stoic", "--input", "@x.npy", "-o", "@net.stoic"), "net.stoic"),
+        (("infer", "@net.stoic", "--input", "@x.npy", "-o", "@x.npy"), "x.npy"),
+        (("show", "@net.stoic", "--result", "@net.stoic"), "net.stoic"),
+        (("faults", "sample", "@net.stoic", "--errors", "iid-1%", "-o", "@net.stoic"), "net.stoic"),
+        (("join", "@other.stoic", "@net.stoic", "-o", "@net.stoic"), "net.stoic"),
+        (("board", "load", "@net.stoic", "--url", "/dev/x", "--result", "@net.stoic"), "net.stoic"),
+        (("infer", "@net.stoic", "--input", "@x.npy", "-o", "@out", "--result", "@out"), "out"),
+        (
+            ("board", "infer", "@net.stoic", "--url", "/x", "-o", "@out", "--log", "@net.stoic"),
+            "net.stoic",
+        ),
+    ],
+)
+def test_no_output_takes_the_place_of_an_input_or_another_output(
+    stoic: RunStoic, net: Network, files: Files, arguments: tuple[str, ...], victim: str
+) -> None:
+    link = Path(files["net.stoic"]).with_name("link.stoic")
+    link.symlink_to(files["net.stoic"])  # the same file by another name
+    before = Path(files["net.stoic"]).read_bytes(), Path(files["x.npy"]).read_bytes()
+    given = [files[a[1:]] if a.startswith("@") else a for a in arguments]
+    for last in dict.fromkeys((given[-1], given[-1].replace(files["net.stoic"], str(link)))):
+        status, out, err = stoic(*given[:-1], last)
+        assert (status, out, err.count("\n")) == (2, "", 1)
+        assert "is what is read" in err or f"{victim}.npy: is to be written twice" in err
+    assert not Path(files["out"]).exists()
+    assert before == (Path(files["net.stoic"]).read_bytes(), Path(files["x.npy"]).read_bytes())
+    assert stoic("show", files["net.stoic"], "--result", "/dev/null")[0] == 0
 
 
 def test_a_result_that_cannot_be_written_is_shown(
@@ -429,18 +469,31 @@ def test_one_image_and_a_map_are_enough_to_compare(
     assert status == 0, err
 
 
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (ZeroDivisionError("by zero"), "unexpected ZeroDivisionError: by zero (a bug; "),
+        (MemoryError("Unable to allocate 570. TiB"), "more memory than there is: Unable to alloc"),
+    ],
+)
 def test_an_unexpected_error_is_one_line_too(
-    stoic: RunStoic, net: Network, files: Files, monkeypatch: pytest.MonkeyPatch
+    stoic: RunStoic,
+    net: Network,
+    files: Files,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+    says: str,
 ) -> None:
-    monkeypatch.setattr(networks, "summary", lambda network: 1 / 0)
+    monkeypatch.setattr(networks, "summary", mock.Mock(side_effect=error))
     status, _, err = stoic("show", files["net.stoic"])
-    assert status == 2 and err.count("\n") == 1 and "unexpected ZeroDivisionError" in err
+    assert status == 2 and err.count("\n") == 1 and says in err
 
 
-def test_ctrl_c_ends_in_one_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_and_kill_end_in_one_line(by: signal.Signals) -> None:
     load = "lambda path: (print('up', flush=True), time.sleep(60))"
     wait = f"import time; from stoic.sim import network; network.load = {load}"
-    code = f"{wait}; from stoic.hw import cli; import sys; sys.exit(cli.run(['show', 'x.stoic']))"
+    code = f"{wait}; from stoic.hw import cli; import sys; sys.argv[1:] = ['show', 'x']; cli.main()"
     process = subprocess.Popen(
         [sys.executable, "-c", code],
         stdout=subprocess.PIPE,
@@ -448,9 +501,19 @@ def test_ctrl_c_ends_in_one_line(tmp_path: Path) -> None:
         text=True,
     )
     assert process.stdout is not None and process.stdout.readline() == "up\n"
-    os.kill(process.pid, signal.SIGINT)
+    os.kill(process.pid, by)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 2 and err.count("\n") == 1 and "interrupted" in err
+
+
+def test_a_closed_stdout_is_no_error() -> None:
+    show = "network.load = lambda path: sys.stdout.flush() or 1 / 0; sys.argv[1:] = ['show', 'x']"
+    code = (
+        f"import sys; from stoic.sim import network; from stoic.hw import cli; {show}; cli.main()"
+    )
+    command = shlex.join([sys.executable, "-c", code])
+    done = subprocess.run(f"{command} >&-", shell=True, capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and "ZeroDivisionError" in done.stderr
 
 
 def test_it_runs_as_a_module_and_tells_its_version() -> None:
