@@ -30,6 +30,7 @@ from .flows import nextpnr
 from .fold import predict
 from .hw_table import simulated
 from .reports import packed
+from .steps import step
 
 LABEL = "packer's count"
 TFC = (784, 64, 64, 10)
@@ -90,7 +91,7 @@ def row(planned: Planned, out_dir: Path) -> dict[str, Any]:
     synth.synthesise(design, out_dir)
     command = nextpnr.pack_only(board, synth.NETLIST, "pins")
     inputs = [out_dir / synth.NETLIST, out_dir / "pins"]
-    synth.step(out_dir, "packed", command, inputs, [], synth.tool_versions(board))
+    step(out_dir, "packed", command, inputs, [], synth.tool_versions(board))
     cells, block_rams = packed(out_dir / "packed.log", board)
     predicted = predict(core, board)
     found = simulated(core, out_dir.parent / "rtl")

@@ -5,10 +5,8 @@ memory; PLL and pins of the UART are left out, everything from the byte stream o
 driver is the one of real boards. Only images are sent otherwise: to each of 64 copies its own.
 """
 
-import fcntl
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +21,7 @@ from .link import Command, Frame, Status
 from .netlist_engine import N_COPIES, Netlist
 from .netlist_program import Program, load
 from .session import Progress
+from .steps import alone
 
 BUILD_DIR = Path("build/netlist")
 _ROUNDS = 8  # images that a copy is sent at once, so that none waits for the one before
@@ -157,14 +156,5 @@ def netlist_program(name: str, core: Core, board: Board, out_dir: Path) -> Progr
     """
     design = synth.Design(name, core, board, synth.design_sources(core, board))
     synth.tool_versions(board)  # refused before there is a folder of the board
-    with _alone(out_dir):
+    with alone(out_dir):
         return load(synth.synthesise(design, out_dir), board)
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Nobody else works in the folder meanwhile."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

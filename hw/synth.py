@@ -1,18 +1,12 @@
 """From a core to a bitstream: synthesis, place and route on several seeds, packing, figures.
 
-Every step writes its key (the hash of all that decides its result) and the hashes of what it made,
-so a second run with the same inputs does nothing, and a killed run goes on where it stopped.
-Steps run in the output folder on relative paths: what they make does not depend on where it is.
+A second run with the same inputs does nothing, and a killed run goes on where it stopped: `steps`.
 """
 
 import hashlib
 import json
-import logging
-import os
 import statistics
-import subprocess
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -20,7 +14,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from ..sim.container import file_sha256, kit_version, write_whole
+from ..sim.container import file_sha256, kit_version
 from ..sim.core import Core, to_json
 from ..sim.exceptions import InputError, ToolError
 from .boards import Board, wrapper_verilog
@@ -29,12 +23,11 @@ from .flows.yosys import FIRST, synth_command
 from .fold import Prediction, predict
 from .netlist import check_core
 from .reports import Route, Utilisation, route, utilisation
+from .steps import alone, end_running, holds, put, said, step
 
 LABEL = "place-and-route estimate"
 NETLIST = "synth.netlist.json"
 BUILD = "build.json"
-
-log = logging.getLogger(__name__)
 
 
 class ClockMissedError(ToolError):
@@ -153,7 +146,8 @@ def build(
 
         if len(seeds) > 1:
             raise InputError(f"{board.name} is built by Vivado, which has no seeds")
-        return vivado.build(network_name, core, board, out_dir)
+        with alone(out_dir):
+            return vivado.build(network_name, core, board, out_dir)
     design = Design(network_name, core, board, design_sources(core, board))
     return build_design(design, out_dir, seeds, jobs)
 
@@ -178,7 +172,19 @@ def build_design(design: Design, out_dir: Path, seeds: Sequence[int] = (), jobs:
         raise InputError(f"seeds must be different numbers from 0, not {seeds}")
     tools = tool_versions(board)
     inputs = inputs_sha256(design, seeds, tools)
-    out_dir.mkdir(parents=True, exist_ok=True)
+    with alone(out_dir):
+        return _build(design, out_dir, seeds, jobs, tools, inputs)
+
+
+def _build(
+    design: Design,
+    out_dir: Path,
+    seeds: Sequence[int],
+    jobs: int,
+    tools: dict[str, str],
+    inputs: str,
+) -> Build:
+    board = design.board
     forget_others(out_dir, inputs)
     bitstream = out_dir / f"{design.network}.{'bit' if board.family == 'ecp5' else 'bin'}"
 
@@ -189,7 +195,12 @@ def build_design(design: Design, out_dir: Path, seeds: Sequence[int] = (), jobs:
         return _route(board, out_dir, seed, tools)
 
     with ThreadPoolExecutor(jobs) as pool:
-        routes = tuple(pool.map(one_seed, seeds))
+        try:
+            routes = tuple(pool.map(one_seed, seeds))
+        except KeyboardInterrupt:  # of the main thread; the others wait for their tools
+            pool.shutdown(wait=False, cancel_futures=True)
+            end_running()
+            raise
     best = max(routes, key=lambda r: r.fmax_mhz)
     clock_mhz = board.core_hz / 1e6
     if best.fmax_mhz < clock_mhz:
@@ -258,7 +269,7 @@ def write_sources(design: Design, out_dir: Path) -> list[str]:
     folder = out_dir / "src"
     folder.mkdir(parents=True, exist_ok=True)
     unwanted = set(folder.iterdir()) - {folder / name for name in design.sources}
-    if unwanted or not all(_holds(folder / name, text) for name, text in design.sources.items()):
+    if unwanted or not all(holds(folder / name, text) for name, text in design.sources.items()):
         (out_dir / BUILD).unlink(missing_ok=True)
     for stale in unwanted:
         stale.unlink()
@@ -296,84 +307,7 @@ def _route(board: Board, out_dir: Path, seed: int, tools: Mapping[str, str]) -> 
     return route(out_dir / report, seed, wall_s)
 
 
-def step(
-    out_dir: Path,
-    name: str,
-    command: list[str],
-    inputs: Sequence[Path],
-    outputs: Sequence[Path],
-    tools: Mapping[str, str],
-) -> float:
-    """Run a command unless what it makes is there already; seconds that it took when it ran."""
-    hashed = [command[1:], dict(tools), {path.name: file_sha256(path) for path in inputs}]
-    key = hashlib.sha256(json.dumps(hashed, sort_keys=True).encode()).hexdigest()
-    stamp = out_dir / f"{name}.step.json"
-    before = _said(stamp)
-    is_same = before.get("key") == key and before.get("outputs") == _hashes(outputs)
-    if is_same and isinstance(wall_s := before.get("wall_s"), int | float):
-        return float(wall_s)
-    for path in (stamp, *outputs):
-        path.unlink(missing_ok=True)
-    log.info("%s: %s", out_dir.name, name)
-    log_file = out_dir / f"{name}.log"
-    start = time.monotonic()
-    status, cpu_s = _run(command, out_dir, log_file)
-    wall_s = round(time.monotonic() - start, 1)
-    missing = [path.name for path in outputs if not path.is_file()]
-    if status or missing:
-        why = _reason(log_file, status)
-        raise ToolError(f"{name} of {out_dir.name} failed: {why}; log: {log_file}")
-    made = {"key": key, "wall_s": wall_s, "cpu_s": cpu_s, "outputs": _hashes(outputs)}
-    write_whole(stamp, json.dumps(made).encode())
-    return wall_s
-
-
-def _run(command: list[str], folder: Path, log_file: Path) -> tuple[int, float]:
-    """Exit status of a command, and the processor seconds that it took."""
-    with (
-        log_file.open("wb") as sink,
-        subprocess.Popen(command, cwd=folder, stdout=sink, stderr=subprocess.STDOUT) as tool,
-    ):
-        try:
-            _, status, used = os.wait4(tool.pid, 0)
-        except BaseException:
-            tool.kill()
-            raise
-        tool.returncode = os.waitstatus_to_exitcode(status)
-    return tool.returncode, round(used.ru_utime + used.ru_stime, 1)
-
-
-def put(path: Path, text: str) -> None:
-    """Write a file unless it holds just that."""
-    if not _holds(path, text):
-        write_whole(path, text.encode())
-
-
-def _holds(path: Path, text: str) -> bool:
-    return path.is_file() and path.read_bytes() == text.encode()
-
-
-def _said(path: Path) -> dict[str, Any]:
-    """The JSON object that a run left in a file; empty where there is none, or a damaged one."""
-    try:
-        found = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
 def forget_others(out_dir: Path, inputs: str) -> None:
     """Remove `build.json` if other inputs made it (`inputs_sha256`)."""
-    if _said(out_dir / BUILD).get("inputs_sha256") != inputs:
+    if said(out_dir / BUILD).get("inputs_sha256") != inputs:
         (out_dir / BUILD).unlink(missing_ok=True)
-
-
-def _hashes(paths: Sequence[Path]) -> dict[str, str]:
-    return {path.name: file_sha256(path) for path in paths if path.is_file()}
-
-
-def _reason(log_file: Path, status: int) -> str:
-    lines = log_file.read_text(errors="replace").splitlines()
-    errors = [line for line in lines if "ERROR" in line or "Error:" in line]
-    last = lines[-1].strip() if lines else "no output"
-    return errors[0].strip() if errors else f"status {status}, {last}"

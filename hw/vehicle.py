@@ -20,7 +20,7 @@ from .flows import nextpnr
 from .flows.yosys import FIRST, synth_command
 from .netlist import check_core
 from .reports import Route, route, utilisation
-from .synth import step
+from .steps import step
 
 _REQUEST = 97  # bits: write, bank, address, data
 

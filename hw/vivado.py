@@ -15,6 +15,7 @@ from ..sim.exceptions import ToolError
 from .boards import Board
 from .flows import vivado
 from .fold import predict
+from .steps import put, step
 from .synth import (
     BUILD,
     Build,
@@ -22,8 +23,6 @@ from .synth import (
     design_sources,
     forget_others,
     inputs_sha256,
-    put,
-    step,
     write_sources,
 )
 from .vivado_reports import alarms, memory_bits, n_latches, route, timing, utilisation

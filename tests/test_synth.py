@@ -2,21 +2,26 @@
 
 import json
 import re
+import signal
 import sys
+import threading
+import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from stoic.hw import boards, netlist, synth
+from stoic.hw import boards, netlist, steps, synth
 from stoic.hw.boards import Board
 from stoic.hw.boards.pins import placed
 from stoic.hw.flows import nextpnr
 from stoic.hw.flows.pll import Family, find_pll
 from stoic.hw.netlist import Memory, memories, memory_problems
 from stoic.hw.reports import placer_and_router_s
-from stoic.hw.synth import Build, ClockMissedError, Design
+from stoic.hw.synth import NETLIST, Build, ClockMissedError, Design
 from stoic.sim.core import Core
 from stoic.sim.exceptions import InputError, ToolError
 from stoic.sim.memory import Fold, Layout, Shape
@@ -88,13 +93,68 @@ def test_a_damaged_stamp_counts_as_not_done(damaged: str, tmp_path: Path) -> Non
 
     def run() -> float:
         made = tmp_path / "made"
-        return synth.step(tmp_path, "copy", command, [tmp_path / "input"], [made], {})
+        return steps.step(tmp_path, "copy", command, [tmp_path / "input"], [made], {})
 
     assert run() == run() and (tmp_path / "runs").read_text() == "."
     stamp = tmp_path / "copy.step.json"
     values = json.loads(stamp.read_text())
     stamp.write_text(json.dumps({**values, "wall_s": None}) if damaged == "same key" else damaged)
     assert run() == run() and (tmp_path / "runs").read_text() == ".."
+
+
+def test_ctrl_c_ends_the_tools_and_what_they_started(
+    board: Board, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = design(board, {"stoic_top.v": "// 1"})
+    slow = [sys.executable, "-c", "import subprocess; subprocess.run(['sleep', '600'])"]
+    monkeypatch.setattr(synth, "_synthesise", lambda *_: (tmp_path / NETLIST).touch())
+    monkeypatch.setattr(synth, "check_core", lambda *_: None)
+    monkeypatch.setattr(nextpnr, "place_and_route", lambda *_: slow)
+    (tmp_path / "pins").touch()
+    groups: set[int] = set()
+
+    def interrupt() -> None:
+        while len(groups) < 2:
+            groups.update(group for group in tuple(steps._running) if children(group))
+            time.sleep(0.01)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            synth.build_design(made, tmp_path, (1, 2, 3), jobs=2)
+    assert not steps._running and not any(map(children, groups))
+    assert not list(tmp_path.glob("seed3*"))
+
+
+def children(group: int) -> list[int]:
+    """Processes of a group that run, but its first."""
+    found = []
+    for stat in Path("/proc").glob("[1-9]*/stat"):
+        with suppress(OSError):  # it has ended
+            state, _, of = stat.read_text().rpartition(")")[2].split()[:3]
+            found += [int(stat.parent.name)] if int(of) == group and state != "Z" else []
+    return [number for number in found if number != group]
+
+
+def test_two_builds_of_a_folder_wait_for_each_other(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="stoic.hw.steps")
+    order: list[str] = []
+
+    def second() -> None:
+        with steps.alone(tmp_path):
+            order.append("second")
+
+    with ThreadPoolExecutor(1) as pool:
+        with steps.alone(tmp_path):
+            waiting = pool.submit(second)
+            while not caplog.records:
+                time.sleep(0.01)
+            order.append("first")
+        waiting.result(timeout=30)
+    assert order == ["first", "second"] and "another process builds in" in caplog.text
 
 
 def test_a_build_of_other_sources_is_forgotten_before_they_are_written(
@@ -106,7 +166,7 @@ def test_a_build_of_other_sources_is_forgotten_before_they_are_written(
     record.write_text("{}")
     synth.write_sources(first, tmp_path)
     assert record.exists()
-    monkeypatch.setattr(synth, "write_whole", killed)
+    monkeypatch.setattr(steps, "write_whole", killed)
     with pytest.raises(KeyboardInterrupt):
         synth.write_sources(other, tmp_path)
     assert not record.exists()
