@@ -67,6 +67,8 @@ class BoardDevice(HostedCore):
                 self._session = Session(recorded, timeout_s, window, retries, pause_s)
             self.identity = self._session.synchronise()
             self._check_identity()
+            if record:
+                recorded.keep()
         except BaseException:
             self.close()
             raise
@@ -94,7 +96,7 @@ class BoardDevice(HostedCore):
         scores = np.ascontiguousarray(raw[:, :-1]).view("<i4").astype(np.int32, copy=False)
         if (classify(scores) != raw[:, -1]).any():
             raise BoardError(f"{self.url}: the board's classes are not those of its scores")
-        self._check_retries(retries_before, memory)
+        self._check_held(retries_before, memory)
         return scores
 
     def keep(self, images: NDArray[np.generic], labels: NDArray[np.generic]) -> bool:
@@ -137,7 +139,7 @@ class BoardDevice(HostedCore):
         confusion = on_chip.unpack_confusion(words, n_classes)
         if self._session.n_retries != retries_before:
             self._check_kept(self._records)
-        self._check_retries(retries_before, memory)
+        self._check_held(retries_before, memory)
         told = {on_chip.IMAGES: int(confusion.sum()), on_chip.CORRECT: int(np.trace(confusion))}
         if told[on_chip.IMAGES] != self._n_kept or any(counts[i] != n for i, n in told.items()):
             raise BoardError(
@@ -157,12 +159,15 @@ class BoardDevice(HostedCore):
                 f"{records[i]:#x}; it is broken or was reset"
             )
 
-    def _check_retries(self, before: int, memory: list[Words]) -> None:
-        """After frames that were sent again: what the board holds; a reset looks the same."""
-        if self._session.n_retries == before:
+    def _check_held(self, retries_before: int, memory: list[Words]) -> None:
+        """What the board holds, where frames were sent again, as to one that was reset, or where
+        another host may have written.
+        """
+        is_clean = self._session.n_retries == retries_before
+        if is_clean and self._has_written:
             return
         self._verify([(bank, 0, words) for bank, words in enumerate(memory)])
-        if self._is_disturbed:
+        if self._is_disturbed and not is_clean:
             raise BoardError(
                 f"{self.url}: frames were sent again while read errors were on, so which image "
                 "met which is not known; set them and infer again"

@@ -40,7 +40,7 @@ class HostedCore(ABC):
         self._network: Network | None = None
         self._memory: list[Words] | None = None  # what the board holds; None: not known
         self._is_disturbed = False  # the injectors are on
-        self._has_written = False  # who serves a board lets one host at a time do so
+        self._has_written = False  # else another host may: who serves a board lets one do so
 
     @property
     @abstractmethod
@@ -72,7 +72,8 @@ class HostedCore(ABC):
     def adopt(self, network: Network) -> None:
         """As `load`, of a network that the board holds already: reads every word, writes none.
 
-        Rates of injectors stay as they were set: they cannot be read.
+        Rates of injectors stay as they were set: they cannot be read. Nor is the board ours alone,
+        so every word is read again behind the images of each call, until this device writes.
 
         Raises:
             InputError: the network is of another core.
@@ -218,7 +219,8 @@ class HostedCore(ABC):
                 self._memory = None
                 raise BoardError(
                     f"{self.url}: bank {self._layout.banks[bank].name}, address {address + i} "
-                    f"reads {got[i]:#x}, written was {words[i]:#x}; it is broken or was reset"
+                    f"reads {got[i]:#x}, written was {words[i]:#x}; it is broken, was reset, or "
+                    "another host wrote"
                 )
 
 

@@ -8,11 +8,14 @@ images of read errors. Frames of clients reach the board through a `Session`, so
 is sent again here; a frame longer than the board takes is dropped, and so is one that breaks off.
 """
 
+import errno
 import hmac
 import socket
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
@@ -30,6 +33,7 @@ _READ_ONLY_TEXT = (  # no whole URL: the command line takes what stands before i
     b"read-only without a lease; put the token into the URL, before the host: TOKEN@host:port"
 )
 _MOST_AT_ONCE = 1 << 16
+_CLOSED = (errno.EBADF, errno.EINVAL)  # what `accept` says of a socket that `close` hung up
 
 Log = Callable[[dict[str, Any]], None]
 
@@ -99,26 +103,40 @@ class Server:
         while True:
             try:
                 connection, (host, port, *_) = self._listening.accept()
-            except OSError as error:  # closed
+            except OSError as error:
                 if self._failure:
                     raise self._failure from error
-                return
+                if error.errno in _CLOSED:
+                    return
+                # the client left already, or this process has too many files open: others go on
+                self._log({"event": "accept", "why": error.strerror})
+                time.sleep(PAUSE_S)
+                continue
             connection.settimeout(self._idle_s)
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             client = Client(connection, _place(host, port))
-            if len(self._clients) >= MAX_CLIENTS:
-                self._put_out(client, f"{MAX_CLIENTS} clients are connected already")
-                connection.close()
-                continue
             with self._lock:
-                self._clients.append(client)
-            threading.Thread(target=self._talk, args=(client,), daemon=True).start()
+                is_welcome = len(self._clients) < MAX_CLIENTS
+                if is_welcome:
+                    self._clients.append(client)
+            talk = self._talk if is_welcome else self._turn_away
+            threading.Thread(target=talk, args=(client,), daemon=True).start()
 
     def close(self) -> None:
         """Put everybody out and release the board."""
         for end in (self._listening, *(client.socket for client in self._clients)):
             _hang_up(end)
         self._session.close()
+
+    def _turn_away(self, client: Client) -> None:
+        """Tell one too many once it asked, and let it read that: what is unread resets the line."""
+        client.socket.settimeout(PAUSE_S)
+        with client.socket, suppress(OSError):
+            client.socket.recv(_MOST_AT_ONCE)
+            self._put_out(client, f"{MAX_CLIENTS} clients are connected already")
+            client.socket.shutdown(socket.SHUT_WR)
+            while client.socket.recv(_MOST_AT_ONCE):
+                pass
 
     def _talk(self, client: Client) -> None:
         """Answer a client until it leaves, is put out, or the board is gone."""

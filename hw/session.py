@@ -88,6 +88,10 @@ class Session:
         for status, text in answers:
             if status is Status.FORBIDDEN:
                 raise BoardError(f"{self.url}: {text.decode(errors='replace')}")
+            if command is Command.LEASE and status is Status.UNKNOWN_COMMAND:
+                raise BoardError(
+                    f"{self.url}: is a board itself, not one of stoic serve; leave the token out"
+                )
             if status is not Status.OK:
                 raise BoardError(f"{self.url}: refused {command.name}: {status.name}")
         return [payload for _, payload in answers]

@@ -10,18 +10,19 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
-from stoic.hw import cli, lab, link, probe
+from stoic.hw import cli, lab, link, probe, server
 from stoic.hw.device import BoardDevice
 from stoic.hw.link import Command, Frame, Status
 from stoic.hw.port import SerialPort
-from stoic.hw.server import Log, Server
+from stoic.hw.server import MAX_CLIENTS, Log, Server
 from stoic.hw.session import Session
 from stoic.hw.virtual import VirtualBoard
 from stoic.sim import golden
@@ -144,6 +145,57 @@ def test_who_is_silent_loses_the_lease(served: Served) -> None:
         silent.load(NETWORK)
     silent.close()
     BoardDevice(served.leased, CORE).close()
+
+
+def test_who_reads_notices_that_another_host_wrote(served: Served) -> None:
+    with closing(BoardDevice(served.leased, CORE)) as holder:
+        holder.load(NETWORK)
+    with closing(BoardDevice(served.server.url, CORE)) as reader:
+        reader.adopt(NETWORK)
+        for faults, is_same in ((None, True), (MAPS[0].sample(CORE.layout, 1), False)):
+            with closing(BoardDevice(served.leased, CORE)) as holder:
+                holder.load(NETWORK)
+                holder.inject(faults)
+            if is_same:
+                assert (reader.infer(IMAGES) == golden.scores(NETWORK, IMAGES)).all()
+                continue
+            with pytest.raises(BoardError, match="it is broken, was reset, or another host wrote"):
+                reader.infer(IMAGES)
+
+
+def test_one_too_many_is_told_so(served: Served) -> None:
+    place = (served.server.host, served.server.port)
+    clients = [socket.create_connection(place) for _ in range(MAX_CLIENTS)]
+    wait_for(lambda: sum(e["event"] == "connect" for e in served.events) == MAX_CLIENTS)
+    for _ in range(20):
+        with pytest.raises(BoardError, match="busy: 16 clients are connected already"):
+            BoardDevice(served.server.url, CORE)
+    for client in clients:
+        client.close()
+    wait_for(lambda: sum(e["event"] == "disconnect" for e in served.events) == MAX_CLIENTS)
+    BoardDevice(served.server.url, CORE).close()
+
+
+def test_a_client_that_cannot_be_taken_in_ends_nothing(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(BoardDevice(served.leased, CORE)) as holder:
+        holder.load(NETWORK)
+        monkeypatch.setattr(server, "PAUSE_S", 0.01)
+        accept = served.server._listening.accept
+        troubles = [OSError(errno.EMFILE, "Too many open files"), OSError(errno.ECONNABORTED, "")]
+        listening = mock.Mock(wraps=served.server._listening)
+        listening.accept.side_effect = lambda: accept() if not troubles else fail(troubles.pop(0))
+        monkeypatch.setattr(served.server, "_listening", listening)
+        probe.identify(served.server.url)  # was being waited for already
+        probe.identify(served.server.url)
+        assert (holder.infer(IMAGES) == golden.scores(NETWORK, IMAGES)).all()
+    refused = [event["why"] for event in served.events if event["event"] == "accept"]
+    assert refused == ["Too many open files", ""]
+
+
+def fail(error: Exception) -> None:
+    raise error
 
 
 def test_a_dead_board_ends_the_server(served: Served) -> None:
