@@ -1,7 +1,10 @@
 """Commands that drive a board behind a port, real or virtual: only `--url` tells them apart."""
 
+import logging
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -31,6 +34,8 @@ from .campaign_commands import CampaignFile
 from .commands import BoardName, Data, DataRoot, InputFile, MapFiles, N, Output, Split
 from .device import BoardDevice
 from .link import Identity
+
+_log = logging.getLogger(__name__)
 
 _PORT = "Port: /dev/ttyUSB1, a pty, socket://host:port"
 Port = Annotated[str, typer.Option(help=f"{_PORT}.", show_default=False)]
@@ -131,41 +136,58 @@ def run_campaign(
         str, typer.Option(help="Whose rows they must be: golden, or engine, which is faster.")
     ] = "golden",
     n: N = None,
+    specimen: Annotated[
+        str, typer.Option(help='Which chip, in which state: "chip 7, 0.70 V"; has rows of its own.')
+    ] = "",
     note: lab.Notes = None,
     log: lab.CampaignLogFile = None,
     data_root: DataRoot = None,
 ) -> dict[str, Any]:
     """Run a campaign on a board and compare every row with the reference's, score for score."""
     plan = campaign.load(file, data_root)
-    plan = replace(plan, n_images=n or plan.n_images)
-    identity = None
-    log = log or plan.store.parent / lab.FILE
-    if url != "virtual":  # whose runs no log keeps
-        lab.opened(log)
-        identity = probe.identify(url, devices.line_speed(plan.board))
+    plan = replace(plan, n_images=n or plan.n_images, specimen=specimen or plan.specimen)
+    if url == "virtual":  # whose runs no log keeps
+        return _run_campaign(plan, file, url, data_root, reference)
+    log = lab.opened(log or plan.store.parent / lab.FILE)
+    return _logged_campaign(log, note, plan, file, url, data_root, reference)
+
+
+def _logged_campaign(
+    log: Path,
+    note: list[str] | None,
+    plan: Campaign,
+    file: Path,
+    url: str,
+    data_root: Path | None,
+    reference: str,
+) -> dict[str, Any]:
+    """As `_run_campaign`, with its line in the lab log."""
+    identity = probe.identify(url, devices.line_speed(plan.board))
     found = _run_campaign(plan, file, url, data_root, reference)
-    if identity is not None:
-        keys = ("campaign", "store", "n_rows", "n_computed", "n_rows_different", "seeds")
-        values = {"url": url, "board": plan.board or None, **{k: found[k] for k in keys}}
-        values["networks"] = sorted({row["network"] for row in found["rows"]})
-        values["network_files"] = [inputs.network_path(model) for model in plan.models]
-        lab.write(log, "campaign", identity, note, values)
+    if not found["n_computed"]:
+        _log.warning(
+            "nothing was measured now: all %d rows are of earlier runs on this bitstream%s; "
+            "--specimen keeps those of another chip or state apart",
+            *(found["n_rows"], f" and specimen {plan.specimen!r}" if plan.specimen else ""),
+        )
+    keys = ("campaign", "store", "n_rows", "n_computed", "n_rows_different", "seeds")
+    values = {"url": url, "board": plan.board or None, **{k: found[k] for k in keys}}
+    values["specimen"] = plan.specimen or None
+    values["networks"] = sorted({row["network"] for row in found["rows"]})
+    values["network_files"] = [inputs.network_path(model) for model in plan.models]
+    lab.write(log, "campaign", identity, note, values)
     return found
 
 
 def _run_campaign(
-    plan: Campaign, file: Path, url: str, data_root: Path | None, reference: str = "golden"
+    plan: Campaign, file: Path, url: str, data_root: Path | None, reference: str
 ) -> dict[str, Any]:
     if reference not in ("golden", "engine"):
         raise InputError(f"--reference must be golden or engine, not {reference!r}")
     plan = replace(plan, devices=(url,))
     found = campaign_commands.run_campaign(plan, file, data_root)
     same = campaign_commands.run_campaign(replace(plan, devices=(reference,)), file, data_root)
-    different = [
-        row
-        for row, other in zip(found["rows"], same["rows"], strict=True)
-        if row[_compared(row)] != other[_compared(row)]
-    ]
+    different = _different(found["rows"], same["rows"])
     failure = None
     if different:
         first = different[0]
@@ -176,6 +198,7 @@ def _run_campaign(
     return {
         **found,
         "url": url,
+        "specimen": plan.specimen or None,
         "reference": reference,
         "n_rows_different": len(different),
         "n_rows_counted_on_chip": sum(
@@ -183,6 +206,21 @@ def _run_campaign(
         ),
         "failure": failure,
     }
+
+
+def _different(
+    rows: Sequence[dict[str, Any]], others: Sequence[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Rows that are not the reference's; also those of chips that only one of them was asked for,
+    as by a stop rule that met other accuracies.
+    """
+    theirs = {row["trial_sha256"]: row for row in others}
+    different = []
+    for row in rows:
+        other = theirs.pop(row["trial_sha256"], None)
+        if other is None or row[_compared(row)] != other[_compared(row)]:
+            different.append(row)
+    return different + list(theirs.values())
 
 
 def _compared(row: dict[str, Any]) -> str:
@@ -237,17 +275,19 @@ def selftest(
         seconds = time.perf_counter() - start
         counters = device.counters()
         trials = agreement.try_mutants(mutants, device, net, few)
+        device.load(net)  # who comes next finds no mutant
         identity = device.identity
     finally:
         device.close()
     failure = agree_commands.agree_failure(comparisons, trials)
-    ran = None
-    if plan is not None and campaign_file is not None:
-        ran = _run_campaign(plan, campaign_file, url, data_root)
-    failure = failure or (ran["failure"] if ran else None)
     shown = {"url": url, "board": board or None, **_totals(comparisons), "failure": failure}
     values = {**shown, **loaded, "counters": counters, "network_files": [network]}
     lab.write(log, "selftest", identity, note, values)
+    ran = None
+    if plan is not None and campaign_file is not None:
+        run = _run_campaign if url == "virtual" else partial(_logged_campaign, log, note)
+        ran = run(plan, campaign_file, url, data_root, "golden")
+    failure = failure or (ran["failure"] if ran else None)
     return {
         **shown,
         **identity_row(identity),

@@ -5,7 +5,7 @@ import json
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -319,6 +319,7 @@ def _row(row: Row) -> dict[str, Any]:
         "event": row.unit.event,
         "protection": points.protection_name(row.unit.protection),
         "n_images": row.unit.n_images,
+        "trial_sha256": replace(row.unit, device="").key,  # what is measured, on whatever device
         "n_correct": row.n_correct,
         "n_changed_bits": row.n_changed_bits,
         "faults_sha256": row.faults_sha256,

@@ -47,6 +47,8 @@ def _jobs(plan: Campaign, data_root: Path | None, threads: int | None) -> Iterat
             known = _calibration(plan, network, data, data_root)
             for spec in plan.devices:
                 name = devices.row_name(spec, at)
+                if plan.specimen and devices.is_port(spec):
+                    name += f" {plan.specimen}"
                 for protection in plan.protections:
                     yield campaign.make(
                         network,

@@ -33,7 +33,9 @@ def deploy(
     chosen, net = boards.load(board), load_network(network, None)
     log = lab.opened(log or network.parent / lab.FILE)
     devices.line_speed(board)
-    programming.find_program(chosen)  # asked now, not after the synthesis
+    programming.find_program(chosen)  # asked now, not after the synthesis, as is the port
+    if url is not None and url.startswith("/") and not Path(url).exists():
+        raise BoardError(f"{url}: no such port; plug the board in or correct the path")
     core = fold.fold(core_of(net), chosen)
     if tables:
         core = devices.with_tables(core, len(net.tables))

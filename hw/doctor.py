@@ -1,9 +1,7 @@
 """What the kit finds around it: tools, packages, data, and the engine's paths on this processor."""
 
 import platform
-import shutil
 import subprocess
-import sys
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -11,6 +9,7 @@ from typing import Any
 
 from ..sim.container import kit_version
 from ..sim.exceptions import StoicError
+from .programming import LOADER, LOADER_NAMES, find
 
 _TIMEOUT_S = 20
 
@@ -59,8 +58,8 @@ PACKAGES = {
 TOOLS = {
     "verilator": ("rtl, virtual", ("--version",), "make setup"),
     "iverilog": ("benches", ("-V",), "install the Debian package iverilog"),
-    "c++": ("engine, rtl, netlist, virtual", ("--version",), "install the Debian package g++"),
-    "openFPGALoader": (
+    "g++": ("engine, rtl, netlist, virtual", ("--version",), "install the Debian package g++"),
+    LOADER: (
         "deploy, board program",
         ("-V",),
         "install the Debian package openfpgaloader",
@@ -109,8 +108,7 @@ def _package(name: str) -> Item:
 def _tool(name: str) -> Item:
     used_by, arguments, remedy = TOOLS[name]
     version = ""
-    beside = str(Path(sys.executable).parent)  # where pip puts tools, on PATH or not
-    if (path := shutil.which(name) or shutil.which(name, path=beside)) is not None:
+    if (path := find(LOADER_NAMES if name == LOADER else (name,))) is not None:
         try:
             said = subprocess.run(
                 [path, *arguments], capture_output=True, text=True, timeout=_TIMEOUT_S, check=True

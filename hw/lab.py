@@ -10,6 +10,7 @@ network, network_sha256, ...        what the command reports of the run
 
 import json
 import logging
+import os
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ..sim.container import kit_version
+from ..sim.container import kit_version, writable
 from ..sim.exceptions import ArtefactError
 from .link import Identity
 from .port import split_token
@@ -32,11 +33,16 @@ Notes = Annotated[
     typer.Option("--note", help='For the lab log, e.g. "core 0.95 V, 41 C"; repeatable.'),
 ]
 LogFile = Annotated[
-    Path | None, typer.Option("--log", metavar="LAB.jsonl", help="Lab log; lab.jsonl beside NET.")
+    Path | None,
+    typer.Option(
+        "--log", metavar="LAB.jsonl", help="Lab log; lab.jsonl beside NET.", callback=writable
+    ),
 ]
 CampaignLogFile = Annotated[
     Path | None,
-    typer.Option("--log", metavar="LAB.jsonl", help="Lab log; lab.jsonl beside the store."),
+    typer.Option(
+        "--log", metavar="LAB.jsonl", help="Lab log; lab.jsonl beside the store.", callback=writable
+    ),
 ]
 
 
@@ -44,11 +50,18 @@ def opened(file: Path) -> Path:
     """The log, once a line can be appended to it: refused before a run, not after it.
 
     Raises:
-        ArtefactError: it cannot be written.
+        ArtefactError: it cannot be written, or is another file.
     """
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.open("a").close()
+        if not file.exists():
+            writable(file)
+        elif file.is_file():
+            with file.open("ab+") as log:
+                log.seek(0)
+                if log.read(1) not in (b"", b"{"):
+                    raise ArtefactError(f"{file}: is no lab log, its first line is no JSON object")
+        else:
+            file.open("a").close()
     except OSError as error:
         raise ArtefactError(f"{file}: no run can be logged there ({error.strerror})") from error
     return file
@@ -79,11 +92,24 @@ def write(
         **values,
         "url": split_token(values["url"])[0],
     }
+    text = json.dumps(line, default=str) + "\n"
     try:
-        with file.open("a") as log:
-            log.write(json.dumps(line, default=str) + "\n")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with file.open("ab") as log:
+            log.write((_gap(file) + text).encode())
     except OSError as error:
         raise ArtefactError(f"{file}: the run is not logged ({error.strerror})") from error
+
+
+def _gap(file: Path) -> str:
+    """What ends a last line that broke off, as of a run that was killed."""
+    if not file.is_file():
+        return ""
+    with file.open("rb") as log:
+        if not log.seek(0, os.SEEK_END):
+            return ""
+        log.seek(-1, os.SEEK_END)
+        return "" if log.read() == b"\n" else "\n"
 
 
 def folders(network_files: Iterable[Path], board: str | None) -> list[Path]:

@@ -22,6 +22,7 @@ from ..sim.core import Core, from_json, to_json
 from ..sim.exceptions import ArtefactError, BoardError, InputError
 
 _SOCKET = re.compile(r"socket://(?:\[[^]]*\]|[^/:]+):(\d{1,5})\b", re.I)
+_VIRTUALS = re.compile(r"(tcp|pty)(:|$)")
 _MOST_AT_ONCE = 1 << 16
 PAUSE_S = 1.0  # longest silence inside an answer; USB adapters hold bytes back for 16 ms
 _WITH_TOKEN = re.compile(r"(socket://)([^@/]*)@(.*)", re.I)
@@ -84,7 +85,7 @@ class SerialPort:
             self._serial = serial.serial_for_url(  # type: ignore[no-untyped-call]
                 url, baudrate=baud, timeout=timeout_s, write_timeout=timeout_s, exclusive=True
             )
-        except ValueError as error:
+        except (ValueError, re.error) as error:  # the latter of hwgrep://
             raise BoardError(f"{url}: not a port that pyserial knows ({error})") from error
         except OSError as error:
             raise BoardError(f"{url}: {_why_not_open(url, error)}") from error
@@ -170,6 +171,8 @@ def _why_not_open(url: str, error: OSError) -> str:
         return "busy: another program has this port open"
     if isinstance(error, serial.SerialException) and "refused" in text.lower():
         return "nothing listens there; start the virtual board or correct the URL"
+    if _VIRTUALS.match(url):
+        return "no such port; that is how stoic virtual names one, it prints the URL of its board"
     if "No such file" in text or "not find" in text.lower():
         return "no such port; plug the board in or correct the path"
     return f"cannot be opened ({text})"
@@ -179,20 +182,37 @@ class RecordingPort:
     """A port whose traffic is written down."""
 
     def __init__(self, port: Port, path: Path, core: Core) -> None:
-        """Begin the file.
+        """Begin the file, beside its place: what stands there is replaced by `keep`.
 
         Raises:
             ArtefactError: it cannot be written.
         """
         self.url = port.url
         self._port, self._path = port, path
+        self._part: Path | None = None  # not of a device or a pipe, which must not be replaced
+        if path.is_file() or not path.exists():
+            self._part = path.with_name(path.name + ".part")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = path.open("w", buffering=1)
+            self._file = (self._part or path).open("w", buffering=1)
         except OSError as error:
             raise self._lost(error) from error
         header = {"format": FORMAT, "version": VERSION, "kit_version": kit_version()}
         self._note({**header, "url": port.url, **to_json(core)})
+
+    def keep(self) -> None:
+        """Put it into its place, the board being what was wanted; it goes on there.
+
+        Raises:
+            ArtefactError: it cannot be put there.
+        """
+        if self._part is None:
+            return
+        try:
+            self._part.replace(self._path)
+        except OSError as error:
+            raise self._lost(error) from error
+        self._part = None
 
     def read(self, least: int, timeout_s: float) -> bytes:
         """As the port."""
@@ -210,6 +230,8 @@ class RecordingPort:
         self._port.close()
         with suppress(OSError):  # of what is still in the buffer; it was said when it was noted
             self._file.close()
+        if self._part is not None:
+            self._part.unlink(missing_ok=True)
 
     def _note(self, event: dict[str, Any]) -> None:
         try:

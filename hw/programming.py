@@ -168,11 +168,16 @@ def find_loader() -> str:
     )
 
 
-def _find(names: tuple[str, ...], remedy: str) -> str:
+def find(names: tuple[str, ...]) -> str | None:
+    """Path of a tool by one of its names, on PATH or beside Python, where pip puts tools."""
     beside = str(Path(sys.executable).parent)
-    for name in names:
-        if path := shutil.which(name) or shutil.which(name, path=beside):
-            return path
+    found = (shutil.which(name) or shutil.which(name, path=beside) for name in names)
+    return next(filter(None, found), None)
+
+
+def _find(names: tuple[str, ...], remedy: str) -> str:
+    if path := find(names):
+        return path
     raise ToolError(f"{' or '.join(names)} is not on PATH; {remedy}")
 
 

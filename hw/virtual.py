@@ -32,7 +32,10 @@ _SERVE = """\
 import ctypes, sys
 path, transport, where, clocks, baud, latency_s, refusal = sys.argv[1:]
 said = bytes.fromhex(refusal)
-serve = ctypes.CDLL(path).stoic_serve
+try:
+    serve = ctypes.CDLL(path).stoic_serve
+except (OSError, AttributeError) as error:
+    sys.exit(print(f"failed {error}; delete it, it is built anew"))
 number, size = ctypes.c_double, ctypes.c_size_t
 sys.exit(serve(transport.encode(), where.encode(), int(clocks), number(float(baud)),
                number(float(latency_s)), said, size(len(said))))
@@ -132,7 +135,9 @@ class VirtualBoard:
             InputError: unknown transport, a port that is no number 0..65535, or a negative number.
         """
         if transport not in TRANSPORTS:
-            raise InputError(f"transport must be one of {TRANSPORTS}, not {transport!r}")
+            raise InputError(
+                f"a virtual board is at tcp, tcp:PORT, pty or pty:LINK, not {transport!r}"
+            )
         if where is None:
             where = "0" if transport == "tcp" else str(build_dir / "virtual-board.pty")
         if transport == "tcp":
@@ -159,7 +164,10 @@ class VirtualBoard:
         if word != "ready":
             self._link = None  # it is somebody else's
             self.close()
-            reason = rest or f"its process ended with status {self._process.returncode}"
+            reason = rest or (
+                f"its process ended with status {self._process.returncode}; is {library} damaged? "
+                "Then delete it"
+            )
             raise BoardError(f"the virtual board did not start: {reason}")
         self.url = rest
         _log.info("virtual board at %s, process %d", self.url, self._process.pid)

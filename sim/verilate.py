@@ -117,7 +117,6 @@ def verilate(
     Raises:
         ToolError: a tool is missing or the build fails; its log is named.
     """
-    command, environment = find_verilator()
     arguments = [*FLAGS, *flags, "--top-module", top, "-CFLAGS", CFLAGS, "-LDFLAGS", "-shared"]
     texts_of_ours = (*OPTIMISED, VERILATED_H, _WRITE.pattern, _SELDOM, generated)
     digest = hashlib.sha256(repr((verilator_version(), arguments, texts_of_ours)).encode())
@@ -126,16 +125,20 @@ def verilate(
     library = build_dir / f"lib{top}-{digest.hexdigest()[:16]}.so"
     if library.is_file():
         return library
+    command, environment = find_verilator()
     build_dir.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f"{top}-", dir=build_dir)).resolve()
-    _log.info("building %s", library)
-    (scratch / "verilated.h").write_text(VERILATED_H.format(root=environment["VERILATOR_ROOT"]))
-    texts = [path.resolve() for path in sources]
-    if generated:
-        (scratch / f"{top}.v").write_text(generated)
-        texts.append(scratch / f"{top}.v")
     log = build_dir / f"{library.stem}.log"
-    with log.open("w") as out:
+    _log.info("building %s", library)
+    with (
+        tempfile.TemporaryDirectory(prefix=f"{top}-", dir=build_dir) as folder,
+        log.open("w") as out,
+    ):
+        scratch = Path(folder).resolve()
+        (scratch / "verilated.h").write_text(VERILATED_H.format(root=environment["VERILATOR_ROOT"]))
+        texts = [path.resolve() for path in sources]
+        if generated:
+            (scratch / f"{top}.v").write_text(generated)
+            texts.append(scratch / f"{top}.v")
         run = partial(
             subprocess.run, stdout=out, stderr=subprocess.STDOUT, env=environment, check=False
         )
@@ -148,11 +151,9 @@ def verilate(
                 path.write_text(_WRITE.sub(_SELDOM, path.read_text()))
             makefile = next(scratch.glob("V*_classes.mk")).name.replace("_classes", "")
             status = run(["make", "-C", str(scratch), "-f", makefile, *OPTIMISED]).returncode
-    if status != 0:
-        shutil.rmtree(scratch)
-        raise ToolError(f"Verilator failed on {top} (status {status}); its log is {log}")
-    (scratch / library.name).replace(library)
-    shutil.rmtree(scratch)
+        if status != 0:
+            raise ToolError(f"Verilator failed on {top} (status {status}); its log is {log}")
+        (scratch / library.name).replace(library)
     log.unlink(missing_ok=True)
     return library
 

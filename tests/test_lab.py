@@ -91,6 +91,54 @@ def test_a_campaign_logs_the_bitstream_of_its_network_and_board(
     assert logged(plan.parent) == made
 
 
+def test_a_line_that_broke_off_swallows_no_other_and_a_refused_run_leaves_no_log(
+    net: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = net.parent / "lab.jsonl"
+    command = ["board", "selftest", str(net), "--url", "/dev/absent", "--n", "8"]
+    assert cli.run(command) == 2 and not log.exists()
+    log.write_text('{"half')
+    monkeypatch.setattr(board_commands, "_open", lambda *_: Board())
+    monkeypatch.setattr(
+        board_commands, "load_row", lambda device, loaded: device.load(loaded) or {}
+    )
+    assert cli.run(command) == cli.run(command) == 0
+    half, *lines = log.read_text().splitlines()
+    assert half == '{"half'
+    assert [json.loads(line)["command"] for line in lines] == ["selftest"] * 2
+
+
+def test_a_selftest_is_logged_before_its_campaign(
+    net: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(board_commands, "_open", lambda *_: Board())
+    monkeypatch.setattr(
+        board_commands, "load_row", lambda device, loaded: device.load(loaded) or {}
+    )
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(board_commands, "_run_campaign", interrupted)
+    monkeypatch.setattr("stoic.hw.probe.identify", lambda *_: WHO)
+    plan = tmp_path / "plan.toml"
+    plan.write_text(PLAN.format(net=net, store=plan.with_suffix(".sqlite")))
+    command = ["board", "selftest", str(net), "--url", "/dev/absent", "--n", "8"]
+    assert cli.run([*command, "--campaign", str(plan)]) == 2
+    assert logged(net.parent) == NOTHING
+
+
+def test_rows_of_a_board_are_compared_trial_by_trial() -> None:
+    def row(trial: str, scores: str) -> dict[str, str]:
+        return {"trial_sha256": trial, "scores_sha256": scores}
+
+    ours = [row("a", "1"), row("b", "2"), row("c", "3")]  # a stop rule asked for one more
+    theirs = [row("b", "0"), row("a", "1")]
+    assert board_commands._different(ours, theirs[::-1]) == ours[1:]
+    assert board_commands._different(theirs, ours) == [theirs[0], ours[2]]
+    assert board_commands._different(ours, ours[::-1]) == []
+
+
 def test_the_help_says_where_the_log_of_a_campaign_is(capfd: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["board", "campaign", "--help"]) == 0
     said = capfd.readouterr().out

@@ -15,10 +15,17 @@ from .test_session import CORE, Echo, identity
 @pytest.fixture
 def recording(tmp_path: Path) -> Path:
     path = tmp_path / "board.jsonl"
-    session = Session(RecordingPort(Echo(identity()), path, CORE), 1.0)
-    session.synchronise()
-    session.close()
+    record_to(path, is_wanted=True)
     return path
+
+
+def record_to(path: Path, *, is_wanted: bool) -> None:
+    recorded = RecordingPort(Echo(identity()), path, CORE)
+    session = Session(recorded, 1.0)
+    session.synchronise()
+    if is_wanted:
+        recorded.keep()
+    session.close()
 
 
 def test_a_recording_replays(recording: Path) -> None:
@@ -27,6 +34,12 @@ def test_a_recording_replays(recording: Path) -> None:
     assert replay.core == CORE and session.synchronise() == identity()
     with pytest.raises(BoardError, match="step 3 is no write; another run was recorded"):
         session.synchronise()
+
+
+def test_a_board_that_is_not_the_wanted_one_costs_no_recording(recording: Path) -> None:
+    before = recording.read_bytes()
+    record_to(recording, is_wanted=False)
+    assert recording.read_bytes() == before and list(recording.parent.iterdir()) == [recording]
 
 
 EVENTS = ["5", "[]", "{}", '{"read": 5}', '{"read": "é"}', '{"read": "A"}', '{"seek": ""}', '{"re']

@@ -22,7 +22,7 @@ from stoic.hw import boards, link, soak, virtual
 from stoic.hw.device import BoardDevice, RecordedDevice
 from stoic.hw.link import Command, Frame, Status
 from stoic.hw.port import SerialPort
-from stoic.hw.virtual import VirtualBoard
+from stoic.hw.virtual import VirtualBoard, build
 from stoic.sim import golden
 from stoic.sim.core import Core, core_of
 from stoic.sim.errors.iid import Iid
@@ -420,6 +420,21 @@ def test_only_the_link_of_a_board_that_is_gone_is_replaced(
     with pytest.raises(BoardError, match="no link of a board"):
         start(where=str(kept))
     assert kept.read_text() == "mine"
+
+
+def test_what_is_built_needs_no_compiler_and_may_be_damaged(
+    board: VirtualBoard, virtual_builds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shutil.which", lambda *_, **__: None)
+    library = build(CORE, virtual_builds, clock_hz=CLOCK_HZ)
+    for n_bytes in (0, 1 << 14):
+        damaged = tmp_path / library.name
+        damaged.write_bytes(library.read_bytes()[:n_bytes])
+        with pytest.raises(BoardError, match=rf"{damaged}.* [dD]elete it"):
+            VirtualBoard(CORE, tmp_path, clock_hz=CLOCK_HZ)
+    with pytest.raises(ToolError, match="g.. is not on PATH"):
+        build(CORE, tmp_path / "new", clock_hz=CLOCK_HZ)
+    assert not (tmp_path / "new").exists()
 
 
 def test_what_is_no_board_is_refused(tmp_path: Path) -> None:

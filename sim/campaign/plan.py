@@ -34,6 +34,7 @@ class Campaign:
         seed: of the population of chips.
         n_events: programming events of a chip, for models that draw anew for each.
         protections: of the memory.
+        specimen: which board is behind a port, in which state; rows of others are other rows.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Campaign:
     victims: VictimSets = ALL_WEIGHTS
     n_events: int = 1
     protections: tuple[Protection, ...] = (Nothing(),)
+    specimen: str = ""
 
     def __post_init__(self) -> None:
         for name, low in (("n_images", 1), ("seed", 0), ("n_events", 1)):
@@ -129,6 +131,7 @@ def _campaign(path: Path, head: Table, errors: Table, data_root: Path | None) ->
         ),
         n_events=errors.take("events", int, 1),
         protections=tuple(map(protection.from_json, head.take("protections", list, ["none"]))),
+        specimen=head.take("specimen", str, ""),
     )
 
 
