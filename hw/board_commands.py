@@ -126,7 +126,7 @@ def infer(
     row = {"network": net.name, "network_sha256": net.sha256, **row}
     values = {"url": url, "board": board or None, "network_files": [network], **row}
     lab.write(log, "infer", identity, note, values)
-    return row
+    return {**row, "lab_log": log}
 
 
 def run_campaign(
@@ -147,6 +147,8 @@ def run_campaign(
     plan = campaign.load(file, data_root)
     plan = replace(plan, n_images=n or plan.n_images, specimen=specimen or plan.specimen)
     if url == "virtual":  # whose runs no log keeps
+        if specimen:
+            raise InputError("--specimen is of a board behind a port, not of a virtual one")
         return _run_campaign(plan, file, url, data_root, reference)
     log = lab.opened(log or plan.store.parent / lab.FILE)
     return _logged_campaign(log, note, plan, file, url, data_root, reference)
@@ -176,7 +178,7 @@ def _logged_campaign(
     values["networks"] = sorted({row["network"] for row in found["rows"]})
     values["network_files"] = [inputs.network_path(model) for model in plan.models]
     lab.write(log, "campaign", identity, note, values)
-    return found
+    return {**found, "lab_log": log}
 
 
 def _run_campaign(
@@ -198,7 +200,7 @@ def _run_campaign(
     return {
         **found,
         "url": url,
-        "specimen": plan.specimen or None,
+        "specimen": plan.specimen or None if devices.is_port(url) else None,
         "reference": reference,
         "n_rows_different": len(different),
         "n_rows_counted_on_chip": sum(
@@ -274,8 +276,10 @@ def selftest(
         )
         seconds = time.perf_counter() - start
         counters = device.counters()
-        trials = agreement.try_mutants(mutants, device, net, few)
-        device.load(net)  # who comes next finds no mutant
+        try:
+            trials = agreement.try_mutants(mutants, device, net, few)
+        finally:
+            device.load(net)  # who comes next finds no mutant
         identity = device.identity
     finally:
         device.close()
@@ -302,6 +306,7 @@ def selftest(
         "counters": counters,
         "seeds": sorted({*agree_commands.seeds_of(maps), *(ran["seeds"] if ran else [])}),
         "campaign": ran,
+        "lab_log": log,
         "failure": failure,
     }
 

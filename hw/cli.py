@@ -16,7 +16,7 @@ import shlex
 import signal
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
@@ -26,6 +26,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from ..sim.container import kit_version, writable, write_whole
 from ..sim.exceptions import InputError, StoicError
+from .outputs import is_among, keep_apart
 from .show import as_text
 
 PROGRAM = "stoic"
@@ -193,20 +194,22 @@ def _printing(function: Callable[..., Any], arguments: Sequence[str]) -> Callabl
         for p in signature.parameters.values()
     ]
     prints_itself = "as_json" in signature.parameters
-    outputs = {name for name, hint in hints.items() if _is_output(hint)} | {"result_file"}
 
     @functools.wraps(function)
     def command(**values: Any) -> None:
-        _keep_apart(values, outputs)
+        keep_apart(values, {**hints, "result_file": Result})
         if prints_itself:
             function(**values)
             return
         as_json, result_file = values.pop("as_json"), values.pop("result_file")
-        result = _plain(function(**values))
+        found = function(**values)
+        result = _plain(found)
         made = {"command": shlex.join([PROGRAM, *arguments]), "kit_version": kit_version()}
         text = _TOKEN.sub(r"\1", json.dumps({**result, **made}, indent=2))
         result = {k: v for k, v in json.loads(text).items() if k not in made}
         try:
+            if result_file is not None and is_among(result_file, found):
+                raise InputError(f"{result_file}: is a file of this result; give another --result")
             if result_file is not None:
                 write_whole(result_file, f"{text}\n".encode())
         finally:  # on a full disk it is not lost
@@ -229,34 +232,6 @@ def _printing(function: Callable[..., Any], arguments: Sequence[str]) -> Callabl
     )
     command.__annotations__ = {p.name: p.annotation for p in parameters}
     return command
-
-
-def _is_output(hint: Any) -> bool:
-    """Whether it is the annotation of a file that is written."""
-    return any(
-        getattr(option, "callback", None) is writable
-        for option in getattr(hint, "__metadata__", ())
-    )
-
-
-def _keep_apart(values: Mapping[str, Any], outputs: set[str]) -> None:
-    """Refuse to write a file that is read, or two results into one."""
-    read = {path for name in values.keys() - outputs for path in _files(values[name])}
-    written: set[Path] = set()
-    for name in sorted(values.keys() & outputs):
-        for path in _files(values[name]):
-            if path in read:
-                raise InputError(f"{values[name]}: is what is read; give another file to write")
-            if path in written:
-                raise InputError(f"{values[name]}: is to be written twice; give two files")
-            written.add(path)
-
-
-def _files(value: Any) -> Iterator[Path]:
-    """Files of an option, where they are; no devices, which may be named twice."""
-    for path in value if isinstance(value, list | tuple) else [value]:
-        if isinstance(path, Path) and (path.is_file() or not path.exists()):
-            yield path.resolve()
 
 
 def _data_root() -> Path | None:
@@ -345,7 +320,7 @@ def _refuse(message: str) -> int:
 
 def main() -> None:
     """Entry point of `stoic`."""
-    # `kill`, a batch system's limit: what Ctrl-C does, and no tool is left running
+    # `kill`, a batch system's limit: what Ctrl-C does, and tools of a build end too
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by who started us

@@ -67,7 +67,7 @@ def deploy(
             **load_row(device, net),
         }
         lab.write(log, "deploy", device.identity, note, row)
-        return {**row, **identity_row(device.identity)}
+        return {**row, **identity_row(device.identity), "lab_log": log}
     finally:
         device.close()
 

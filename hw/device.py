@@ -96,7 +96,7 @@ class BoardDevice(HostedCore):
         scores = np.ascontiguousarray(raw[:, :-1]).view("<i4").astype(np.int32, copy=False)
         if (classify(scores) != raw[:, -1]).any():
             raise BoardError(f"{self.url}: the board's classes are not those of its scores")
-        self._check_held(retries_before, memory)
+        self._check_held(retries_before, network, memory)
         return scores
 
     def keep(self, images: NDArray[np.generic], labels: NDArray[np.generic]) -> bool:
@@ -139,7 +139,7 @@ class BoardDevice(HostedCore):
         confusion = on_chip.unpack_confusion(words, n_classes)
         if self._session.n_retries != retries_before:
             self._check_kept(self._records)
-        self._check_held(retries_before, memory)
+        self._check_held(retries_before, network, memory)
         told = {on_chip.IMAGES: int(confusion.sum()), on_chip.CORRECT: int(np.trace(confusion))}
         if told[on_chip.IMAGES] != self._n_kept or any(counts[i] != n for i, n in told.items()):
             raise BoardError(
@@ -159,7 +159,7 @@ class BoardDevice(HostedCore):
                 f"{records[i]:#x}; it is broken or was reset"
             )
 
-    def _check_held(self, retries_before: int, memory: list[Words]) -> None:
+    def _check_held(self, retries_before: int, network: Network, memory: list[Words]) -> None:
         """What the board holds, where frames were sent again, as to one that was reset, or where
         another host may have written.
         """
@@ -167,6 +167,8 @@ class BoardDevice(HostedCore):
         if is_clean and self._has_written:
             return
         self._verify([(bank, 0, words) for bank, words in enumerate(memory)])
+        if not self._has_written:
+            self._check_table(network)
         if self._is_disturbed and not is_clean:
             raise BoardError(
                 f"{self.url}: frames were sent again while read errors were on, so which image "

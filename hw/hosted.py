@@ -72,8 +72,9 @@ class HostedCore(ABC):
     def adopt(self, network: Network) -> None:
         """As `load`, of a network that the board holds already: reads every word, writes none.
 
-        Rates of injectors stay as they were set: they cannot be read. Nor is the board ours alone,
-        so every word is read again behind the images of each call, until this device writes.
+        The board is not ours alone: words and table are read again behind the images of each call,
+        until this device writes. Rates of injectors cannot be read; who set some, then or since, is
+        believed to know.
 
         Raises:
             InputError: the network is of another core.
@@ -87,12 +88,15 @@ class HostedCore(ABC):
             raise BoardError(
                 f"{self.url}: does not hold network {network.name!r}: {n_other} words are others"
             )
+        self._check_table(network)
+        self._network, self._memory = network, words
+
+    def _check_table(self, network: Network) -> None:
         if self.n_tables > 1 and (table := self.registers().table):
             raise BoardError(
                 f"{self.url}: runs on threshold table {table}, not on the thresholds of "
                 f"{network.name!r}; load the network"
             )
-        self._network, self._memory = network, words
 
     def inject(self, faults: Faults | None) -> None:
         """Write the words that change, as the faulty memory would read them, or set the injectors.

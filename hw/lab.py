@@ -18,7 +18,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ..sim.container import kit_version, writable
+from ..sim.container import appendable, kit_version
 from ..sim.exceptions import ArtefactError
 from .link import Identity
 from .port import split_token
@@ -35,13 +35,16 @@ Notes = Annotated[
 LogFile = Annotated[
     Path | None,
     typer.Option(
-        "--log", metavar="LAB.jsonl", help="Lab log; lab.jsonl beside NET.", callback=writable
+        "--log", metavar="LAB.jsonl", help="Lab log; lab.jsonl beside NET.", callback=appendable
     ),
 ]
 CampaignLogFile = Annotated[
     Path | None,
     typer.Option(
-        "--log", metavar="LAB.jsonl", help="Lab log; lab.jsonl beside the store.", callback=writable
+        "--log",
+        metavar="LAB.jsonl",
+        help="Lab log; lab.jsonl beside the store.",
+        callback=appendable,
     ),
 ]
 
@@ -52,18 +55,11 @@ def opened(file: Path) -> Path:
     Raises:
         ArtefactError: it cannot be written, or is another file.
     """
-    try:
-        if not file.exists():
-            writable(file)
-        elif file.is_file():
-            with file.open("ab+") as log:
-                log.seek(0)
-                if log.read(1) not in (b"", b"{"):
-                    raise ArtefactError(f"{file}: is no lab log, its first line is no JSON object")
-        else:
-            file.open("a").close()
-    except OSError as error:
-        raise ArtefactError(f"{file}: no run can be logged there ({error.strerror})") from error
+    appendable(file)
+    if file.is_file():
+        with file.open("rb") as log:
+            if log.read(1) not in (b"", b"{"):
+                raise ArtefactError(f"{file}: is no lab log, its first line is no JSON object")
     return file
 
 

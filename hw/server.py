@@ -130,12 +130,15 @@ class Server:
 
     def _turn_away(self, client: Client) -> None:
         """Tell one too many once it asked, and let it read that: what is unread resets the line."""
+        why = f"{MAX_CLIENTS} clients are connected already"
+        self._log({"event": "turn away", "client": client.name, "why": why})
         client.socket.settimeout(PAUSE_S)
+        end = time.monotonic() + PAUSE_S
         with client.socket, suppress(OSError):
             client.socket.recv(_MOST_AT_ONCE)
-            self._put_out(client, f"{MAX_CLIENTS} clients are connected already")
+            self._put_out(client, why)
             client.socket.shutdown(socket.SHUT_WR)
-            while client.socket.recv(_MOST_AT_ONCE):
+            while client.socket.recv(_MOST_AT_ONCE) and time.monotonic() < end:
                 pass
 
     def _talk(self, client: Client) -> None:

@@ -13,25 +13,33 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ..sim.container import file_sha256, write_whole
 from ..sim.exceptions import ToolError
 
 log = logging.getLogger(__name__)
 
-_running: set[int] = set()
-"""Processes of tools, each the first of a group with what it starts."""
+_running: set[subprocess.Popen[bytes]] = set()
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
     """Make the folder; nobody else works in it meanwhile, who does is waited for."""
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("a") as file:
+    try:
+        lock = (folder / ".lock").open("a")
+    except OSError:  # where nothing can be written, as all may be done already
+        yield
+        return
+    with lock as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -72,35 +80,45 @@ def step(
     return wall_s
 
 
+def at_once(work: Callable[[T], R], items: Sequence[T], jobs: int) -> tuple[R, ...]:
+    """What work that runs tools makes of each item, `jobs` at a time; Ctrl-C ends the tools."""
+    with ThreadPoolExecutor(jobs) as pool:
+        futures = [pool.submit(work, item) for item in items]
+        try:
+            return tuple(future.result() for future in futures)
+        except BaseException as error:
+            for future in futures:
+                future.cancel()
+            # only this thread was interrupted; the others wait for tools, or are about to start one
+            while isinstance(error, KeyboardInterrupt) and wait(futures, timeout=0.1).not_done:
+                _end_running()
+            raise
+
+
 def _run(command: list[str], folder: Path, log_file: Path) -> tuple[int, float]:
     """Exit status of a command, and the processor seconds that it took."""
     with (
         log_file.open("wb") as sink,
         subprocess.Popen(
-            command, cwd=folder, stdout=sink, stderr=subprocess.STDOUT, process_group=0
+            command, cwd=folder, stdin=subprocess.DEVNULL, stdout=sink, stderr=subprocess.STDOUT
         ) as tool,
     ):
-        _running.add(tool.pid)
         try:
+            _running.add(tool)
             _, status, used = os.wait4(tool.pid, 0)
         except BaseException:
-            _end(tool.pid)
+            tool.kill()
             raise
         finally:
-            _running.discard(tool.pid)
+            _running.discard(tool)
         tool.returncode = os.waitstatus_to_exitcode(status)
     return tool.returncode, round(used.ru_utime + used.ru_stime, 1)
 
 
-def end_running() -> None:
-    """Kill the tools that run in other threads, with what they started."""
-    for group in tuple(_running):
-        _end(group)
-
-
-def _end(group: int) -> None:
-    with suppress(ProcessLookupError):
-        os.killpg(group, signal.SIGKILL)
+def _end_running() -> None:
+    for tool in tuple(_running):
+        with suppress(ProcessLookupError):
+            os.kill(tool.pid, signal.SIGKILL)
 
 
 def put(path: Path, text: str) -> None:

@@ -8,7 +8,6 @@ import json
 import statistics
 import sys
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
@@ -23,7 +22,7 @@ from .flows.yosys import FIRST, synth_command
 from .fold import Prediction, predict
 from .netlist import check_core
 from .reports import Route, Utilisation, route, utilisation
-from .steps import alone, end_running, holds, put, said, step
+from .steps import alone, at_once, holds, put, said, step
 
 LABEL = "place-and-route estimate"
 NETLIST = "synth.netlist.json"
@@ -194,13 +193,7 @@ def _build(
     def one_seed(seed: int) -> Route:
         return _route(board, out_dir, seed, tools)
 
-    with ThreadPoolExecutor(jobs) as pool:
-        try:
-            routes = tuple(pool.map(one_seed, seeds))
-        except KeyboardInterrupt:  # of the main thread; the others wait for their tools
-            pool.shutdown(wait=False, cancel_futures=True)
-            end_running()
-            raise
+    routes = at_once(one_seed, seeds, jobs)
     best = max(routes, key=lambda r: r.fmax_mhz)
     clock_mhz = board.core_hz / 1e6
     if best.fmax_mhz < clock_mhz:

@@ -10,7 +10,7 @@ import typer
 from ..sim import network as networks
 from ..sim import operating_points, tables
 from ..sim.commands import NetworkFile
-from ..sim.container import writable
+from ..sim.container import rewritable
 from ..sim.exceptions import InputError
 from ..sim.protection import fitting
 from ..sim.protection.thresholds import METHODS, Method
@@ -23,7 +23,9 @@ N_IMAGES = 2000
 
 def tables_(
     network: NetworkFile,
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="OUT.stoic", callback=writable)],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="OUT.stoic", callback=rewritable)
+    ],
     errors: Annotated[
         list[str] | None,
         typer.Option(help=f"Repeatable. One of {operating_points.legal_names()}."),

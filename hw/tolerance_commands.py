@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ..sim import golden
 from ..sim.commands import NetworkFile, TableName, load_network
+from ..sim.container import writable
 from ..sim.engine import PREFIX_BYTES, Engine
 from ..sim.errors import Iid
 from ..sim.exact_sums import sample
@@ -69,7 +70,8 @@ def tolerance(
     ] = 0,
     table: TableName = None,
     plot: Annotated[
-        Path | None, typer.Option(metavar="FILE.svg", help="Draw it: .svg, .png or .pdf.")
+        Path | None,
+        typer.Option(metavar="FILE.svg", help="Draw it: .svg, .png or .pdf.", callback=writable),
     ] = None,
     data_root: DataRoot = None,
 ) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ..sim.container import write_whole
+from ..sim.container import writable, write_whole
 from ..sim.exceptions import InputError
 
 log = logging.getLogger(__name__)
@@ -40,7 +40,10 @@ def train(
     ] = False,
     ledger_mb: Annotated[float, typer.Option(min=0.0, help="The most that it may hold.")] = 1000.0,
     plot: Annotated[
-        Path | None, typer.Option(metavar="FILE.svg", help="Draw its curves: .svg, .png or .pdf.")
+        Path | None,
+        typer.Option(
+            metavar="FILE.svg", help="Draw its curves: .svg, .png or .pdf.", callback=writable
+        ),
     ] = None,
     data_root: DataRoot = None,
 ) -> dict[str, Any]:

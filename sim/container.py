@@ -111,6 +111,26 @@ def writable(path: Path | None) -> Path | None:
     return path
 
 
+def rewritable(path: Path | None) -> Path | None:
+    """As `writable`, of a file that may be one of those that are read: the whole is read first."""
+    return writable(path)
+
+
+def appendable(path: Path | None) -> Path | None:
+    """The path, if lines can be appended to a file there.
+
+    Raises:
+        ArtefactError: they cannot.
+    """
+    if path is None or not path.exists():
+        return writable(path)
+    try:
+        path.open("a").close()
+    except OSError as error:
+        raise ArtefactError(f"{path}: cannot be written ({error.strerror})") from error
+    return path
+
+
 def read(
     path: Path, form: str, version: int, remedy: str = ""
 ) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:

@@ -145,15 +145,20 @@ def default_core(network: Network, cycles: int = DEFAULT_CYCLES) -> Core:
     """
     plain = core_of(network)
     fed = [n for unit, n in unit_cycles(plain).items() if not unit.startswith("layer")]
-    folds = []
+    cycles, folds = max(cycles, *fed), []
     for i, shape in enumerate(plain.layout.shapes):
         word = 1 if shape.input == "uint8" else in_bits(plain, i)
         if plain.windows[i] and shape.input == "bits":
             word = map_bits(plain, i)
         simd = min(shape.n_inputs, MAX_WIDTH // word * word)
         one_fold = n_windows(plain, i) * -(-shape.n_inputs // simd) * planes(shape)
-        n_folds = max(1, max(cycles, *fed) // one_fold)
+        n_folds = max(1, cycles // one_fold)
         folds.append(Fold(-(-shape.n_outputs // n_folds), simd))
+    took = unit_cycles(core_of(network, layout_of(network, tuple(folds))))
+    for i, shape in enumerate(plain.layout.shapes):
+        if took[f"layer {i}"] > cycles:  # results of an odd number of elements leave one by one
+            pe = 1 << (folds[i].pe - 1).bit_length()
+            folds[i] = Fold(min(pe, shape.n_outputs), folds[i].simd)
     return core_of(network, layout_of(network, tuple(folds)))
 
 

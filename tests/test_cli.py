@@ -262,6 +262,7 @@ REFUSED = [
     (("shw",), "No such command 'shw'"),
     (("show",), "Missing argument"),
     (("show", "absent.stoic"), "no such file"),
+    (("show", "x" * 5000), "File name too long"),
     (("show", "@text.npy"), "corrupt or not a stoic-network file"),
     (("show", "@cut.stoic"), "corrupt or not"),
     (("show", "@flipped.stoic"), "do not match the hash"),
@@ -384,10 +385,11 @@ def test_what_cannot_be_written_is_refused_before_the_work(
         (("infer", "@net.stoic", "--input", "@x.npy", "-o", "@net.stoic"), "net.stoic"),
         (("infer", "@net.stoic", "--input", "@x.npy", "-o", "@x.npy"), "x.npy"),
         (("show", "@net.stoic", "--result", "@net.stoic"), "net.stoic"),
+        (("campaign", "diff", "@x.npy", "@net.stoic", "--result", "@net.stoic"), "net.stoic"),
         (("faults", "sample", "@net.stoic", "--errors", "iid-1%", "-o", "@net.stoic"), "net.stoic"),
         (("join", "@other.stoic", "@net.stoic", "-o", "@net.stoic"), "net.stoic"),
         (("board", "load", "@net.stoic", "--url", "/dev/x", "--result", "@net.stoic"), "net.stoic"),
-        (("infer", "@net.stoic", "--input", "@x.npy", "-o", "@out", "--result", "@out"), "out"),
+        (("infer", "@net.stoic", "--input", "@x.npy", "-o", "@out", "--result", "@out"), "out.npy"),
         (
             ("board", "infer", "@net.stoic", "--url", "/x", "-o", "@out", "--log", "@net.stoic"),
             "net.stoic",
@@ -404,10 +406,32 @@ def test_no_output_takes_the_place_of_an_input_or_another_output(
     for last in dict.fromkeys((given[-1], given[-1].replace(files["net.stoic"], str(link)))):
         status, out, err = stoic(*given[:-1], last)
         assert (status, out, err.count("\n")) == (2, "", 1)
-        assert "is what is read" in err or f"{victim}.npy: is to be written twice" in err
+        name = "link.stoic" if last == str(link) else victim
+        why = "is to be written twice" if victim == "out.npy" else "is what is read"
+        assert f"/{name}: {why}" in err
     assert not Path(files["out"]).exists()
     assert before == (Path(files["net.stoic"]).read_bytes(), Path(files["x.npy"]).read_bytes())
     assert stoic("show", files["net.stoic"], "--result", "/dev/null")[0] == 0
+
+
+def test_a_result_takes_the_place_of_no_file_that_was_made(
+    stoic: RunStoic, net: Network, files: Files, tmp_path: Path
+) -> None:
+    graph = tmp_path / "net.onnx"  # where nothing is said
+    status, out, err = stoic("export", files["net.stoic"], "--form", "qonnx", "--result", graph)
+    assert status == 2 and err.count("\n") == 1 and "is a file of this result" in err
+    assert '"qonnx"' in out or "qonnx" in out
+    back = tmp_path / "back.stoic"
+    assert stoic("import", graph, "-o", back)[0] == 0
+    assert networks.load(back).sha256 == net.sha256
+
+
+def test_tables_are_added_in_place(stoic: RunStoic, net: Network, files: Files) -> None:
+    add = ("tables", files["net.stoic"], "--errors", "iid-10%", "--by", "closed")
+    assert stoic(*add, "-o", files["net.stoic"])[0] == 0
+    assert [table.name for table in networks.load(Path(files["net.stoic"])).tables] == ["iid-10%"]
+    status, _, err = stoic(*add, "-o", files["net.stoic"], "--result", files["net.stoic"])
+    assert status == 2 and "is what is read" in err
 
 
 def test_a_result_that_cannot_be_written_is_shown(

@@ -152,6 +152,11 @@ def test_who_reads_notices_that_another_host_wrote(served: Served) -> None:
         holder.load(NETWORK)
     with closing(BoardDevice(served.server.url, CORE)) as reader:
         reader.adopt(NETWORK)
+        with closing(BoardDevice(served.leased, CORE)) as holder:
+            holder.load(NETWORK)
+            holder.select("t0")
+        with pytest.raises(BoardError, match="runs on threshold table 1"):
+            reader.infer(IMAGES)
         for faults, is_same in ((None, True), (MAPS[0].sample(CORE.layout, 1), False)):
             with closing(BoardDevice(served.leased, CORE)) as holder:
                 holder.load(NETWORK)

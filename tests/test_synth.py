@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from stoic.hw.flows.pll import Family, find_pll
 from stoic.hw.netlist import Memory, memories, memory_problems
 from stoic.hw.reports import placer_and_router_s
 from stoic.hw.synth import NETLIST, Build, ClockMissedError, Design
+from stoic.sim.container import file_sha256
 from stoic.sim.core import Core
 from stoic.sim.exceptions import InputError, ToolError
 from stoic.sim.memory import Fold, Layout, Shape
@@ -102,39 +102,35 @@ def test_a_damaged_stamp_counts_as_not_done(damaged: str, tmp_path: Path) -> Non
     assert run() == run() and (tmp_path / "runs").read_text() == ".."
 
 
-def test_ctrl_c_ends_the_tools_and_what_they_started(
+def test_ctrl_c_ends_tools_that_run_and_those_that_start_then(
     board: Board, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = design(board, {"stoic_top.v": "// 1"})
-    slow = [sys.executable, "-c", "import subprocess; subprocess.run(['sleep', '600'])"]
+    slow = [sys.executable, "-c", "import time; time.sleep(600)"]
     monkeypatch.setattr(synth, "_synthesise", lambda *_: (tmp_path / NETLIST).touch())
     monkeypatch.setattr(synth, "check_core", lambda *_: None)
-    monkeypatch.setattr(nextpnr, "place_and_route", lambda *_: slow)
     (tmp_path / "pins").touch()
-    groups: set[int] = set()
+    interrupted = threading.Event()
 
-    def interrupt() -> None:
-        while len(groups) < 2:
-            groups.update(group for group in tuple(steps._running) if children(group))
+    def late(path: Path) -> str:  # one seed has a tool, the other one is about to start it
+        if steps._running and not interrupted.is_set():
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+            interrupted.set()
+            time.sleep(0.5)
+        return file_sha256(path)
+
+    def second(*_: object) -> list[str]:
+        while not steps._running and not interrupted.is_set():
             time.sleep(0.01)
-        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        return slow
 
-    with ThreadPoolExecutor(1) as pool:
-        pool.submit(interrupt)
-        with pytest.raises(KeyboardInterrupt):
-            synth.build_design(made, tmp_path, (1, 2, 3), jobs=2)
-    assert not steps._running and not any(map(children, groups))
-    assert not list(tmp_path.glob("seed3*"))
-
-
-def children(group: int) -> list[int]:
-    """Processes of a group that run, but its first."""
-    found = []
-    for stat in Path("/proc").glob("[1-9]*/stat"):
-        with suppress(OSError):  # it has ended
-            state, _, of = stat.read_text().rpartition(")")[2].split()[:3]
-            found += [int(stat.parent.name)] if int(of) == group and state != "Z" else []
-    return [number for number in found if number != group]
+    commands = iter([lambda *_: slow, second])
+    monkeypatch.setattr(nextpnr, "place_and_route", lambda *_: next(commands)())
+    monkeypatch.setattr(steps, "file_sha256", late)
+    with pytest.raises(KeyboardInterrupt):
+        synth.build_design(made, tmp_path, (1, 2, 3), jobs=2)
+    assert interrupted.is_set() and not steps._running
+    assert sorted(path.name for path in tmp_path.glob("seed*")) == ["seed1.log", "seed2.log"]
 
 
 def test_two_builds_of_a_folder_wait_for_each_other(
