@@ -62,13 +62,13 @@ class BoardDevice(HostedCore):
         try:
             if isinstance(opened, SerialPort) and opened.token:
                 self._session.lease(opened.token)
-            if record:
-                recorded = RecordingPort(opened, record, core)
-                self._session = Session(recorded, timeout_s, window, retries, pause_s)
+            recording = RecordingPort(opened, record, core) if record else None
+            if recording:
+                self._session = Session(recording, timeout_s, window, retries, pause_s)
             self.identity = self._session.synchronise()
             self._check_identity()
-            if record:
-                recorded.keep()
+            if recording:
+                recording.keep()
         except BaseException:
             self.close()
             raise
