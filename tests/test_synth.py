@@ -2,9 +2,8 @@
 
 import json
 import re
-import signal
+import subprocess
 import sys
-import threading
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -20,8 +19,7 @@ from stoic.hw.flows import nextpnr
 from stoic.hw.flows.pll import Family, find_pll
 from stoic.hw.netlist import Memory, memories, memory_problems
 from stoic.hw.reports import placer_and_router_s
-from stoic.hw.synth import NETLIST, Build, ClockMissedError, Design
-from stoic.sim.container import file_sha256
+from stoic.hw.synth import Build, ClockMissedError, Design
 from stoic.sim.core import Core
 from stoic.sim.exceptions import InputError, ToolError
 from stoic.sim.memory import Fold, Layout, Shape
@@ -102,35 +100,38 @@ def test_a_damaged_stamp_counts_as_not_done(damaged: str, tmp_path: Path) -> Non
     assert run() == run() and (tmp_path / "runs").read_text() == ".."
 
 
-def test_ctrl_c_ends_tools_that_run_and_those_that_start_then(
-    board: Board, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made = design(board, {"stoic_top.v": "// 1"})
-    slow = [sys.executable, "-c", "import time; time.sleep(600)"]
-    monkeypatch.setattr(synth, "_synthesise", lambda *_: (tmp_path / NETLIST).touch())
-    monkeypatch.setattr(synth, "check_core", lambda *_: None)
-    (tmp_path / "pins").touch()
-    interrupted = threading.Event()
+INTERRUPTED = """
+import os, signal, sys, time
+from pathlib import Path
+from stoic.hw import steps
 
-    def late(path: Path) -> str:  # one seed has a tool, the other one is about to start it
-        if steps._running and not interrupted.is_set():
-            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
-            interrupted.set()
-            time.sleep(0.5)
-        return file_sha256(path)
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where a shell said so
+folder, hashed = Path(sys.argv[1]), steps.file_sha256
+slow = [sys.executable, "-c", "import time; time.sleep(600)"]
 
-    def second(*_: object) -> list[str]:
-        while not steps._running and not interrupted.is_set():
+def late(path):  # one tool runs, the other one is about to start
+    if path.name == "2":
+        while not steps._running:
             time.sleep(0.01)
-        return slow
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.5)
+    return hashed(path)
 
-    commands = iter([lambda *_: slow, second])
-    monkeypatch.setattr(nextpnr, "place_and_route", lambda *_: next(commands)())
-    monkeypatch.setattr(steps, "file_sha256", late)
-    with pytest.raises(KeyboardInterrupt):
-        synth.build_design(made, tmp_path, (1, 2, 3), jobs=2)
-    assert interrupted.is_set() and not steps._running
-    assert sorted(path.name for path in tmp_path.glob("seed*")) == ["seed1.log", "seed2.log"]
+steps.file_sha256 = late
+work = lambda name: steps.step(folder, f"tool{name}", slow, [folder / name], [], {})
+try:
+    steps.at_once(work, ["1", "2", "3"], 2)
+except KeyboardInterrupt:
+    print(len(steps._running), *sorted(path.name for path in folder.glob("tool*")))
+"""
+
+
+def test_ctrl_c_ends_tools_that_run_and_those_that_start_then(tmp_path: Path) -> None:
+    for name in "123":
+        (tmp_path / name).touch()
+    command = [sys.executable, "-c", INTERRUPTED, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "0 tool1.log tool2.log\n"
 
 
 def test_two_builds_of_a_folder_wait_for_each_other(
