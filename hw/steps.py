@@ -14,7 +14,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,6 +24,7 @@ from ..sim.exceptions import ToolError
 
 log = logging.getLogger(__name__)
 
+_PAUSE_S = 0.1
 _running: set[subprocess.Popen[bytes]] = set()
 
 T = TypeVar("T")
@@ -82,16 +83,24 @@ def step(
 
 def at_once(work: Callable[[T], R], items: Sequence[T], jobs: int) -> tuple[R, ...]:
     """What work that runs tools makes of each item, `jobs` at a time; Ctrl-C ends the tools."""
-    with ThreadPoolExecutor(jobs) as pool:
-        futures = [pool.submit(work, item) for item in items]
+    at_work: set[int] = set()
+
+    def one(number: int) -> R:
+        at_work.add(number)
         try:
-            return tuple(future.result() for future in futures)
-        except BaseException as error:
-            for future in futures:
-                future.cancel()
-            # only this thread was interrupted; the others wait for tools, or are about to start one
-            while isinstance(error, KeyboardInterrupt) and wait(futures, timeout=0.1).not_done:
+            return work(items[number])
+        finally:
+            at_work.discard(number)
+
+    with ThreadPoolExecutor(jobs) as pool:
+        try:
+            return tuple(pool.map(one, range(len(items))))
+        except KeyboardInterrupt:  # of this thread; others wait for tools or start them
+            pool.shutdown(wait=False, cancel_futures=True)
+            time.sleep(_PAUSE_S)
+            while at_work:
                 _end_running()
+                time.sleep(_PAUSE_S)
             raise
 
 
