@@ -192,10 +192,6 @@ class BoardDevice(HostedCore):
 
     def _check_identity(self) -> None:
         me, wanted = self.identity, bytes.fromhex(self._core.sha256)[:_ID_BYTES]
-        if me.protocol != link.PROTOCOL:
-            raise BoardError(
-                f"{self.url}: speaks protocol {me.protocol}, this kit speaks {link.PROTOCOL}"
-            )
         if me.layout != wanted:
             raise BoardError(
                 f"{self.url}: built for layout {me.layout.hex()[:12]}, the network's folding is "

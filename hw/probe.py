@@ -18,7 +18,7 @@ def identify(url: str, baud: int = DEFAULT_BAUD) -> Identity:
     """What the board behind a port says about itself.
 
     Raises:
-        BoardError: port missing or busy, or no answer.
+        BoardError: port missing or busy, no answer, or another protocol.
     """
     session = Session(SerialPort(url, baud, DEFAULT_TIMEOUT_S), DEFAULT_TIMEOUT_S)
     try:

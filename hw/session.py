@@ -172,7 +172,7 @@ class Session:
         A board that has seen a damaged frame throws everything away until the line is silent.
 
         Raises:
-            BoardError: no answer, or none of this kit's boards.
+            BoardError: no answer, another protocol, or none of this kit's boards.
         """
         waited_s, wait_s = 0.0, _FIRST_PROBE_S
         while waited_s < self._timeout_s:
@@ -196,8 +196,14 @@ class Session:
         status, head = self._status(frame), (frame.sequence, frame.command)
         if head != (self._sequence, Command.IDENTIFY | link.ANSWER) or status is not Status.OK:
             return None
+        said = frame.payload[1:]
+        if said and said[0] != link.PROTOCOL:  # the rest is then that protocol's
+            raise BoardError(
+                f"{self.url}: speaks protocol {said[0]}, this kit speaks {link.PROTOCOL}; "
+                "program a bitstream of this kit"
+            )
         try:
-            return link.unpack_identity(frame.payload[1:])
+            return link.unpack_identity(said)
         except ValueError as error:
             raise BoardError(f"{self.url}: {error}; another kit's board") from error
 
