@@ -22,7 +22,7 @@ from ..sim.random_network import random_conv_network
 from ..sim.rtl import core_files
 from ..sim.verilate import find_verilator
 from . import boards, fold
-from .hw_table import vehicles
+from .measured import vehicles
 from .top import Target, core_text, top_verilog
 from .vehicle import vehicle_verilog
 from .zynq import SHELL, zynq_sources

@@ -4,12 +4,16 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from stoic.hw.hw_table import page, vehicles
+from stoic.hw.hw_page import page
+from stoic.hw.hw_units import first_units
+from stoic.hw.measured import random_of, vehicles
 from stoic.hw.netlist import check_engine_netlist
 from stoic.hw.vehicle import vehicle_verilog
 from stoic.sim.core import image_cycles
+from stoic.sim.memory import shapes_of
 from stoic.sim.exceptions import ToolError
 
 
@@ -37,11 +41,29 @@ def test_page_shows_the_figures_of_a_row() -> None:
         "fmax_mhz": [170.5, 180.25], "fmax_mhz_median": 175.38, "cycles_per_image": 176,
         "cycles_per_image_simulated": 176.0, "images_per_s": 996_477, "latency_us": 4.1,
         "bandwidth_share": 0.942, "own_bound_share": 0.99, "synth_wall_s": 60.0,
-        "route_wall_s": [200.0, 210.0], "images_compared": 151, "mismatches": 0,
+        "route_wall_s": [200.0, 541.0], "images_compared": 151, "mismatches": 0,
+        "simulated_images_per_cpu_s": 9876.5,
     }  # fmt: skip
     text = page({"rows": [row], "units": [], "tools": {}, "command": "c", "kit_version": "0"})
-    for figure in ("1,234", "2,345 of 24,288", "175.4 (170.5, 180.2)", "996,477", "94.2%"):
+    late = "sfc-b1 on 1 of 2 seeds (up to 601 s)"
+    for figure in ("1,234", "2,345 of 24,288", "175.4 (170.5, 180.2)", "996,477", "94.2%", late):
         assert figure in text
+
+
+def test_a_random_network_is_of_the_shapes_of_its_core() -> None:
+    for made in vehicles():
+        network = random_of(made.core, np.random.default_rng(0))
+        assert shapes_of(network) == made.core.layout.shapes, made.name
+
+
+def test_a_unit_is_shown_as_it_stands_in_the_first_design() -> None:
+    cells = [
+        {"unit": unit, "inside": inside, "lut4": lut4}
+        for unit, inside, lut4 in (
+            ("stoic_pe", "soc", 1), ("stoic_pe", "sfc-b1", 2), ("stoic_axil", "soc", 3)
+        )
+    ]  # fmt: skip
+    assert [unit["lut4"] for unit in first_units(cells)] == [3, 2]
 
 
 def block(enable: int | str = 7) -> dict[str, Any]:

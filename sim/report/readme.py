@@ -39,6 +39,7 @@ BLOCKS: dict[str, Callable[[Path], Iterable[str]]] = {
     "builds": readme_tables.builds,
     "planner": readme_tables.planner,
     "signoff": signoff_tables.signoff,
+    "units": signoff_tables.units,
     "protections": memory_tables.protections,
     "threshold-tables": memory_tables.threshold_tables,
     "prediction": tolerance_tables.prediction,

@@ -1,4 +1,4 @@
-"""Block of rtl/README.md: what the sign-off of the RTL found."""
+"""Blocks of rtl/README.md: what the sign-off of the RTL found, and what its units take."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -44,3 +44,16 @@ def signoff(results: Path) -> Iterable[str]:
         f"scores and words that differ; wrong drivers caught | **{soak['scores_differ']}**, "
         f"**{soak['words_differ']}**; {n_caught} of {len(soak['mutants'])} | `make soak` |"
     )
+
+
+def units(results: Path) -> Iterable[str]:
+    """Cells of every module of rtl, all its instances in a design together."""
+    found = read(results / "hw-table.json", "make hw-table")
+    yield "| unit | in | instances | LUT4 | carry cells | flip-flops | small memory | block memory |"
+    yield "|---|---|---|---|---|---|---|---|"
+    for unit in found["units"]:
+        yield (
+            f"| `{unit['unit']}` | {unit['inside']} | {unit['instances']} | {unit['lut4']:,} | "
+            f"{unit['carry_cells']:,} | {unit['flops']:,} | {unit['distributed_ram_cells']} | "
+            f"{unit['block_rams']} |"
+        )
