@@ -9,7 +9,7 @@ BUILD_S = 600  # wanted of synthesis, place and route together
 NOT_SAID = "not published"
 
 # What others publish, as printed there; of other devices and tools, most of other networks.
-# Design, device, LUTs, flip-flops, block memories, clock, cycles an image, images/s, latency, source
+# Design, device, LUTs, flip-flops, block memories, MHz, cycles, images/s, latency in us, source
 PUBLISHED = (
     ("FINN SFC-max, 784-256-256-256-10 binary", "Zynq 7045 (ZC706)", "91,131 LUT6", "",
      "5 of 36 kbit", "200", "", "12,361,000", "0.31",

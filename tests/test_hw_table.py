@@ -13,8 +13,8 @@ from stoic.hw.measured import random_of, vehicles
 from stoic.hw.netlist import check_engine_netlist
 from stoic.hw.vehicle import vehicle_verilog
 from stoic.sim.core import image_cycles
-from stoic.sim.memory import shapes_of
 from stoic.sim.exceptions import ToolError
+from stoic.sim.memory import shapes_of
 
 
 def test_vehicles_take_the_cycles_that_their_folding_says() -> None:

@@ -17,13 +17,20 @@ def signoff(results: Path) -> Iterable[str]:
     yield "| sign-off | | command |"
     yield "|---|---|---|"
     yield (
-        f"| scores that differ from golden, {found['injected_flips']:,} bits injected: "
+        f"| scores that differ from golden, {found['injected_flips']:,} bits injected into the "
+        f"RTL; all test images of {', '.join(found['full_sets'])} under three maps or more; "
         f"{', '.join(f'`{name}`' for name in networks)} | **{found['mismatches']:,}** of "
         f"{found['scores_compared']:,} | `make agree`, `make sabotage` |"
     )
     yield (
         f"| the same of the netlists that are placed, {netlists['injected_flips']:,} bits | "
         f"**{netlists['mismatches']:,}** of {netlists['scores_compared']:,} | `make netlist` |"
+    )
+    yield (
+        "| wrong networks in their place that this notices; one entry of a truth table inverted, "
+        f"most of inputs that never come | {netlists['network_mutants_caught']} of "
+        f"{netlists['network_mutants']}; {netlists['netlist_mutants_caught']} of "
+        f"{netlists['netlist_mutants']} | `make netlist` |"
     )
     yield (
         f"| proofs for all inputs and stalls; mutants that one passes | **{n_proven}** of "
@@ -49,7 +56,9 @@ def signoff(results: Path) -> Iterable[str]:
 def units(results: Path) -> Iterable[str]:
     """Cells of every module of rtl, all its instances in a design together."""
     found = read(results / "hw-table.json", "make hw-table")
-    yield "| unit | in | instances | LUT4 | carry cells | flip-flops | small memory | block memory |"
+    yield (
+        "| unit | in | instances | LUT4 | carry cells | flip-flops | small memory | block memory |"
+    )
     yield "|---|---|---|---|---|---|---|---|"
     for unit in found["units"]:
         yield (
