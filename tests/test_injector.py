@@ -173,11 +173,11 @@ def deciding(state: list[int], form: Form, simd: int, pe: int, lane: int) -> lis
 
 @pytest.mark.parametrize("form", FORMS)
 def test_reads_of_different_words_are_independent(form: Form) -> None:
-    """All that decides about two reads, of up to 40 words apart, is independent bit for bit."""
+    """All that decides about two reads, of up to 128 words apart, is independent bit for bit."""
     rng = np.random.default_rng(5)
-    states = forms_of_state(41)
+    states = forms_of_state(129)
     for simd in (1, 7, 36, 64):
-        for later in range(1, 41):
+        for later in range(1, 129):
             for _ in range(4):
                 (i, j), (p, q) = rng.integers(0, simd, 2), rng.integers(0, 41, 2)
                 one = [*deciding(states[0], form, simd, p, i), *states[0][64:75]]
@@ -197,10 +197,10 @@ def test_elements_of_the_independent_form_share_the_carry_alone() -> None:
                 assert rank([*bits, *state[64:75]]) == 22 + 11
 
 
-def shared_lanes(n_care: int) -> float:
-    """P(a second lane of 32 is in the subset of the place, if one is), mean over second lanes."""
+def shared_lanes(n_care: int, n_lanes: int = 32) -> float:
+    """P(a second lane is in the subset of the place, if one is), mean over second lanes."""
     care = (1 << n_care) - 1
-    others = [i ^ j for i, j in product(range(32), repeat=2) if i != j]
+    others = [i ^ j for i, j in product(range(n_lanes), repeat=2) if i != j]
     return sum((other & care) == 0 for other in others) / len(others)
 
 
@@ -238,6 +238,27 @@ def test_statistics(form: Form, p01: float, p10: float) -> None:
         carried = chance * (1 - chance) / 256 * (32 * s) ** 2 / variance
         across = np.corrcoef(n_errors.T)[np.triu_indices(12, 1)].mean()
         assert across == pytest.approx(1 if form == "ring" else carried, abs=noise / 2)
+
+
+def test_bounds_of_what_rtl_readme_says_of_the_statistics() -> None:
+    """Variance of the errors of a word at equal rates, and correlation of elements."""
+    core = Core(small(*CASES[0])[1], injector="independent")
+    for n_lanes in (8, 32, 64):
+        shared = [shared_lanes(n_care, n_lanes) for n_care in range(7)]
+        for n in range(1, 1 << 10):
+            rates = ReadErrors(core, n / 2048, n / 2048).rates(0)
+            p, pairs = rates.p01, n_lanes * (n_lanes - 1)
+            mean = n_lanes * p
+            variance = mean + pairs * p * shared[rates.care.bit_count()] / 2 - mean**2
+            most = 2.6 if p <= 1 / 16 else 22
+            assert 0.5 <= variance / (mean * (1 - p)) <= most, (n_lanes, p)
+    chance = np.arange(1, 2048) / 2048
+    for v in range(16):  # a word is hit below v of 16, and at v with this chance
+        q = (v + chance) / 16
+        shared = chance * (1 - chance) / 256
+        assert (shared / (q * (1 - q)) < 1 / 16).all()
+        for s in 0.5 ** np.arange(1, 8):
+            assert (shared * s * s / (q * s * (1 - q * s)) < s / 16).all()
 
 
 def test_what_a_read_meets_is_other_for_another_seed_layer_or_image() -> None:
