@@ -2,7 +2,8 @@
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -11,14 +12,15 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from ..sim import agreement, campaign
-from ..sim.agreement import N_MUTANT_IMAGES, Comparison
-from ..sim.campaign import Campaign
+from ..sim import agreement, campaign, registers
+from ..sim.agreement import N_MUTANT_IMAGES, Comparison, Scores
+from ..sim.campaign import Campaign, Progress
 from ..sim.commands import NetworkFile, TableName, load_network
 from ..sim.exceptions import BoardError, InputError, ToolError
 from ..sim.hardware import written
 from ..sim.memory import bank_words
 from ..sim.network import Network
+from ..sim.registers import Count
 from . import (
     agree_commands,
     boards,
@@ -79,13 +81,22 @@ def identify(
 
 
 def load(
-    network: NetworkFile, url: Url, board: BoardName = "", table: TableName = None
+    network: NetworkFile,
+    url: Url,
+    note: lab.Notes = None,
+    log: lab.LogFile = None,
+    board: BoardName = "",
+    table: TableName = None,
 ) -> dict[str, Any]:
     """Write a network into a board and read every word back."""
     net = load_network(network, table)
-    device = _open(url, network, board, net)
+    log = lab.opened(log or network.parent / lab.FILE)
+    device, run = _open(url, network, board, net), _run_of(url, board, network, net)
     try:
-        return {"url": url, **identity_row(device.identity), **load_row(device, net)}
+        with lab.line(log, "load", device.identity, note, run) as said:
+            row = load_row(device, net)
+            said.update(row)
+        return {"url": url, **identity_row(device.identity), **row, "lab_log": log}
     finally:
         device.close()
 
@@ -115,18 +126,16 @@ def infer(
     images = inputs.images(net, data, split, n, input_file, data_root)
     fault_map = commands.load_map(net, faults)
     log = lab.opened(log or network.parent / lab.FILE)
-    device = _open(url, network, board, net)
+    device, run = _open(url, network, board, net), _run_of(url, board, network, net)
     try:
-        if held:
-            device.adopt(net)
-        row = commands.infer_on(device, net, images, fault_map, output, is_loaded=held)
-        identity = device.identity
+        with lab.line(log, "infer", device.identity, note, run) as said:
+            if held:
+                device.adopt(net)
+            row = commands.infer_on(device, net, images, fault_map, output, is_loaded=held)
+            said.update(row)
     finally:
         device.close()
-    row = {"network": net.name, "network_sha256": net.sha256, **row}
-    values = {"url": url, "board": board or None, "network_files": [network], **row}
-    lab.write(log, "infer", identity, note, values)
-    return {**row, "lab_log": log}
+    return {"network": net.name, "network_sha256": net.sha256, **row, "lab_log": log}
 
 
 def run_campaign(
@@ -163,31 +172,50 @@ def _logged_campaign(
     data_root: Path | None,
     reference: str,
 ) -> dict[str, Any]:
-    """As `_run_campaign`, with its line in the lab log."""
+    """As `_run_campaign`, with its line in the lab log: of the rows so far where it ends early."""
     identity = probe.identify(url, devices.line_speed(plan.board))
-    found = _run_campaign(plan, file, url, data_root, reference)
+    say = campaign_commands.reporter(plan)
+    values = {
+        "url": url,
+        "board": plan.board or None,
+        "campaign": plan.name,
+        "store": plan.store,
+        "n_rows": None,
+        "n_computed": 0,
+        "seeds": [plan.seed],
+        "specimen": plan.specimen or None,
+        "network_files": [inputs.network_path(model) for model in plan.models],
+    }
+    with lab.line(log, "campaign", identity, note, values) as said:
+
+        def count(at: Progress) -> None:
+            said.update(n_rows=at.n_done, n_computed=at.n_computed)
+            say(at)
+
+        found = _run_campaign(plan, file, url, data_root, reference, count)
+        said.update({k: found[k] for k in ("n_rows", "n_computed", "n_rows_different")})
+        said["networks"] = sorted({row["network"] for row in found["rows"]})
     if not found["n_computed"]:
         _log.warning(
             "nothing was measured now: all %d rows are of earlier runs on this bitstream%s; "
             "--specimen keeps those of another chip or state apart",
             *(found["n_rows"], f" and specimen {plan.specimen!r}" if plan.specimen else ""),
         )
-    keys = ("campaign", "store", "n_rows", "n_computed", "n_rows_different", "seeds")
-    values = {"url": url, "board": plan.board or None, **{k: found[k] for k in keys}}
-    values["specimen"] = plan.specimen or None
-    values["networks"] = sorted({row["network"] for row in found["rows"]})
-    values["network_files"] = [inputs.network_path(model) for model in plan.models]
-    lab.write(log, "campaign", identity, note, values)
     return {**found, "lab_log": log}
 
 
 def _run_campaign(
-    plan: Campaign, file: Path, url: str, data_root: Path | None, reference: str
+    plan: Campaign,
+    file: Path,
+    url: str,
+    data_root: Path | None,
+    reference: str,
+    report: Callable[[Progress], None] | None = None,
 ) -> dict[str, Any]:
     if reference not in ("golden", "engine"):
         raise InputError(f"--reference must be golden or engine, not {reference!r}")
     plan = replace(plan, devices=(url,))
-    found = campaign_commands.run_campaign(plan, file, data_root)
+    found = campaign_commands.run_campaign(plan, file, data_root, report=report)
     same = campaign_commands.run_campaign(replace(plan, devices=(reference,)), file, data_root)
     different = _different(found["rows"], same["rows"])
     failure = None
@@ -250,6 +278,8 @@ def selftest(
 ) -> dict[str, Any]:
     """Write a network, read it back, and compare all scores with golden's, also under faults.
 
+    So is what the board's registers counted of them, where it has any.
+
     Without --data and --input the images are random.
     """
     if table is not None and campaign_file is not None:
@@ -267,34 +297,37 @@ def selftest(
     few = images.values[:N_MUTANT_IMAGES]
     mutants = agreement.find_mutants(net, next((m for m in maps if m and m.n_faults), None), few)
     reference = agreement.reference_scores(net, maps, images.values)
-    device = _open(url, network, board, net)
+    device, run = _open(url, network, board, net), _run_of(url, board, network, net)
     try:
-        loaded = load_row(device, net)
-        start = time.perf_counter()
-        comparisons = agreement.agree(
-            reference, device, net, maps, images.values, agree_commands.say_comparison
-        )
-        seconds = time.perf_counter() - start
-        counters = device.counters()
-        try:
-            trials = agreement.try_mutants(mutants, device, net, few)
-        finally:
-            device.load(net)  # who comes next finds no mutant
-        identity = device.identity
+        with lab.line(log, "selftest", device.identity, note, run) as said:
+            loaded = load_row(device, net)
+            start = time.perf_counter()
+            with _counting(device, reference) as counts:
+                comparisons = agreement.agree(
+                    reference, device, net, maps, images.values, agree_commands.say_comparison
+                )
+            seconds = time.perf_counter() - start
+            counters = device.counters()
+            try:
+                trials = agreement.try_mutants(mutants, device, net, few)
+            finally:
+                device.load(net)  # who comes next finds no mutant
+            failure = agree_commands.agree_failure(comparisons, trials) or _miscount(url, counts)
+            shown = {**_totals(comparisons), "failure": failure}
+            counted = {"counters": counters, "registers": list(map(asdict, counts))}
+            said.update({**shown, **loaded, **counted})
     finally:
         device.close()
-    failure = agree_commands.agree_failure(comparisons, trials)
-    shown = {"url": url, "board": board or None, **_totals(comparisons), "failure": failure}
-    values = {**shown, **loaded, "counters": counters, "network_files": [network]}
-    lab.write(log, "selftest", identity, note, values)
     ran = None
     if plan is not None and campaign_file is not None:
-        run = _run_campaign if url == "virtual" else partial(_logged_campaign, log, note)
-        ran = run(plan, campaign_file, url, data_root, "golden")
+        go = _run_campaign if url == "virtual" else partial(_logged_campaign, log, note)
+        ran = go(plan, campaign_file, url, data_root, "golden")
     failure = failure or (ran["failure"] if ran else None)
     return {
+        "url": url,
+        "board": board or None,
         **shown,
-        **identity_row(identity),
+        **identity_row(device.identity),
         **loaded,
         "images": images.name,
         "n_images": len(images.values),
@@ -303,11 +336,52 @@ def selftest(
         "comparisons": comparisons,
         "mutants": [{**vars(t), "is_caught": t.is_caught} for t in trials],
         "seconds": seconds,
-        "counters": counters,
+        **counted,
         "seeds": sorted({*agree_commands.seeds_of(maps), *(ran["seeds"] if ran else [])}),
         "campaign": ran,
         "lab_log": log,
         "failure": failure,
+    }
+
+
+@contextmanager
+def _counting(device: BoardDevice, reference: Sequence[Scores]) -> Iterator[list[Count]]:
+    """What the registers count of images with these scores is in the list, once they are inferred.
+
+    It stays empty where there are none, or where frames were sent again: those count twice.
+    """
+    found: list[Count] = []
+    if not device.has_registers:
+        yield found
+        return
+    retries, bound = device.counters()["retries"], device.registers().margin_bound
+    device.bound_margins(registers.middle_bound(reference))
+    before = device.registers()
+    yield found
+    after = device.registers()
+    device.bound_margins(bound)
+    if device.counters()["retries"] == retries:
+        found += registers.counts(before, after, reference)
+    else:
+        _log.warning("%s: frames were sent again, so registers are not compared", device.url)
+
+
+def _miscount(url: str, counts: Sequence[Count]) -> str | None:
+    """What to say of the first register that is not golden's, or None."""
+    for c in counts:
+        if c.got != c.expected:
+            return f"{url}: register {c.register} counted {c.got}, golden {c.expected}"
+    return None
+
+
+def _run_of(url: str, board: str, file: Path, network: Network) -> dict[str, Any]:
+    """What a line in the lab log says before anything came out."""
+    return {
+        "url": url,
+        "board": board or None,
+        "network_files": [file],
+        "network": network.name,
+        "network_sha256": network.sha256,
     }
 
 

@@ -204,15 +204,17 @@ def run_campaign(
     workers: int = 1,
     cluster: str = "",
     is_recomputing: bool = False,
+    report: Callable[[Progress], None] | None = None,
 ) -> dict[str, Any]:
     """The result of `campaign run`.
 
     Args:
         file: that the plan was read from.
+        report: is called with every row; None says once a second how far the run is.
     """
     jobs = jobs_of(plan, data_root, threads=1 if workers > 1 or cluster else None)
+    report = report or reporter(plan)
     with Store(plan.store) as store:
-        report = _reporter(plan)
         ran: Outcome
         if cluster:
             from ..sim.campaign.cluster import run_cluster
@@ -280,7 +282,7 @@ def _name(row: Row, names: dict[str, Errors]) -> str:
     return errors.name if errors else ""
 
 
-def _reporter(plan: Campaign) -> Callable[[Progress], None]:
+def reporter(plan: Campaign) -> Callable[[Progress], None]:
     """Says once a second how far a run is."""
     last = time.monotonic()
 

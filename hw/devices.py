@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from ..sim import container
 from ..sim.core import Core, core_of, default_core
 from ..sim.device import Device, GoldenDevice, Selecting
-from ..sim.exceptions import InputError
+from ..sim.exceptions import ArtefactError, InputError
 from ..sim.hardware import hardware_layout
 from ..sim.memory import Layout, layout_of
 from ..sim.network import Network, select
@@ -353,14 +353,35 @@ def row_name(spec: str, at: Setting) -> str:
 
 
 def open_device(spec: str, at: Setting) -> Device:
-    """A device by name; close it.
+    """A device by name; close it. That of a port was opened is in the lab log beside the network.
 
     Raises:
         InputError: the name is unknown.
         ToolError, BoardError: what it runs on is missing or does not answer.
     """
     check_name(spec)
-    return OPENERS[spec](at) if spec in OPENERS else open_port(spec, at)
+    if spec in OPENERS:
+        return OPENERS[spec](at)
+    device = open_port(spec, at)
+    _log_opened(spec, at, device)
+    return device
+
+
+def _log_opened(url: str, at: Setting, device: "BoardDevice") -> None:
+    from . import lab
+
+    values = {
+        "url": url,
+        "board": at.board or None,
+        "network_files": [at.network_file],
+        "network": at.network.name,
+        "network_sha256": at.network.sha256,
+    }
+    try:
+        file = lab.opened(at.network_file.parent / lab.FILE)
+        lab.write(file, "open", device.identity, None, values)
+    except ArtefactError as error:  # such a command has no option that names another log
+        log.warning("%s", error)
 
 
 def open_port(url: str, at: Setting) -> "BoardDevice":

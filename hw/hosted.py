@@ -132,6 +132,11 @@ class HostedCore(ABC):
             self._write([(bank, 0, words) for bank, words in writes.items()])
             self._is_disturbed = errors is not None
 
+    @property
+    def has_registers(self) -> bool:
+        """Whether it was built with them: a small board, or an engine, was not."""
+        return self._n_banks > registers.bank(self._core)
+
     def registers(self) -> Registers:
         """What the core counted since its reset, and what was set.
 
@@ -189,10 +194,9 @@ class HostedCore(ABC):
 
     @property
     def _register_bank(self) -> int:
-        bank = registers.bank(self._core)
-        if self._n_banks <= bank:
+        if not self.has_registers:
             raise BoardError(f"{self.url}: was built without registers")
-        return bank
+        return registers.bank(self._core)
 
     def _set(self, register: int, value: int) -> None:
         self._write([(self._register_bank, register, np.array([value], np.uint64))])

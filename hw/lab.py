@@ -6,12 +6,14 @@ board                               as it was named, or null
 bitstream, bitstream_sha256         of the build with that build id beside the network; or null
 notes                               as given: temperature, voltage, who, why
 network, network_sha256, ...        what the command reports of the run
+ended                               "done", "interrupted" or the error, of a run that may end early
 """
 
 import json
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -61,6 +63,33 @@ def opened(file: Path) -> Path:
             if log.read(1) not in (b"", b"{"):
                 raise ArtefactError(f"{file}: is no lab log, its first line is no JSON object")
     return file
+
+
+@contextmanager
+def line(
+    file: Path, command: str, identity: Identity, notes: list[str] | None, values: dict[str, Any]
+) -> Iterator[dict[str, Any]]:
+    """The line of a run, appended when the run ends, also where it fails or is interrupted.
+
+    Args:
+        values: as `write` takes them; what is yielded is a copy, which the run adds to.
+
+    Raises:
+        ArtefactError: it cannot be written; where the run failed, it is said and the failure stays.
+    """
+    said = dict(values)
+    try:
+        yield said
+    except BaseException as error:
+        url = said["url"]
+        why = str(error).replace(url, split_token(url)[0])
+        said["ended"] = "interrupted" if isinstance(error, KeyboardInterrupt) else why
+        try:
+            write(file, command, identity, notes, said)
+        except ArtefactError as lost:
+            _log.warning("%s", lost)
+        raise
+    write(file, command, identity, notes, {**said, "ended": "done"})
 
 
 def write(

@@ -1,13 +1,19 @@
 """The registers of a core: one more bank after those of the layout, as `stoic_registers` says."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
+from . import golden
 from .bits import Words
 from .core import Core
 from .hardware import take_apart
 
 WORDS = 8  # before those of SECDED or read errors, two a layer
 CLEAR, BOUND, TABLE = 0, 5, 6  # addresses that the host writes
+_BITS = {"images": 32, "margin_sum": 48, "low_margins": 32}  # after which a counter wraps
 
 
 @dataclass(frozen=True)
@@ -76,3 +82,39 @@ def unpack(words: Words, *, has_injectors: bool = False) -> Registers:
         detected_words=tuple(values[WORDS + 1 :: 2]),
         disturbed_words=found if has_injectors else none,
     )
+
+
+@dataclass(frozen=True)
+class Count:
+    """What a register counted, and what it must have."""
+
+    register: str
+    expected: int
+    got: int
+
+
+def middle_bound(scores: Sequence[NDArray[np.int32]]) -> int:
+    """A bound of margins that about half of the images are below, at least 1."""
+    return max(1, int(np.median(_margins(scores))))
+
+
+def counts(before: Registers, after: Registers, scores: Sequence[NDArray[np.int32]]) -> list[Count]:
+    """What was counted between two looks at a core, and what golden says of its images.
+
+    Args:
+        scores: golden's, of all images that the core was given between, in any order.
+    """
+    margins = _margins(scores)
+    expected = {
+        "images": len(margins),
+        "margin_sum": int(margins.sum()),
+        "low_margins": int((margins < before.margin_bound).sum()),
+    }
+    return [
+        Count(name, n, (getattr(after, name) - getattr(before, name)) % (1 << _BITS[name]))
+        for name, n in expected.items()
+    ]
+
+
+def _margins(scores: Sequence[NDArray[np.int32]]) -> NDArray[np.int64]:
+    return np.concatenate([golden.margin(some) for some in scores])

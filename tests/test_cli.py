@@ -21,6 +21,7 @@ from stoic.sim.network import Network
 from stoic.sim.random_network import random_network
 
 N_IMAGES = 20
+COUNTED = ["images", "margin_sum", "low_margins"]
 Files = dict[str, str]
 RunStoic = Callable[..., tuple[int, str, str]]
 
@@ -234,7 +235,8 @@ def test_a_virtual_board_is_driven_by_the_board_commands(
         as_json(stoic("board", "infer", *given, "--url", url, *noted))
         as_json(stoic("board", "infer", *given, "--held", "--url", url, *noted))
         lab = [json.loads(line) for line in (tmp_path / "lab.jsonl").read_text().splitlines()]
-        assert [(row["command"], row["notes"]) for row in lab] == [("infer", ["41 C"])] * 2
+        noted_runs = [("infer", ["41 C"])] * 2
+        assert [(row["command"], row["notes"]) for row in lab] == [("load", []), *noted_runs]
         assert lab[0]["build_id"] == loaded["build_id"] and lab[0]["url"] == url
         assert (np.load(files["out"]) == golden.scores(net, np.load(files["x.npy"]))).all()
         stoic("faults", "sample", files["net.stoic"], "--errors", "iid-10%", "-o", files["map"])
@@ -245,6 +247,8 @@ def test_a_virtual_board_is_driven_by_the_board_commands(
             )
         )
         assert tested["n_scores"] == 2 * 64 * 5 and tested["n_mismatches"] == 0
+        assert [row["register"] for row in tested["registers"]] == COUNTED
+        assert all(row["got"] == row["expected"] > 0 for row in tested["registers"])
         assert [m["is_caught"] for m in tested["mutants"]] == [True] * 3  # and none is left there
         as_json(stoic("board", "infer", *given, "--held", "--url", url, *noted))
     finally:

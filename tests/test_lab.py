@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stoic.hw import board_commands, cli, lab, top
+from stoic.hw import board_commands, cli, devices, lab, top
 from stoic.sim import network as networks
 from stoic.sim.core import default_core
-from stoic.sim.device import GoldenDevice
+from stoic.sim.device import Faults, GoldenDevice
+from stoic.sim.exceptions import BoardError
 from stoic.sim.random_network import random_network
 
 NETWORK = random_network((30, 12, 5), "uint8", np.random.default_rng(3))
@@ -28,14 +29,25 @@ store = "{store}"
 n_images = 8
 [errors]
 rates = [0.1]
-chips = 1
+chips = 3
 """
 
 
 class Board(GoldenDevice):
     """A board that needs no simulator."""
 
-    identity = WHO
+    identity, has_registers = WHO, False
+
+
+class Dying(Board):
+    """It does so with the second map."""
+
+    error: BaseException = KeyboardInterrupt()
+
+    def inject(self, faults: Faults | None) -> None:
+        if self._n_images:
+            raise self.error
+        super().inject(faults)
 
 
 def put(folder: Path, name: str, top_text: bytes = TOP.encode()) -> dict[str, Any]:
@@ -89,6 +101,50 @@ def test_a_campaign_logs_the_bitstream_of_its_network_and_board(
     monkeypatch.setattr("stoic.hw.probe.identify", lambda *_: WHO)
     assert cli.run(["board", "campaign", str(plan), "--url", "/dev/absent"]) == 0
     assert logged(plan.parent) == made
+
+
+@pytest.mark.parametrize(
+    ("error", "ended"),
+    [
+        (KeyboardInterrupt(), "interrupted"),  # as SIGTERM is
+        (BoardError("socket://horse@lab:5000: died"), "socket://lab:5000: died"),
+    ],
+)
+def test_a_campaign_that_does_not_end_is_logged_with_its_note_and_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, ended: str
+) -> None:
+    pixels = tmp_path / "pixels.stoic"
+    networks.save(random_network((784, 12, 10), "uint8", np.random.default_rng(4)), pixels)
+    plan = tmp_path / "store" / "plan.toml"
+    plan.parent.mkdir()
+    plan.write_text(PLAN.format(net=pixels, store=plan.with_suffix(".sqlite")))
+    monkeypatch.setattr(Dying, "error", error)
+    monkeypatch.setattr(devices, "open_port", lambda *_: Dying())
+    monkeypatch.setattr("stoic.hw.probe.identify", lambda *_: WHO)
+    url = ("--url", "socket://horse@lab:5000")
+    assert cli.run(["board", "campaign", str(plan), *url, "--note", "41 C"]) == 2
+    (line,) = map(json.loads, (plan.parent / "lab.jsonl").read_text().splitlines())
+    assert (line["command"], line["notes"], line["ended"]) == ("campaign", ["41 C"], ended)
+    assert (line["n_rows"], line["n_computed"]) == (1, 1) and line["campaign"] == "plan"
+
+
+def test_who_drives_a_board_by_name_leaves_a_line_of_its_opening(
+    net: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(devices, "open_port", lambda *_: Board())
+    np.save(net.with_suffix(".npy"), np.zeros((2, 30), np.uint8))
+    given = (str(net), "--input", str(net.with_suffix(".npy")))
+    for command in (
+        ("infer", *given, "--device", "/dev/x", "-o", str(net.with_name("out.npy"))),
+        ("agree", *given, "--devices", "/dev/x", "--no-mutants"),
+        ("board", "load", str(net), "--url", "/dev/x", "--note", "41 C"),
+    ):
+        monkeypatch.setattr(board_commands, "load_row", lambda *_: {})
+        assert cli.run(list(command)) == 0
+    lines = [json.loads(line) for line in (net.parent / "lab.jsonl").read_text().splitlines()]
+    assert [line["command"] for line in lines] == ["open", "open", "load"]
+    assert {line["network_sha256"] for line in lines} == {NETWORK.sha256}
+    assert lines[-1]["notes"] == ["41 C"] and lines[-1]["ended"] == "done"
 
 
 def test_a_line_that_broke_off_swallows_no_other_and_a_refused_run_leaves_no_log(
