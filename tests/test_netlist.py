@@ -62,6 +62,26 @@ def test_every_score_is_golden_s_and_mutants_of_the_network_are_caught(
     assert len(trials) == 3 and all(t.is_caught and not t.n_unexpected for t in trials)
 
 
+def test_one_engine_in_single_port_memory_is_golden_too(folder: Path) -> None:
+    """Weights in the SPRAM of a UP5K."""
+    board = boards.load("icebreaker")
+    network = random_network((80, 64, 5), "bits", np.random.default_rng(1))
+    layout = layout_of(network, (Fold(1, 64),) * 2)
+    core = core_of(network, layout, engine=True)
+    images = np.random.default_rng(2).integers(0, 2, (20, 80)).astype(np.uint8)
+    maps = [None, Iid(0.03, 0.1).sample(layout, chip=1, where=("weights", "thresholds"))]
+    reference = agreement.reference_scores(network, maps, images)
+    wrong = agreement.find_mutants(network, maps[1], images)
+    design = synth.Design("engine", core, board, synth.design_sources(core, board))
+    program = load(synth.synthesise(design, folder / "engine"), board)
+    device = NetlistDevice(program, core, folder)
+    rows = agreement.agree(reference, device, network, maps, images)
+    trials = agreement.try_mutants(wrong, device, network, images)
+    device.close()
+    assert [row.n_mismatches for row in rows] == [0, 0]
+    assert len(trials) == 3 and all(t.is_caught for t in trials)
+
+
 def test_one_wrong_entry_of_a_table_is_caught(program: Program, folder: Path) -> None:
     """Of the table that decides whether a neuron of the first layer fires."""
     name = next(n for n in program.names if re.search(r"\.layer0\..*\bfires(_q)?$", n))
