@@ -1,6 +1,7 @@
 """Every unit of the datapath equals golden under cocotb on Icarus; each bench catches mutants."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from stoic import rtl
 from stoic.sim import faults, network
 from stoic.sim.bench.runner import Bench, Cosim
-from stoic.sim.core import FORMS, Core, Form
+from stoic.sim.core import FORMS, Form, core_of
 from stoic.sim.errors.iid import Iid
 from stoic.sim.hardware import hardware_layout
 from stoic.sim.memory import Fold, Layout, Shape, layout_of
@@ -721,7 +722,7 @@ def core(
     injector: Form | None = None,
 ) -> Bench:
     """Bench of the core of a network under a random map of faults in all its memories."""
-    made = Core(layout, engine=engine, injector=injector)
+    made = replace(core_of(net, layout, engine=engine), injector=injector)
     network.save(net, tmp_path / "core.stoic")
     faults.save(
         Iid(p01=0.1, p10=0.05, seed=3).sample(layout, 0, where=("weights", "thresholds")),
