@@ -1,6 +1,7 @@
 """What the tools wrote, read into values: warnings, statistics and timing."""
 
 import json
+import logging
 import re
 from collections import Counter
 from dataclasses import dataclass
@@ -10,10 +11,14 @@ from typing import Any
 from ..sim.exceptions import ToolError
 from .boards import Board
 
+_log = logging.getLogger(__name__)
+
 FLOPS = ("TRELLIS_FF", "SB_DFF")
 # What Yosys says of a design that is not what its author thinks it is.
 ALARMS = (
     "multiple conflicting drivers",
+    "Drivers conflicting with a constant",
+    "is used but has no driver",
     "Latch inferred",
     "found logic loop",
     "combinational loop",
@@ -128,9 +133,14 @@ def route(report: Path, seed: int, wall_s: float) -> Route:
         ToolError: no report, or no clock in it.
     """
     values = read_json(report)
-    clocks = {name: clock["achieved"] for name, clock in values.get("fmax", {}).items()}
+    timed = values.get("fmax", {})
+    clocks = {name: clock["achieved"] for name, clock in timed.items()}
     if not clocks:
         raise ToolError(f"{report}: no clock was timed")
+    if len(clocks) > 1:
+        _log.warning("%s: more than one clock: %s", report, ", ".join(sorted(clocks)))
+    for name in sorted(name for name, clock in timed.items() if not clock.get("constraint")):
+        _log.warning("%s: clock %s has no constraint", report, name)
     slowest = min(clocks, key=lambda name: clocks[name])
     return Route(seed, round(clocks[slowest], 2), _critical_path(values, slowest), round(wall_s, 1))
 

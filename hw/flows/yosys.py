@@ -15,6 +15,9 @@ from .pll import Family
 # Wide LUTs (PFUMX) double the LUTs of a popcount on ECP5, and win no speed in a pipelined one.
 ECP5 = "synth_ecp5 -nowidelut"
 
+# Of a check before the first `opt`, which in silence takes a constant for a wire's only driver.
+EARLY = "synth.early"
+
 # What is mapped before all else, by synthesis command; why, the file says.
 FIRST = {ECP5: Path(__file__).parent / "small_adders_ecp5.v"}
 
@@ -35,7 +38,8 @@ def passes(job: dict[str, Any]) -> list[str]:
     sources = [f'read_verilog -sv "{source}"' for source in job["sources"]]
     first = []
     if job["synth"] in FIRST:
-        first = [f"hierarchy -top {job['top']}", "proc", "flatten", "opt", "wreduce"]
+        first = [f"hierarchy -top {job['top']}", "proc", "flatten"]
+        first += [f'tee -q -o "{EARLY}" check', "opt", "wreduce"]
         first += [f'techmap -map "{FIRST[job["synth"]]}"', "opt"]
     return [
         *sources,
@@ -54,6 +58,8 @@ def main() -> None:
     design = libyosys.Design()
     for command in passes(json.loads(Path(sys.argv[1]).read_text())):
         libyosys.run_pass(command, design)
+    if (early := Path(EARLY)).is_file():  # it takes outputs of vendor cells, yet unknown, for open
+        print(*(line for line in early.read_text().splitlines() if "conflict" in line), sep="\n")
 
 
 if __name__ == "__main__":
