@@ -11,11 +11,12 @@ from stoic.hw.link import unpack_identity
 from stoic.hw.top import core_text, identity, top_sources, top_verilog
 from stoic.sim import faults, network
 from stoic.sim.bench.runner import Bench, Cosim
-from stoic.sim.core import Core
+from stoic.sim.core import core_of
 from stoic.sim.errors.iid import Iid
+from stoic.sim.layers import Pool
 from stoic.sim.memory import Fold, layout_of
 from stoic.sim.network import Network
-from stoic.sim.random_network import random_ensemble, random_network
+from stoic.sim.random_network import random_conv_network, random_ensemble, random_network
 from stoic.sim.rtl import core_files
 
 CLOCK_HZ = 100_000  # so that the silence which ends a damaged frame takes some 1000 cycles
@@ -24,7 +25,7 @@ CLOCK_HZ = 100_000  # so that the silence which ends a damaged frame takes some 
 def top(net: Network, folder: Path, folds: tuple[Fold, ...], *, engine: bool = False) -> Bench:
     """Bench of the top of a network, under a random map of faults in all its memories."""
     layout = layout_of(net, folds)
-    core = Core(layout, engine=engine)
+    core = core_of(net, layout, engine=engine)
     model = Iid(p01=0.05, p10=0.1, seed=5)
     network.save(net, folder / "core.stoic")
     faults.save(model.sample(layout, 0, where=("weights", "thresholds")), folder / "core.faults")
@@ -65,7 +66,13 @@ def small_engine(folder: Path) -> Bench:
     return top(random_ensemble(tuple(members)), folder, (Fold(1, 64),) * 3, engine=True)
 
 
-@pytest.mark.parametrize("make", [small_uint8, small_bits, small_engine])
+def small_conv(folder: Path) -> Bench:
+    rng = np.random.default_rng(11)
+    net = random_conv_network((3, 4, 1), ((3, 3, 1, 1, Pool(2, 1)),), (3,), "bits", rng)
+    return top(net, folder, (Fold(3, 9), Fold(2, 6)))
+
+
+@pytest.mark.parametrize("make", [small_uint8, small_bits, small_engine, small_conv])
 def test_top_answers_as_golden(cosim: Cosim, tmp_path: Path, make: Callable[[Path], Bench]) -> None:
     cosim.passes(make(tmp_path))
 

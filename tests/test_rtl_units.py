@@ -19,7 +19,8 @@ from stoic.sim.protection import hsiao
 from stoic.sim.random_network import random_ensemble, random_network, with_random_tables
 from stoic.sim.rtl import core_files
 
-BLOCK_RAM, CARRY = (Path(__file__).parent / "cells" / name for name in ("pdpw16kd.v", "ccu2c.v"))
+CELLS = Path(__file__).parent / "cells"
+BLOCK_RAM, CARRY, SPRAM = (CELLS / name for name in ("pdpw16kd.v", "ccu2c.v", "sb_spram256ka.v"))
 
 
 def unit(name: str, *below: str, bench: str | None = None, **parameters: int) -> Bench:
@@ -94,6 +95,7 @@ def ram(depth: int, width: int, **parameters: int | str) -> Bench:
         ram(1, 1, LATENCY=2, FAULT_EN=1),
         ram(7, 7, LATENCY=1, FAULT_EN=0),
         ram(5, 3, LATENCY=1, FAULT_EN=1, TARGET="ecp5"),
+        ram(8, 3, LATENCY=1, FAULT_EN=1, TARGET="ice40"),
         ram(48, 64, LATENCY=2, FAULT_EN=1),
         ram(7, 36, LATENCY=2, FAULT_EN=2),
         ram(32, 19, LATENCY=2, FAULT_EN=0, TARGET="ecp5"),
@@ -131,6 +133,30 @@ def test_ram_mutant_of_few_words_is_caught(
     cosim: Cosim, file: str, old: str, new: str, target: str
 ) -> None:
     cosim.catches(ram(33, 36, LATENCY=2, FAULT_EN=0, TARGET=target), file, old, new)
+
+
+def spram(target: str) -> Bench:
+    sources = rtl.ROOT / "stoic_spram.v", SPRAM
+    return Bench("stoic_spram", "bench_spram", sources, {"TARGET": target})
+
+
+@pytest.mark.parametrize("target", ["generic", "ice40"])
+def test_single_port_memory_reads_what_was_written(cosim: Cosim, target: str) -> None:
+    cosim.passes(spram(target))
+
+
+@pytest.mark.parametrize(
+    "old, new",
+    [
+        (".DATAIN(wdata_i[16*k+15:16*k])", ".DATAIN(wdata_i[15:0])"),
+        (".DATAOUT(rdata_o[16*k+15:16*k])", ".DATAOUT(rdata_o[63-16*k:48-16*k])"),
+        (".ADDRESS(addr_i)", ".ADDRESS({1'b0, addr_i[12:0]})"),
+        (".MASKWREN(4'hf)", ".MASKWREN(4'h7)"),
+        (".CHIPSELECT(1'b1)", ".CHIPSELECT(we_i)"),
+    ],
+)
+def test_single_port_memory_mutant_is_caught(cosim: Cosim, old: str, new: str) -> None:
+    cosim.catches(spram("ice40"), "stoic_spram.v", old, new)
 
 
 def secded(k: int) -> Bench:
@@ -808,6 +834,16 @@ def test_engine_equals_golden(
     cosim: Cosim, tmp_path: Path, images: int, sizes: tuple[tuple[int, ...], ...]
 ) -> None:
     cosim.passes(engine(tmp_path, images, sizes))
+
+
+def engine_ice40(tmp_path: Path) -> Bench:
+    """The engine on the memories of a UP5K."""
+    bench = engine(tmp_path, 1)
+    return replace(bench, sources=(*bench.sources, SPRAM), parameters={"TARGET": "ice40"})
+
+
+def test_engine_equals_golden_on_ice40(cosim: Cosim, tmp_path: Path) -> None:
+    cosim.passes(engine_ice40(tmp_path))
 
 
 @pytest.mark.parametrize(
