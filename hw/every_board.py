@@ -3,8 +3,10 @@
 What the planner says fits becomes a bitstream, by the steps of `stoic synth`: place and route with
 seed 1, 2, ... until one meets the clock, so that a design that misses has missed on all `--seeds`.
 No bitstream holds a weight, so a network is its sizes and its input. The row of a pair is written
-when it is done; a second run takes the steps that are done as they are. Rows of pairs that are not
-asked for stay; the status is that of the rows asked for, and what stays of other sources is said.
+when it is done; a second run takes the steps that are done as they are. What the planner said must
+be what was packed, to 15 % of the logic cells and to the last block memory. Rows of pairs that are
+not asked for stay; the status is that of the rows asked for, and what stays of other sources is
+said.
 
 The clock *asked* is that of the board file: the PLL makes it, and the bitstream runs at it. *Fmax*
 is what place and route says that the routed design would reach, an estimate of the tool at the
@@ -22,6 +24,7 @@ slow corner of the chip; none is from silicon. Keys of the JSON object:
                 "fmax_mhz_best", "margin_percent": of the best above the clock asked,
                 "critical_path", "lut4", "logic_cells", "logic_cells_available", "flops",
                 "carry_cells", "distributed_ram_cells", "block_rams", "block_rams_available",
+                "cells_error": predicted / packed - 1,
                 "synth_wall_s", "synth_cpu_s", "place_route_wall_s", "place_route_cpu_s": [of each
                 seed], "place_s", "route_s": [of each seed] of these, by the tool's own log};
                 and when met {"pack_wall_s", "pack_cpu_s", "bitstream_sha256",
@@ -29,6 +32,7 @@ slow corner of the chip; none is from silicon. Keys of the JSON object:
                 another}
     pairs, met, missed, refused, failed: counts; "not_measured": [[network, board]]
     slowest_bitstream_wall_s, slowest_bitstream_cpu_s
+    worst_cells_error, block_rams_wrong: of the planner
     label, tools, command, kit_version
 """
 
@@ -36,7 +40,7 @@ import argparse
 import json
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -55,6 +59,7 @@ from .fold_signoff import SFC, TFC
 from .reports import Route, placer_and_router_s, read_json, utilisation
 
 SEEDS = 5
+MOST_CELLS_ERROR = 0.15  # of the planner
 NETWORKS: dict[str, tuple[tuple[int, ...], Input]] = {
     "fashion-tfc": (TFC, "uint8"),
     "fashion-sfc": (SFC, "uint8"),
@@ -191,6 +196,22 @@ def _step(out_dir: Path, name: str) -> dict[str, Any]:
     return read_json(out_dir / f"{name}.step.json")
 
 
+def judged(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The row with the error of the planner's count of cells, if the design was packed."""
+    if "logic_cells" not in row:
+        return dict(row)
+    return {**row, "cells_error": round(row["cells_predicted"] / row["logic_cells"] - 1, 4)}
+
+
+def planner(rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """How far the planner is off in these rows."""
+    packed = [row for row in rows if "cells_error" in row]
+    return {
+        "worst_cells_error": max((abs(row["cells_error"]) for row in packed), default=0.0),
+        "block_rams_wrong": sum(r["block_rams_predicted"] != r["block_rams"] for r in packed),
+    }
+
+
 def summary(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Counts of all rows, and what is not measured yet."""
     done = {(row["network"], row["board"]) for row in rows}
@@ -203,6 +224,7 @@ def summary(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             f"slowest_bitstream_{kind}": max((r[f"first_bitstream_{kind}"] for r in met), default=0)
             for kind in ("wall_s", "cpu_s")
         },
+        **planner(rows),
     }
 
 
@@ -229,7 +251,7 @@ def earlier(path: Path) -> tuple[dict[tuple[str, str], dict[str, Any]], dict[str
         return {}, {}
     try:
         values = read_json(path)
-        rows = {(row["network"], row["board"]): row for row in values["rows"]}
+        rows = {(row["network"], row["board"]): judged(row) for row in values["rows"]}
         summary(list(rows.values()))
         return rows, dict(values["tools"])
     except (TypeError, ValueError, KeyError) as error:
@@ -237,8 +259,9 @@ def earlier(path: Path) -> tuple[dict[tuple[str, str], dict[str, Any]], dict[str
 
 
 def main() -> int:
-    """Measure, print a line a pair and keep the JSON file whole; 1 unless all that fit meet it.
+    """Measure, print a line a pair and keep the JSON file whole; 1 unless all are as planned.
 
+    All that fit must meet the clock, and the planner have said what they take.
     Rows of earlier runs stay in the file; they do not decide the status.
     """
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
@@ -259,7 +282,7 @@ def main() -> int:
             continue
         board = boards.load(name)
         tools |= synth.tool_versions(board)
-        row = measured(network, board, args.out / f"{network}-{name}", args.seeds)
+        row = judged(measured(network, board, args.out / f"{network}-{name}", args.seeds))
         rows[network, name] = row
         verdicts[network, name] = row["verdict"]
         print(line(row), flush=True)
@@ -273,11 +296,17 @@ def main() -> int:
             "kit_version": kit_version(),
         }
         write_whole(args.json, f"{json.dumps(values, indent=1)}\n".encode())
+    off = planner(rows[pair] for pair in verdicts)
+    print(
+        f"the planner: at worst {off['worst_cells_error']:.1%} of the logic cells, "
+        f"{off['block_rams_wrong']} counts of block memories wrong"
+    )
     stay = [row for pair, row in rows.items() if pair in pairs() and pair not in verdicts]
     if stay:
         others = sum(not is_of_these_sources(row) for row in stay)
         print(f"rows of earlier runs: {len(stay)}, of other or unknown sources: {others}")
-    return int(bool({"missed", "failed"} & set(verdicts.values())))
+    is_off = off["worst_cells_error"] > MOST_CELLS_ERROR or off["block_rams_wrong"]
+    return int(bool(is_off or {"missed", "failed"} & set(verdicts.values())))
 
 
 if __name__ == "__main__":

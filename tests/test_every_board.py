@@ -51,14 +51,23 @@ def test_sizes_are_those_of_the_zoo(name: str) -> None:
 
 
 def run(
-    monkeypatch: pytest.MonkeyPatch, folder: Path, fmax_mhz: dict[int, float], *more: str
+    monkeypatch: pytest.MonkeyPatch,
+    folder: Path,
+    fmax_mhz: dict[int, float],
+    *more: str,
+    cells: int = 4615,
+    memories: int = 30,
 ) -> tuple[int, dict[str, Any]]:
-    """Status and results of a run with made-up tools; a seed that they do not know fails."""
+    """Status and results of a run with made-up tools; a seed that they do not know fails.
+
+    Args:
+        cells, memories: that the design is packed into.
+    """
 
     def build(design: synth.Design, out_dir: Path, seeds: range, jobs: int) -> Any:
         out_dir.mkdir(parents=True, exist_ok=True)
-        used = {"ICESTORM_LC": {"used": 4615, "available": 5280}}
-        used["ICESTORM_RAM"] = {"used": 30, "available": 30}
+        used = {"ICESTORM_LC": {"used": cells, "available": 5280}}
+        used["ICESTORM_RAM"] = {"used": memories, "available": 30}
         counts = {"design": {"num_cells_by_type": {"SB_LUT4": 3067}}}
         (out_dir / "synth.stat.json").write_text(json.dumps(counts))
         for name in ("synth", "pack", *(f"seed{n}" for n in seeds)):
@@ -116,6 +125,25 @@ def test_a_design_that_misses_and_a_tool_that_fails_are_rows_and_status_1(
     assert "fashion-tfc` on upduino: failed, seed2 failed: no way" in "\n".join(block(tmp_path))
     status, found = run(monkeypatch, tmp_path, {1: 36.0}, *some)
     assert status == 0 and summary(found["rows"])["met"] == 2
+
+
+@pytest.mark.parametrize(
+    ("packed", "worst", "wrong"),
+    [({"cells": 4020}, 0.1502, 0), ({"cells": 4022}, 0.1497, 0), ({"memories": 29}, 0.0020, 1)],
+)
+def test_a_planner_that_is_off_fails_a_run(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    packed: dict[str, int],
+    worst: float,
+    wrong: int,
+) -> None:
+    status, found = run(monkeypatch, tmp_path, {1: 36.9}, "--boards", "icebreaker", **packed)
+    assert (found["worst_cells_error"], found["block_rams_wrong"]) == (worst, wrong)
+    assert found["rows"][0]["cells_error"] == worst and status == (worst > 0.15 or wrong)
+    text = "\n".join(block(tmp_path))
+    assert f"at worst {worst:.1%} off (`fashion-tfc` on icebreaker: 4,624 for" in text
+    assert f"that of block memories wrong for {wrong} of 1 designs." in text
 
 
 def test_a_run_is_judged_by_its_own_rows_and_counts_those_of_other_sources(
