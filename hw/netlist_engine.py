@@ -6,6 +6,7 @@ import logging
 import os
 import shutil
 import subprocess
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -60,7 +61,8 @@ class Netlist:
         self._library.stoic_netlist_open.restype = ctypes.c_void_p
         self._library.stoic_netlist_cycles.restype = ctypes.c_uint64
         self._library.stoic_netlist_nets.restype = ctypes.POINTER(ctypes.c_uint64)
-        self._n_nets = program.n_nets
+        self._n_nets, self._n_cycles = program.n_nets, 0
+        self._lock = threading.Lock()  # who ends it waits for who talks to it
         line = program.line
         ends = np.concatenate([line.rx_data, line.rx_valid, line.tx_data, line.tx_valid])
         arrays = (program.tables, program.registers, program.memories, program.pins, program.ones)
@@ -72,8 +74,11 @@ class Netlist:
 
     @property
     def n_cycles(self) -> int:
-        """Clock cycles so far."""
-        return int(self._library.stoic_netlist_cycles(self._simulation))
+        """Clock cycles so far; once it is closed, those until then."""
+        with self._lock:
+            if self._simulation:
+                self._n_cycles = int(self._library.stoic_netlist_cycles(self._simulation))
+            return self._n_cycles
 
     def talk(self, sent: NDArray[np.uint8], n_answered: int, patience: int) -> NDArray[np.uint8]:
         """Bytes that the copies answer, fewer than asked when nothing moves for `patience` cycles.
@@ -86,19 +91,22 @@ class Netlist:
             (n_answered, n_copies) bytes.
 
         Raises:
-            BoardError: the copies do not take and give bytes at the same time.
+            BoardError: the copies do not take and give bytes at the same time, or it was closed.
         """
         sent = np.broadcast_to(sent, (len(sent), N_COPIES))
         bits = np.unpackbits(sent[:, :, None], axis=2, bitorder="little").transpose(0, 2, 1)
         words = np.packbits(bits, axis=2, bitorder="little")  # (n, 8, n_copies / 8)
         got = np.zeros((n_answered, 8, N_COPIES // 8), np.uint8)
         n_given, n_taken = ctypes.c_size_t(), ctypes.c_size_t()
-        status = self._library.stoic_netlist_talk(
-            self._simulation,
-            _pointer(words), ctypes.c_size_t(len(words)),
-            _pointer(got), ctypes.c_size_t(n_answered),
-            ctypes.c_uint64(patience), ctypes.byref(n_given), ctypes.byref(n_taken),
-        )  # fmt: skip
+        with self._lock:
+            if not self._simulation:
+                raise BoardError("the netlist is no more simulated")
+            status = self._library.stoic_netlist_talk(
+                self._simulation,
+                _pointer(words), ctypes.c_size_t(len(words)),
+                _pointer(got), ctypes.c_size_t(n_answered),
+                ctypes.c_uint64(patience), ctypes.byref(n_given), ctypes.byref(n_taken),
+            )  # fmt: skip
         if status == 2:
             raise BoardError("the netlist's handshake depends on what an image or a weight is")
         bits = np.unpackbits(got[: n_taken.value], axis=2, bitorder="little").transpose(0, 2, 1)
@@ -114,10 +122,12 @@ class Netlist:
         return np.ctypeslib.as_array(first, (self._n_nets,))
 
     def close(self) -> None:
-        """Free it."""
-        if self._simulation:
-            self._library.stoic_netlist_close(self._simulation)
-        self._simulation = ctypes.c_void_p()
+        """Free it, once nobody talks to it."""
+        _ = self.n_cycles
+        with self._lock:
+            if self._simulation:
+                self._library.stoic_netlist_close(self._simulation)
+            self._simulation = ctypes.c_void_p()
 
 
 def _pointer(array: NDArray[np.generic]) -> ctypes.c_void_p:

@@ -2,25 +2,32 @@
 
 import re
 import subprocess
+import threading
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from queue import Queue
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from stoic.hw import boards, link, netlist_engine, synth
+from stoic.hw import boards, link, netlist_engine, synth, virtual_netlist
+from stoic.hw.device import BoardDevice
 from stoic.hw.devices import Setting, open_device
 from stoic.hw.flows.pll import Family
 from stoic.hw.netlist_cells import Cell
 from stoic.hw.netlist_device import NetlistDevice, NetlistPort
 from stoic.hw.netlist_engine import Netlist
 from stoic.hw.netlist_program import ZERO, Program, compile_cells, load, mutant
+from stoic.hw.server import Server
+from stoic.hw.virtual import Speed
 from stoic.hw.virtual_netlist import serve_netlist
-from stoic.sim import agreement
+from stoic.sim import agreement, golden
 from stoic.sim.core import core_of
 from stoic.sim.errors import Iid
-from stoic.sim.exceptions import InputError, ToolError
+from stoic.sim.exceptions import BoardError, InputError, ToolError
 from stoic.sim.memory import Fold, layout_of
 from stoic.sim.random_network import random_network
 from stoic.sim.verilate import find_iverilog
@@ -111,6 +118,38 @@ def test_a_netlist_that_is_silent_is_not_waited_for(program: Program, folder: Pa
         answered.append(len(port.read(10, 1.0)))
         port.close()
     assert answered == [10, 0]
+
+
+def test_a_netlist_behind_tcp_gives_golden_s_scores_to_one_client(
+    program: Program, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    servers: list[Server] = []
+
+    def server(*arguments: Any) -> Server:
+        servers.append(Server(*arguments))
+        return servers[-1]
+
+    monkeypatch.setattr(virtual_netlist, "Server", server)
+    monkeypatch.setattr(virtual_netlist, "netlist_program", lambda *_: program)
+    monkeypatch.setattr(virtual_netlist, "NetlistPort", partial(NetlistPort, build_dir=folder))
+    at = Setting(folder / "net.stoic", NETWORK, folding=LAYOUT, board="icebreaker")
+    urls, told = Queue[str](), Queue[Speed]()
+    serve = partial(serve_netlist, at, "tcp", lambda url, _: urls.put(url), told.put)
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        url = urls.get(timeout=60)
+        device = BoardDevice(url, CORE, timeout_s=60)
+        device.load(NETWORK)
+        assert (device.infer(IMAGES[:3]) == golden.scores(NETWORK, IMAGES[:3])).all()
+        with pytest.raises(BoardError, match="busy: leased to .*; come back later"):
+            BoardDevice(url, CORE, timeout_s=60)
+        assert told.get(timeout=60).cycles > 3 * 64  # as the second client has left
+    finally:
+        for one in servers:
+            one.close()  # as Ctrl-C does, with a client there
+        thread.join(60)
+    assert not thread.is_alive() and told.get(timeout=60).cycles > 3 * 64
 
 
 def test_what_is_missing_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
