@@ -2,6 +2,6 @@
 
 Functions are proved for all inputs at the widths of real layers: z3 steps the word-level model that
 Yosys makes of a unit and compares it with a specification in Python. Handshakes are proved for
-every behaviour of source and sink by k-induction and property-directed reachability, at small
+every behaviour of source and sink by property-directed reachability (ABC), mostly at small
 parameters.
 """

@@ -7,6 +7,7 @@ from . import codes, comparing, units
 from .elaborate import Design, Mutant
 from .layer import layer
 from .proof import Proof
+from .unbatching import unbatch
 
 Parameters = dict[str, int]
 
@@ -62,6 +63,15 @@ _WRONG_COLUMN = Mutant("stoic_secded_checks", "COLUMNS[R*i+m]", "COLUMNS[R*i+m] 
 _EVERY_ROW = Mutant("stoic_pool", "valid_q <= column_end && y_left_q == 0", "valid_q <= column_end")
 _AND_ALONG = Mutant("stoic_pool", "along | g_link[k].behind", "along & g_link[k].behind")
 _AND_DOWN = Mutant("stoic_pool", "column | g_link[k].above", "column & g_link[k].above")
+
+_NEXT_TOO_SOON = Mutant("stoic_unbatch", "if (end_q) turn_q <=", "if (word_q == 0) turn_q <=")
+_ROOM_OF_FIRST = Mutant(
+    "stoic_unbatch", "s_axis_tready = readies[B-1]", "s_axis_tready = readies[0]"
+)
+_LATE_END = Mutant("stoic_unbatch", "BEFORE_END = WORDS - 2", "BEFORE_END = WORDS - 1")
+_SAME_IMAGE = Mutant("stoic_unbatch", "[WIDTH*(b+1)-1:WIDTH*b]", "[WIDTH-1:0]")
+_FULL_LATE = Mutant("stoic_fifo", "full_q <= push ? write_next_q == full_at :", "full_q <=")
+_MOVES_ON = Mutant("stoic_fifo", "hold_i(valid_q && !m_axis_tready)", "hold_i(1'b0)")
 
 
 def _fifteen(full_adders: int, width: int) -> Proof:
@@ -248,6 +258,16 @@ PROOFS: tuple[Proof, ...] = (
         for k, stride, height, columns, n_words in (
             (2, 2, 8, 8, 1), (2, 2, 5, 4, 2), (3, 1, 5, 5, 1), (3, 2, 6, 7, 3), (2, 3, 7, 5, 1),
         )
+    ),
+    *(
+        Proof(
+            f"unbatch-{b}-images-of-{n}-by-{width}",
+            Design("stoic_unbatch", {"B": b, "WORDS": n, "WIDTH": width}),
+            "every word of every image in its place under any stall, by induction over cycles",
+            unbatch,
+            (_NEXT_TOO_SOON, _ROOM_OF_FIRST, _LATE_END, _SAME_IMAGE, _FULL_LATE, _MOVES_ON),
+        )
+        for b, n, width in ((2, 10, 9), (3, 10, 19))
     ),
     _layer("bits-small", {"N": 9, "M": 3, "SIMD": 4, "OUT_W": 2}, is_short=True),
     _layer("bits", {}),

@@ -33,6 +33,31 @@ _LEAKS = Mutant("stoic_store", "m_axis_tready && !run_i", "m_axis_tready")
 _OVERTAKES = Mutant("stoic_store", "bytes_q == 4'd1 && m_axis_tready", "bytes_q == 4'd1")
 _NO_ROOM = Mutant("stoic_store", "(label_room_i && !none_left_q)", "!none_left_q")
 
+_LEAVES_EARLY = Mutant("stoic_fork", "s_axis_tready = &done", "s_axis_tready = |done")
+_TWICE = Mutant("stoic_fork", " & ~done_q", "")
+_FORGETS = Mutant("stoic_fork", "else done_q <= done;", "else done_q <= m_axis_tready;")
+_TAKES_NOTHING = Mutant("stoic_fork", "!s_axis_tvalid || ", "")
+_NEVER_DONE = Mutant("stoic_fork", "s_axis_tready = &done", "s_axis_tready = &done_q")
+
+_CUTS = Mutant("stoic_gate", "open = !fresh_q || !held_q", "open = !held_q")
+_WITHDRAWS = Mutant("stoic_gate", "if (!offered || m_axis_tready) held_q", "held_q")
+_SWALLOWS = Mutant("stoic_gate", "m_axis_tready && open", "m_axis_tready")
+_ENDS_BY_NOTHING = Mutant("stoic_gate", "if (offered && m_axis_tready)", "if (m_axis_tready)")
+_CLOSED_EARLY = Mutant("stoic_gate", "closed_o = !open", "closed_o = held_q")
+
+_LESS = Mutant("stoic_add", "a_axis_tdata + b", "a_axis_tdata - b")
+_A_ALONE = Mutant("stoic_add", "room && b_axis_tvalid", "room")
+_B_ALONE = Mutant("stoic_add", "room && a_axis_tvalid", "room")
+_OLD_B = Mutant("stoic_add", "s_axis_tvalid(both)", "s_axis_tvalid(a_axis_tvalid)")
+_EXCUSES = Mutant("stoic_add", "(error_q || (both", "((both")
+
+_NEXT_TOO_SOON = Mutant("stoic_unbatch", "if (end_q) turn_q <=", "if (word_q == 0) turn_q <=")
+_ROOM_OF_FIRST = Mutant(
+    "stoic_unbatch", "s_axis_tready = readies[B-1]", "s_axis_tready = readies[0]"
+)
+_FILLS_SOME = Mutant("stoic_unbatch", "s_axis_tvalid && readies[B-1]", "s_axis_tvalid")
+_ALL_LEAVE = Mutant("stoic_unbatch", "m_axis_tready && turn_q[b]", "m_axis_tready")
+
 PROOFS: tuple[Proof, ...] = (
     *(
         Proof(
@@ -92,5 +117,38 @@ PROOFS: tuple[Proof, ...] = (
             None, (_ONE_MORE, _LEAKS, _OVERTAKES, _NO_ROOM),
         )
         for n in (2, 8)
+    ),
+    *(
+        Proof(
+            f"fork-{sinks}", Design("prove_fork", {"SINKS": sinks}, "prove_fork.sv"),
+            f"each of {sinks} sinks takes every beat once, and waits for no other one",
+            None, (_LEAVES_EARLY, _TWICE, _FORGETS, _TAKES_NOTHING, _NEVER_DONE), sinks == 2,
+        )
+        for sinks in (2, 3, 5)
+    ),
+    Proof(
+        "gate", Design("prove_gate", {}, "prove_gate.sv"),
+        "a wire within an image; between images shut a cycle after hold_i, and no sooner",
+        None, (_CUTS, _WITHDRAWS, _SWALLOWS, _ENDS_BY_NOTHING, _CLOSED_EARLY), is_short=True,
+    ),
+    *(
+        Proof(
+            f"add-{width}", Design("prove_add", {"WIDTH": width}, "prove_add.sv"),
+            "a + b of every pair, in order, latency 1; error_o; never deadlocks",
+            None, (_LESS, _A_ALONE, _B_ALONE, _OLD_B, _EXCUSES, _DROPS, _DEADLOCK), width == 12,
+        )
+        for width in (12, 32)
+    ),
+    *(
+        Proof(
+            f"unbatch-2-images-of-{n}",
+            Design("prove_unbatch", {"B": 2, "WORDS": n, "WIDTH": 1}, "prove_unbatch.sv"),
+            "every word of every image in its place; tlast, room, latency 2; never deadlocks",
+            None, mutants,
+        )
+        for n, mutants in (
+            (1, (_ROOM_OF_FIRST, _ALL_LEAVE)),
+            (2, (_NEXT_TOO_SOON, _ROOM_OF_FIRST, _FILLS_SOME, _ALL_LEAVE, _FULL_LATE)),
+        )
     ),
 )  # fmt: skip

@@ -100,17 +100,31 @@ class Machine:
         self.n_steps += 1
         return Cycle(self._seen, at)
 
+    def memory(self, instance: str = "") -> str:
+        """Name of the one memory in an instance, as `Cycle` knows it; "" for the top."""
+        within = f"{instance}." if instance else ""
+        found: set[str] = {name for name in self._memories if name.startswith(within)}
+        (memory,) = found
+        return memory
+
     def contents(self, instance: str = "") -> z3.ArrayRef:
         """Let the one memory in an instance hold anything now; gives the symbol for what it holds.
 
         Args:
             instance: its name from the top down; "" for the top.
         """
-        within = f"{instance}." if instance else ""
-        (memory,) = {name for name in self._memories if name.startswith(within)}
+        memory = self.memory(instance)
         place = next(i for i, term in enumerate(self._now) if term.eq(self._seen[memory]))
         self._held[place] = z3.Const(f"{memory}@{self.n_steps}", self._now[place].sort())
         return self._held[place]
+
+    def put(self, name: str, value: Word) -> None:
+        """Let a register, by its name in the Verilog, hold a value now."""
+        assert value.size() == _size(self._seen[name]), f"{name} does not have {value.size()} bits"
+        for leaf, low in _parts(self._seen[name]):
+            place = next(i for i, term in enumerate(self._now) if term.eq(leaf))
+            part = z3.Extract(low + _size(leaf) - 1, low, value)
+            self._held[place] = part == 1 if z3.is_bool(leaf) else part
 
     def idle(self, cycles: int, **inputs: int | Word) -> None:
         """Some steps with the same inputs."""
