@@ -38,6 +38,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--bench-list", type=Path, help="put the RTL benches into this folder, run nothing"
     )
+    group.addoption(
+        "--record", action="store_true", help="record a virtual board anew: tests/recordings"
+    )
     group.addoption("--bench-seed", type=int, default=SEED, help="seed of the RTL benches")
     group.addoption("--simulator", choices=SIMULATORS, default="icarus", help="of the RTL benches")
 
