@@ -1,5 +1,6 @@
 """The virtual board, through the driver of a real one: the scores are golden's on any line."""
 
+import json
 import os
 import random
 import signal
@@ -21,7 +22,7 @@ import pytest
 from stoic.hw import boards, link, soak, virtual
 from stoic.hw.device import BoardDevice, RecordedDevice
 from stoic.hw.link import Command, Frame, Status
-from stoic.hw.port import SerialPort
+from stoic.hw.port import RecordingPort, SerialPort
 from stoic.hw.virtual import VirtualBoard, build
 from stoic.sim import golden
 from stoic.sim.core import Core, core_of
@@ -313,6 +314,37 @@ def test_a_full_disk_ends_the_recording_and_not_the_board(
     again = BoardDevice(board.url, CORE)
     again.adopt(NETWORK)
     again.close()
+
+
+def test_a_disk_that_fills_up_during_a_run_ends_the_recording_and_not_the_board(
+    board: VirtualBoard, device: BoardDevice, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device.close()
+    path = tmp_path / "board.jsonl"
+    recorded = BoardDevice(board.url, CORE, record=path)
+    recorded.load(NETWORK)
+    fill_up(monkeypatch, 3)
+    with pytest.raises(ArtefactError, match="board.jsonl: cannot be recorded to .No space left"):
+        recorded.infer(IMAGES)
+    recorded.close()
+    monkeypatch.undo()
+    assert all(json.loads(line) for line in path.read_text().splitlines())
+    again = BoardDevice(board.url, CORE)
+    again.adopt(NETWORK)
+    assert (again.infer(IMAGES) == golden.scores(NETWORK, IMAGES)).all()
+    again.close()
+
+
+def fill_up(monkeypatch: pytest.MonkeyPatch, n_lines: int) -> None:
+    """Let recordings take so many more lines."""
+    note, left = RecordingPort._note, iter(range(n_lines))
+
+    def write(port: RecordingPort, event: dict[str, Any]) -> None:
+        if next(left, None) is None:
+            monkeypatch.setattr(port, "_file", Path("/dev/full").open("w", buffering=1))
+        note(port, event)
+
+    monkeypatch.setattr(RecordingPort, "_note", write)
 
 
 def test_the_speed_and_the_latency_of_a_uart_are_imitated(virtual_builds: Path) -> None:
