@@ -19,8 +19,8 @@ place and route are estimates of the tool, none is from silicon. Keys of the JSO
                 "simulated_images_per_cpu_s": of the Verilated core under the map, "seeds",
                 "command": that measured it}
     units       what each module takes, in the first of SHOWN_IN in which it stands
-                (`hw_units.py`): {"unit", "inside", "instances", "lut4", "carry_cells", "flops", "distributed_ram_cells",
-                "block_rams"}
+                (`hw_units.py`): {"unit", "inside", "instances", "lut4", "carry_cells", "flops",
+                "distributed_ram_cells", "block_rams"}
     tools, command, kit_version
 """
 
