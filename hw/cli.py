@@ -119,6 +119,7 @@ COMMANDS: Commands = {
     ),
     "finn": Command("hw.finn_commands:finn", "Write a job folder for FINN's builder."),
     "finn-check": Command("hw.finn_commands:finn_check", "Run FINN's front end on a job."),
+    "plan": Command("hw.plan_commands:plan", "Say whether and how fast a network runs on a board."),
     "synth": Command("hw.commands:synth", "Build a bitstream and report it."),
     "deploy": Command("hw.deploy_commands:deploy", "Build, program a board, write the network."),
     "virtual": Command("hw.commands:virtual", "Boot a virtual board behind a port."),

@@ -18,13 +18,23 @@ from ..sim import network as networks
 from ..sim.agreement import NONE
 from ..sim.commands import NetworkFile, TableName, describe
 from ..sim.container import writable, write_whole
-from ..sim.core import core_of
 from ..sim.device import Device
 from ..sim.exceptions import BoardError, InputError
 from ..sim.faults import FaultMap
 from ..sim.memory import stored_bits
 from ..sim.network import Network
 from . import devices, inputs
+from .design_options import (
+    HoldTables,
+    ImagesOnChip,
+    ImagesPerS,
+    Injector,
+    LatencyUs,
+    Smallest,
+    designed,
+    injector_form,
+    wished,
+)
 
 log = logging.getLogger(__name__)
 
@@ -39,15 +49,6 @@ InputFile = Annotated[
     Path | None, typer.Option("--input", metavar="X.npy", help="Images instead of --data.")
 ]
 Output = Annotated[Path, typer.Option("-o", "--output", metavar="SCORES.npy", callback=writable)]
-HoldTables = Annotated[
-    bool, typer.Option("--tables", help="Hold all threshold tables; one is chosen at run time.")
-]
-ImagesOnChip = Annotated[
-    str,
-    typer.Option(
-        "--images-on-chip", metavar="N|max", help="Room for images in block memory that is left."
-    ),
-]
 MapFiles = Annotated[
     list[Path] | None, typer.Option("--faults", metavar="MAP.faults", help="Repeatable.")
 ]
@@ -181,6 +182,10 @@ def synth(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder; the board's, beside NET.")] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Processes at once.")] = 2,
+    images_per_s: ImagesPerS = None,
+    latency_us: LatencyUs = None,
+    smallest: Smallest = False,
+    injector: Injector = "",
     tables: HoldTables = False,
     images_on_chip: ImagesOnChip = "",
 ) -> dict[str, Any]:
@@ -188,17 +193,15 @@ def synth(
 
     Where the board needs Vivado and there is none, write the project that makes it.
     """
-    from . import boards, fold, vivado
-    from . import images_on_chip as images
+    from . import boards, fold, plan, vivado
     from . import synth as flow
     from .flows.vivado import find_vivado
 
     chosen = boards.load(board)
     net = networks.load(network)
-    core = fold.fold(core_of(net), chosen)
-    if tables:
-        core = devices.with_tables(core, len(net.tables))
-    core = images.with_images(core, images_on_chip, chosen)
+    wish = wished(smallest, images_per_s, latency_us)
+    core = designed(net, chosen, wish, injector, tables, images_on_chip)
+    log.info("%s", plan.plan(core, chosen, wish).line())
     if core.store:
         log.info("%s keeps %d images on the chip", board, core.store)
     numbers, folder = range(1, (seeds or chosen.seeds) + 1), out or network.parent / board
@@ -228,6 +231,10 @@ def virtual(
     netlist: Annotated[
         bool, typer.Option("--netlist", help="The netlist that is placed, not the RTL; slow.")
     ] = False,
+    images_per_s: ImagesPerS = None,
+    latency_us: LatencyUs = None,
+    smallest: Smallest = False,
+    injector: Injector = "",
     tables: HoldTables = False,
     images_on_chip: ImagesOnChip = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
@@ -237,8 +244,9 @@ def virtual(
     from . import images_on_chip as images
     from .virtual import DEFAULT_CLOCK_HZ, Speed
 
-    net = networks.load(network)
-    at = devices.setting(network, net, board, tables=tables)
+    net, form = networks.load(network), injector_form(injector)
+    wish = wished(smallest, images_per_s, latency_us)
+    at = devices.setting(network, net, board, tables=tables, wish=wish, injector=form)
     chosen = boards.load(board) if board else None
     clock_hz = chosen.core_hz if chosen else DEFAULT_CLOCK_HZ
 

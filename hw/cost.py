@@ -91,11 +91,37 @@ CELLS = {
 }
 
 
+# Cells of injectors of read errors: of a layer, of a lane of the ring, of an element of the
+# independent form. Packed, a design or two of each family and form; ECP5 beside those of
+# rtl/README.md. On iCE40 also those of the registers, which are there only where they are needed.
+_ECP5_INJECTOR = (200, 0.35, 57)
+INJECTOR_CELLS = {
+    "ecp5": _ECP5_INJECTOR,
+    "xc7": _ECP5_INJECTOR,
+    "zynq7": _ECP5_INJECTOR,
+    "ice40": (300, 1.0, 62),
+}
+REGISTER_CELLS = {"ecp5": 0, "xc7": 0, "zynq7": 0, "ice40": 870}
+
+
+def injector_cells(core: Core, layer: int, board: Board) -> float:
+    """Cells of the injector of a layer, 0 for a core without."""
+    if not core.injector:
+        return 0.0
+    fold = core.layout.folds[layer]
+    own, lane, element = INJECTOR_CELLS[board.family]
+    if core.injector == "independent":
+        return own + element * fold.pe
+    return own + lane * fold.pe * fold.simd
+
+
 def total_cost(core: Core, board: Board) -> Cost:
     """Cost of a whole design: layers, link, UART and clock, and images that are kept."""
     total = Cost(LINK_BLOCKS[board.family], CELLS[board.family].frame)
     if core.engine:
         return total + _engine_cost(core, board)
+    if core.injector:
+        total += Cost(0, REGISTER_CELLS[board.family])
     for layer in range(len(core.layout.shapes)):
         total += layer_cost(core, layer, board)
     return total + store_cost(core, board) if core.store else total
@@ -158,7 +184,7 @@ def layer_cost(core: Core, layer: int, board: Board) -> Cost:
         cells += model.planes + model.plane_lane * fold.simd + model.plane_pe * fold.pe
     if core.windows[layer]:
         cells += model.map + model.map_bit * (map_bits(core, layer) + out_bits(core, layer))
-    return Cost(block_rams, round(cells))
+    return Cost(block_rams, round(cells + injector_cells(core, layer, board)))
 
 
 def _map_memories(core: Core, layer: int) -> list[tuple[int, int, int]]:

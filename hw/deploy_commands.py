@@ -6,13 +6,20 @@ from typing import Annotated, Any
 import typer
 
 from ..sim.commands import NetworkFile, load_network
-from ..sim.core import core_of
 from ..sim.exceptions import BoardError
-from . import boards, devices, fold, lab, probe, programming, synth, top
+from . import boards, devices, lab, probe, programming, synth, top
 from .board_commands import identity_row, load_row
-from .commands import HoldTables, ImagesOnChip
+from .design_options import (
+    HoldTables,
+    ImagesOnChip,
+    ImagesPerS,
+    Injector,
+    LatencyUs,
+    Smallest,
+    designed,
+    wished,
+)
 from .device import BoardDevice
-from .images_on_chip import with_images
 
 ProgrammedBoard = Annotated[str, typer.Option(help="Board to program.", show_default=False)]
 
@@ -26,6 +33,10 @@ def deploy(
     out: Annotated[Path | None, typer.Option(help="Folder; the board's, beside NET.")] = None,
     note: lab.Notes = None,
     log: lab.LogFile = None,
+    images_per_s: ImagesPerS = None,
+    latency_us: LatencyUs = None,
+    smallest: Smallest = False,
+    injector: Injector = "",
     tables: HoldTables = False,
     images_on_chip: ImagesOnChip = "",
 ) -> dict[str, Any]:
@@ -36,10 +47,8 @@ def deploy(
     programming.find_program(chosen)  # asked now, not after the synthesis, as is the port
     if url is not None and url.startswith("/") and not Path(url).exists():
         raise BoardError(f"{url}: no such port; plug the board in or correct the path")
-    core = fold.fold(core_of(net), chosen)
-    if tables:
-        core = devices.with_tables(core, len(net.tables))
-    core = with_images(core, images_on_chip, chosen)
+    wish = wished(smallest, images_per_s, latency_us)
+    core = designed(net, chosen, wish, injector, tables, images_on_chip)
     made = synth.build(net.name, core, chosen, out or network.parent / board)
     command = programming.program(made.bitstream, chosen)
     build = top.build_id(core, clock_hz=chosen.core_hz, target=chosen.target)

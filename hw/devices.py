@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..sim import container
-from ..sim.core import Core, core_of, default_core
+from ..sim.core import Core, Form, core_of, default_core
 from ..sim.device import Device, GoldenDevice, Selecting
 from ..sim.exceptions import ArtefactError, InputError
 from ..sim.hardware import hardware_layout
@@ -21,6 +21,7 @@ from ..sim.network import Network, select
 if TYPE_CHECKING:
     from .device import BoardDevice
     from .virtual_device import VirtualDevice
+    from .wish import Wish
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +34,7 @@ class Setting:
         network_file: beside it stand the checkpoint and the QONNX file that it came from.
         folding: layout of devices that have memories; None leaves it to the device.
         engine: the hardware of that folding is one engine for all layers (`Core.engine`).
+        injector: form of the hardware's injectors of read errors (`Core.injector`), None for none.
         board: whose top the virtual board and the netlist are; "" for devices that have none.
         tables: hardware holds all threshold tables of the network, and one is chosen at run time.
         n_tables: of the network's file, all of which a board behind a port may have room for.
@@ -44,6 +46,7 @@ class Setting:
     network: Network
     folding: Layout | None = None
     engine: bool = False
+    injector: Form | None = None
     board: str = ""
     tables: bool = False
     n_tables: int = 0
@@ -63,14 +66,18 @@ def setting(
     *,
     tables: bool = False,
     n_tables: int | None = None,
+    wish: "Wish | None" = None,
+    injector: Form | None = None,
 ) -> Setting:
     """The setting of a network on a board, or without one.
+
+    Hardware with injectors, on no board, has the folding that is quick to simulate.
 
     Args:
         n_tables: of the file, where the network is one of its tables; None: those of the network.
 
     Raises:
-        InputError: unknown board, or a network that does not fit it.
+        InputError: unknown board, a network that does not fit it, or a wish without a board.
     """
     found = Setting(
         network_file,
@@ -79,22 +86,33 @@ def setting(
         tables=tables,
         n_tables=len(network.tables) if n_tables is None else n_tables,
         threads=len(os.sched_getaffinity(0)),
+        injector=injector,
     )
-    if not board:
+    if not board and wish is not None and wish.needs_board:
+        raise InputError("a wish for a folding needs a board; give --board")
+    if not board and injector is None:
         return found
-    core = board_core(network, board)
+    core = board_core(network, board, wish, injector) if board else default_core(network)
     return replace(found, folding=core.layout, engine=core.engine)
 
 
-def board_core(network: Network, board: str) -> Core:
+def board_core(
+    network: Network, board: str, wish: "Wish | None" = None, injector: Form | None = None
+) -> Core:
     """The core that the planner makes of a network for a board.
+
+    Args:
+        wish: None for the fastest.
+        injector: form of its injectors of read errors, None for none.
 
     Raises:
         InputError: unknown board, or a network that does not fit it.
     """
     from . import boards, fold
+    from .wish import FASTEST
 
-    return fold.fold(core_of(network), boards.load(board))
+    core = replace(core_of(network), injector=injector)
+    return fold.fold(core, boards.load(board), wish or FASTEST)
 
 
 def board_layout(network: Network, board: str) -> Layout:
@@ -188,7 +206,8 @@ def _finn_base(at: Setting) -> Device:
 def _rtl(at: Setting) -> Device:
     from ..sim.rtl import RtlDevice
 
-    return RtlDevice(hardware(at).layout if at.tables else at.folding, engine=at.engine)
+    layout = hardware(at).layout if at.tables else at.folding
+    return RtlDevice(layout, engine=at.engine, injector=at.injector)
 
 
 def _netlist(at: Setting) -> Device:
@@ -240,6 +259,7 @@ def hardware(at: Setting) -> Core:
         core = core_of(at.network, at.folding, engine=at.engine)
     else:
         core = default_core(at.network)
+    core = replace(core, injector=at.injector)
     return with_tables(core, len(at.network.tables)) if at.tables else core
 
 

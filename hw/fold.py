@@ -27,10 +27,12 @@ from ..sim.core import (
     planes,
 )
 from ..sim.exceptions import InputError
+from ..sim.injector import MAX_INDEPENDENT
 from ..sim.memory import MAX_WIDTH, Fold, Layout, Shape
 from ..sim.rtl_engine import check_engine
 from .boards import Board
 from .cost import Cost, layer_cost, total_cost
+from .wish import FASTEST, Wish, latency_us
 
 # of the logic cells; above, routing seldom ends well (7-series: careful, none was routed)
 MAX_FILL = {"ecp5": 0.85, "ice40": 0.88, "xc7": 0.7, "zynq7": 0.7}
@@ -76,39 +78,70 @@ def predict(core: Core, board: Board) -> Prediction:
     )
 
 
-def fold(core: Core, board: Board, images_per_s: float | None = None) -> Core:
-    """The core in the fastest folding that fits the board, no layer faster than the slowest needs.
+def fold(core: Core, board: Board, wish: Wish = FASTEST) -> Core:
+    """The core in a folding that fits the board and does what is wished; by default the fastest.
 
-    One engine for all layers is taken where no folding fits, or where it reaches `images_per_s` for
-    less.
+    No layer is faster than the slowest needs. One engine for all layers is taken where no folding
+    fits, or where it does what is wished for less.
 
     Args:
-        core: in any folding.
-        images_per_s: a rate at the board's clock; the cheapest folding that reaches it is enough.
+        core: in any folding; words as wide as its own between two layers are tried, too.
+        wish: what the folding is chosen for; the cheapest that does it is enough.
 
     Raises:
-        InputError: no folding fits, or none reaches the rate; the message names what is short.
+        InputError: no folding fits, or none does what is wished; the message names what is short.
     """
-    options = [_options(core, i, board) for i in range(len(core.layout.shapes))]
-    limits = {f.cycles for layer in options for f in layer}
-    cores = [folded for limit in sorted(limits) if (folded := _within(core, options, limit, board))]
+    fitting = foldings(core, board)
+    if wish == FASTEST:
+        side_by_side = [folded for folded in fitting if not folded.engine]
+        return min(
+            side_by_side or fitting,
+            key=lambda c: (image_cycles(c), _share(total_cost(c, board), board)),
+        )
+    enough = [folded for folded in fitting if wish.is_met(folded, board)]
+    if not enough:
+        raise InputError(_unmet(fitting, board, wish))
+    return min(enough, key=lambda folded: _share(total_cost(folded, board), board))
+
+
+def _unmet(fitting: Sequence[Core], board: Board, wish: Wish) -> str:
+    if wish.images_per_s is not None:
+        asked = f"{wish.images_per_s:g} images/s"
+        most = f"the fastest gives {board.core_hz / min(map(image_cycles, fitting)):.0f}"
+    else:
+        least = min(latency_us(folded, board) for folded in fitting)
+        asked = f"{wish.latency_us:g} us from image to score"
+        most = f"the quickest takes at most {least:.4g}"
+    return (
+        f"no folding that fits {board.name} reaches {asked}; {most} at {board.core_hz / 1e6:g} MHz"
+    )
+
+
+def foldings(core: Core, board: Board) -> tuple[Core, ...]:
+    """Every core that `fold` may choose: of each speed the cheapest folding, if it fits.
+
+    The last may be one engine.
+
+    Raises:
+        InputError: none fits; the message names what is short.
+    """
+    cores = candidates(core, board)
     fitting = [folded for folded in cores if not lacks(folded, board)]
-    engine = on_one_engine(core, board)
-    if engine and (images_per_s or not fitting):
+    if engine := on_one_engine(core, board):
         fitting.append(engine)
     if not fitting:
-        cheapest = min(cores, key=lambda folded: total_cost(folded, board).block_rams)
-        raise InputError(f"no folding fits: the cheapest {lacks(cheapest, board)}")
-    if images_per_s is None:
-        return min(fitting, key=lambda c: (image_cycles(c), _share(total_cost(c, board), board)))
-    enough = [c for c in fitting if image_cycles(c) * images_per_s <= board.core_hz]
-    if not enough:
-        fastest = board.core_hz / min(map(image_cycles, fitting))
-        raise InputError(
-            f"no folding that fits {board.name} reaches {images_per_s:g} images/s; "
-            f"the fastest gives {fastest:.0f} at {board.core_hz / 1e6:g} MHz"
-        )
-    return min(enough, key=lambda folded: _share(total_cost(folded, board), board))
+        nearest = min(cores, key=lambda folded: max(overruns(folded, board)))
+        raise InputError(f"no folding fits: the cheapest {lacks(nearest, board)}")
+    return tuple(fitting)
+
+
+@lru_cache(maxsize=64)  # a command that folds also looks which folding a board was built for
+def candidates(core: Core, board: Board) -> tuple[Core, ...]:
+    """Of each speed, fastest first, the cheapest core of units side by side, fit it or not."""
+    options = [_options(core, i, board) for i in range(len(core.layout.shapes))]
+    limits = {f.cycles for layer in options for f in layer}
+    found = (_within(core, options, limit, board) for limit in sorted(limits))
+    return tuple(dict.fromkeys(folded for folded in found if folded))
 
 
 def on_one_engine(core: Core, board: Board) -> Core | None:
@@ -144,6 +177,8 @@ def _options(core: Core, layer: int, board: Board) -> tuple[_Option, ...]:
         word = map_bits(core, layer) if core.windows[layer] else in_bits(core, layer)
         simds |= {s for s in range(most // 2 + 1, most + 1) if s % word == 0 or word % s == 0}
     pes = {-(-shape.n_outputs // n_folds) for n_folds in range(1, shape.n_outputs + 1)}
+    if core.injector == "independent":
+        pes = {pe for pe in pes if pe <= MAX_INDEPENDENT}
     fed = {simd: max(feed_cycles(core, layer, simd).values(), default=0) for simd in simds}
     one = n_windows(core, layer) * planes(shape)
     return tuple(
@@ -190,7 +225,7 @@ def _part(
     """Cycles of a layer, and the share of the board that it takes."""
     (shape,) = layer.layout.shapes
     if below:
-        core = Core(Layout((shape, below[0]), (fold, below[1])))
+        core = Core(Layout((shape, below[0]), (fold, below[1])), injector=layer.injector)
     else:
         core = replace(layer, layout=Layout((shape,), (fold,)))
     return layer_cycles(core, 0), _share(layer_cost(core, 0, board), board)
@@ -201,12 +236,23 @@ def _share(cost: Cost, board: Board) -> float:
     return cost.block_rams / board.ram_count + 2 * cost.cells / board.luts
 
 
-def lacks(core: Core, board: Board) -> str:
-    """What the board has too little of for this core, "" when it fits."""
+def overruns(core: Core, board: Board) -> tuple[float, float]:
+    """Block memories, and logic cells, needed / those that there are; above 1 it does not fit."""
     cost = total_cost(core, board)
-    cells = int(board.luts * MAX_FILL[board.family])
-    if cost.block_rams > board.ram_count:
+    return cost.block_rams / board.ram_count, cost.cells / room_of(board)
+
+
+def room_of(board: Board) -> int:
+    """Logic cells of a board that a design may take."""
+    return int(board.luts * MAX_FILL[board.family])
+
+
+def lacks(core: Core, board: Board) -> str:
+    """What the board has least of for this core, "" when it fits."""
+    cost = total_cost(core, board)
+    memories, cells = overruns(core, board)
+    if max(memories, cells) <= 1:
+        return ""
+    if memories >= cells:
         return f"needs {cost.block_rams} {board.ram_kind}, {board.name} has {board.ram_count}"
-    if cost.cells > cells:
-        return f"needs {cost.cells} logic cells, {board.name} has room for {cells}"
-    return ""
+    return f"needs {cost.cells} logic cells, {board.name} has room for {room_of(board)}"

@@ -1,14 +1,16 @@
 """Who is behind a port, and which folding of a network it was built for."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
-from ..sim.core import Core, core_of, default_core
-from ..sim.exceptions import BoardError, StoicError
+from ..sim.core import FORMS, Core, Form, core_of, default_core
+from ..sim.exceptions import BoardError, InputError
 from ..sim.network import Network
 from . import boards
+from .boards import Board
 from .device import DEFAULT_BAUD, DEFAULT_TIMEOUT_S
-from .devices import board_core, line_speed, with_tables
-from .fold import fold
+from .devices import line_speed, with_tables
+from .fold import foldings
 from .link import Identity
 from .port import SerialPort
 from .session import Session
@@ -28,7 +30,7 @@ def identify(url: str, baud: int = DEFAULT_BAUD) -> Identity:
 
 
 def find_core(url: str, network: Network, board: str = "", n_tables: int = 0) -> Core:
-    """The folded network that the board behind a port was built for.
+    """The folded network that the board behind a port was built for, whatever was wished.
 
     Args:
         board: of that name; "": any.
@@ -37,9 +39,9 @@ def find_core(url: str, network: Network, board: str = "", n_tables: int = 0) ->
     Raises:
         BoardError: it was built for none that this kit would make of the network.
     """
-    found = identify(url, line_speed(board)).layout
-    plain = [board_core(network, board)] if board else list(_candidates(network))
-    for core in [*plain, *(with_tables(core, n_tables) for core in plain)]:
+    identity = identify(url, line_speed(board))
+    found = identity.layout
+    for core in _candidates(network, board, n_tables, identity.clock_hz):
         if bytes.fromhex(core.sha256).startswith(found):
             return core
     where = f" for {board}" if board else ""
@@ -49,11 +51,38 @@ def find_core(url: str, network: Network, board: str = "", n_tables: int = 0) ->
     )
 
 
-def _candidates(network: Network) -> Iterator[Core]:
-    for name in boards.names():
-        try:
-            yield fold(core_of(network), boards.load(name))
-        except StoicError:
-            continue  # the network does not fit this board, so it is not on it
-    yield default_core(network)
-    yield core_of(network)
+def _candidates(network: Network, board: str, n_tables: int, clock_hz: int) -> Iterator[Core]:
+    """Cores that this kit makes of a network, one after the other: to plan for a board takes time.
+
+    Boards of the clock come first, with and without injectors; others were built by another kit.
+    """
+    if board:
+        yield from _of_boards(network, [boards.load(board)], n_tables, FORMS)
+        return
+    yield from _of_no_board(network, n_tables)
+    known = [boards.load(name) for name in boards.names()]
+    likely = [one for one in known if one.core_hz == clock_hz]
+    yield from _of_boards(network, likely, n_tables, FORMS)
+    yield from _of_boards(network, [one for one in known if one not in likely], n_tables)
+
+
+def _of_boards(
+    network: Network, candidates: Sequence[Board], n_tables: int, forms: Sequence[Form] = ()
+) -> Iterator[Core]:
+    for injector in (None, *forms):
+        for board in candidates:
+            try:
+                plain = foldings(replace(core_of(network), injector=injector), board)
+            except InputError:
+                continue  # the network does not fit this board, so it is not on it
+            yield from plain
+            if n_tables and not injector:
+                yield from (with_tables(core, n_tables) for core in plain)
+
+
+def _of_no_board(network: Network, n_tables: int) -> Iterator[Core]:
+    for plain in (default_core(network), core_of(network)):
+        yield plain
+        if n_tables:
+            yield with_tables(plain, n_tables)
+        yield from (replace(plain, injector=injector) for injector in FORMS)

@@ -41,6 +41,7 @@ from ..sim.rtl import RtlDevice
 from . import boards, synth
 from .fold import fold
 from .virtual_device import VirtualDevice
+from .wish import Wish
 
 EVENTS_PER_S = 2e6
 """Asked of the folding: twice what a trigger of this kind must do, and a third of the chip."""
@@ -61,7 +62,7 @@ def sign_off(lowered: Network, board_name: str, folder: Path, root: Path | None)
     board = boards.load(board_name)
     network = replace(trigger.programmable(lowered), name="trigger")
     networks.save(network, folder / "trigger.stoic")
-    core = fold(core_of(network), board, EVENTS_PER_S)
+    core = fold(core_of(network), board, Wish(images_per_s=EVENTS_PER_S))
     test = load_splits(root)["test"]
     fired = trigger.score(golden.scores(network, test.values)) > 0
     n_on, n_off = int((fired & test.is_on).sum()), int((fired & ~test.is_on).sum())

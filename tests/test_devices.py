@@ -6,18 +6,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stoic.hw import devices, probe
+from stoic.hw import boards, devices, fold, probe
 from stoic.hw.link import Identity
+from stoic.hw.wish import FASTEST, Wish
 from stoic.models.checkpoint import Checkpoint, load_checkpoint
 from stoic.models.frozen import integers
 from stoic.sim import agreement
 from stoic.sim import network as networks
+from stoic.sim.core import FORMS, Form, core_of, default_core
 from stoic.sim.exceptions import BoardError
+from stoic.sim.memory import Fold, layout_of
 from stoic.sim.network import Network
-from stoic.sim.random_network import with_random_tables
+from stoic.sim.random_network import random_network, with_random_tables
 
 ZOO = Path(__file__).parent.parent / "models" / "zoo"
 CHECKPOINT = ZOO / "fashion-tfc.ckpt"
+WISHES = (FASTEST, Wish(smallest=True))
 
 
 def setting(folder: Path, network: Network, source: Checkpoint) -> devices.Setting:
@@ -84,6 +88,29 @@ def test_a_port_is_asked_at_its_board_s_speed_which_folding_and_tables_it_has(
     if n_tables:
         with pytest.raises(BoardError, match="is no folding of network 'fashion-tfc@t1'"):
             probe.find_core("port", chosen, board)
+
+
+@pytest.mark.parametrize("board", ["", "icebreaker"])
+@pytest.mark.parametrize("injector", [None, *FORMS])
+def test_a_board_is_found_whatever_was_wished_and_with_injectors(
+    board: str, injector: Form | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each folding by its hash, and none but the planner's."""
+    network = random_network((48, 32, 10), "bits", np.random.default_rng(1))
+    core = replace(core_of(network), injector=injector)
+    built = [fold.fold(core, boards.load("icebreaker"), wish) for wish in WISHES]
+    assert len(set(built)) == len(WISHES)
+    others = [replace(core, layout=layout_of(network, (Fold(5, 7), Fold(1, 3))))]
+    if not board:
+        built.append(replace(default_core(network), injector=injector))
+    for made in [*built, *others]:
+        who = Identity(1, 4, 1020, 1, 1, 2, 36_000_000, bytes(16), bytes.fromhex(made.sha256)[:16])
+        monkeypatch.setattr(probe, "identify", lambda *_, who=who: who)
+        if made in others:
+            with pytest.raises(BoardError, match="is no folding of network"):
+                probe.find_core("port", network, board)
+        else:
+            assert probe.find_core("port", network, board) == made
 
 
 @pytest.mark.parametrize("spec", ["/dev/ttyUSB0", "COM3", "socket://h:1", "build/board.pty"])

@@ -1,5 +1,8 @@
 """The planner: what it promises fits, what does not fit is refused by name."""
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,9 +10,11 @@ from hypothesis import strategies as st
 
 from stoic.hw import boards
 from stoic.hw.cost import layer_cost, memory_blocks, total_cost
-from stoic.hw.fold import fold, lacks, predict
-from stoic.sim.core import Core, core_of, image_cycles, unit_cycles
+from stoic.hw.fold import fold, foldings, lacks, overruns, predict
+from stoic.hw.wish import FASTEST, Wish, latency_us
+from stoic.sim.core import FORMS, Core, core_of, image_cycles, unit_cycles
 from stoic.sim.exceptions import InputError
+from stoic.sim.injector import MAX_INDEPENDENT
 from stoic.sim.layers import Pool
 from stoic.sim.memory import Fold, Layout, Shape
 from stoic.sim.random_network import random_conv_network
@@ -78,13 +83,85 @@ def test_a_rate_is_reached_or_refused(core: Core, board: boards.Board, rate: flo
         return
     reachable = board.core_hz / image_cycles(fastest) >= rate
     try:
-        plan = fold(core, board, images_per_s=rate)
+        plan = fold(core, board, Wish(images_per_s=rate))
     except InputError as refusal:
         assert not reachable
         assert "reaches" in str(refusal)
     else:
         assert board.core_hz / image_cycles(plan) >= rate
         assert not lacks(plan, board)
+
+
+@settings(deadline=None, max_examples=10)
+@given(networks, st.sampled_from(BOARDS), st.floats(1, 1e4))
+def test_a_latency_is_reached_or_refused_and_nothing_is_smaller_than_the_smallest(
+    core: Core, board: boards.Board, wished_us: float
+) -> None:
+    try:
+        every = foldings(core, board)
+    except InputError:
+        return
+    least = min(latency_us(folded, board) for folded in every)
+    try:
+        plan = fold(core, board, Wish(latency_us=wished_us))
+    except InputError as refusal:
+        assert least > wished_us and f"takes at most {least:.4g} at" in str(refusal)
+    else:
+        assert latency_us(plan, board) <= wished_us and not lacks(plan, board)
+    costs = [total_cost(folded, board) for folded in every]
+    shares = [c.block_rams / board.ram_count + 2 * c.cells / board.luts for c in costs]
+    smallest = fold(core, board, Wish(smallest=True))
+    assert smallest == every[shares.index(min(shares))]
+    assert fold(core, board) in every and not any(lacks(folded, board) for folded in every)
+
+
+def test_of_wishes_each_costs_what_it_asks() -> None:
+    fastest, smallest = fold(SFC, ULX3S), fold(SFC, ULX3S, Wish(smallest=True))
+    rate = fold(SFC, ULX3S, Wish(images_per_s=20_000))
+    quick = fold(SFC, ULX3S, Wish(latency_us=100))
+    cells = [total_cost(core, ULX3S).cells for core in (smallest, rate, fastest)]
+    assert cells == sorted(set(cells))
+    assert latency_us(fastest, ULX3S) < latency_us(quick, ULX3S) <= 100
+    assert total_cost(quick, ULX3S).cells < cells[-1]
+    assert fold(SFC, ULX3S, FASTEST) == fastest
+
+
+@pytest.mark.parametrize(
+    ("wish", "why"),
+    [
+        ({"smallest": True, "latency_us": 1.0}, "give one of --smallest, --images-per-s"),
+        ({"images_per_s": 1.0, "latency_us": 1.0}, "give one of"),
+        ({"images_per_s": 0.0}, "--images-per-s must be above 0, not 0"),
+        ({"latency_us": float("nan")}, "--latency-us must be above 0, not nan"),
+    ],
+)
+def test_a_wish_that_says_nothing_is_refused(wish: dict[str, Any], why: str) -> None:
+    with pytest.raises(InputError, match=why):
+        Wish(**wish)
+
+
+def test_what_is_short_is_what_the_design_nearest_to_fitting_lacks_most() -> None:
+    """Few memories can be had for very many cells; memories are what is short all the same."""
+    large = mlp(784, 2048, 10, first="bits")
+    with pytest.raises(InputError, match="the cheapest needs 100 DP16KD, ulx3s-25f has 56$"):
+        fold(large, ULX3S)
+    wide = folded(large.layout.shapes, Fold(1024, 64), Fold(1, 32))
+    memories, cells = overruns(wide, ULX3S)
+    assert cells > memories and "logic cells" in lacks(wide, ULX3S)
+
+
+def test_injectors_cost_cells_and_the_independent_form_few_elements() -> None:
+    plain = fold(SFC, ULX3S)
+    for form in FORMS:
+        with_them = replace(plain, injector=form)
+        assert total_cost(with_them, ULX3S).cells > total_cost(plain, ULX3S).cells
+        planned = fold(replace(TFC, injector=form), boards.load("ulx3s-85f"))
+        assert planned.injector == form and not planned.engine
+        assert form == "ring" or max(f.pe for f in planned.layout.folds) <= MAX_INDEPENDENT
+    small = mlp(64, 64, 10, first="bits")
+    ringed = replace(small, injector=FORMS[0])
+    assert fold(small, ICEBREAKER, Wish(smallest=True)).engine
+    assert not fold(ringed, ICEBREAKER, Wish(smallest=True)).engine
 
 
 def test_fashion_sfc_on_ulx3s_is_at_least_the_reference() -> None:
@@ -115,7 +192,7 @@ def vgg3(width: int) -> Core:
 def test_an_engine_takes_what_has_no_room_side_by_side_or_costs_more() -> None:
     small, tfc = mlp(64, 64, 10, first="bits"), mlp(784, 64, 64, 10, first="bits").layout.shapes
     assert not fold(small, ICEBREAKER).engine
-    asked = fold(small, ICEBREAKER, images_per_s=100)
+    asked = fold(small, ICEBREAKER, Wish(images_per_s=100))
     assert asked.engine and asked.layout.folds == (Fold(1, 64),) * 2
     four = folded(tfc * 4, *(Fold(1, 1),) * 12)
     planned = fold(four, ICEBREAKER)
@@ -126,10 +203,10 @@ def test_an_engine_takes_what_has_no_room_side_by_side_or_costs_more() -> None:
     with pytest.raises(InputError, match="no folding fits"):
         fold(folded(tfc * 11, *(Fold(1, 1),) * 33), ICEBREAKER)
     with pytest.raises(InputError, match="reaches 100000 images/s; the fastest gives 9479 "):
-        fold(four, ICEBREAKER, images_per_s=100_000)
+        fold(four, ICEBREAKER, Wish(images_per_s=100_000))
     # whose bytes come in slower than an engine would work them off
     with pytest.raises(InputError, match="reaches 400000 images/s; the fastest gives 367347 "):
-        fold(mlp(784, 2, first="bits"), ICEBREAKER, images_per_s=400_000)
+        fold(mlp(784, 2, first="bits"), ICEBREAKER, Wish(images_per_s=400_000))
 
 
 def test_convolutions_are_planned_and_vgg3_is_too_large_for_any_board() -> None:
