@@ -214,6 +214,8 @@ def _run_campaign(
 ) -> dict[str, Any]:
     if reference not in ("golden", "engine"):
         raise InputError(f"--reference must be golden or engine, not {reference!r}")
+    if plan.injector and reference == "engine":
+        raise InputError("golden alone knows what injectors of read errors do: --reference golden")
     plan = replace(plan, devices=(url,))
     found = campaign_commands.run_campaign(plan, file, data_root, report=report)
     same = campaign_commands.run_campaign(replace(plan, devices=(reference,)), file, data_root)

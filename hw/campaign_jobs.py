@@ -15,6 +15,7 @@ from ..sim.exceptions import InputError
 from ..sim.network import Network
 from . import devices, inputs
 from .devices import Setting
+from .wish import wish_of
 
 N_CALIBRATION = 1000
 """Images of the training split by which a protection may choose something."""
@@ -38,10 +39,11 @@ def jobs(plan: Campaign, data_root: Path | None, *, threads: int | None = None) 
 
 
 def _jobs(plan: Campaign, data_root: Path | None, threads: int | None) -> Iterator[Job]:
+    wish = wish_of(plan.wish)
     for model in plan.models:
         path = inputs.network_path(model)
         network = networks.load(path)
-        at = devices.setting(path, network, plan.board)
+        at = devices.setting(path, network, plan.board, wish=wish, injector=plan.injector)
         for data in plan.data:
             images = inputs.images(network, data, plan.split, plan.n_images, None, data_root)
             known = _calibration(plan, network, data, data_root)

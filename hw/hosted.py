@@ -125,8 +125,16 @@ class HostedCore(ABC):
             InputError: the errors are of another core.
             BoardError: the board does not answer.
         """
+        if errors is not None and self._core.injector is None:
+            raise InputError(
+                f"{self.url}: was built without injectors of read errors; stoic synth --injector "
+                f"{errors.form} builds them in"
+            )
         if errors is not None and errors.core != self._core:
-            raise InputError(f"the read errors are not of the core of {self.url}")
+            raise InputError(
+                f"the read errors are not of the core of {self.url}: its folding is another, or "
+                f"its injectors are not {errors.form}"
+            )
         if self._core.injector is not None:
             writes = (errors or ReadErrors(self._core, 0.0, 0.0)).registers()
             self._write([(bank, 0, words) for bank, words in writes.items()])
@@ -144,6 +152,11 @@ class HostedCore(ABC):
             BoardError: the board was built without registers, or as `load`.
         """
         return self._unpacked(self._read([self._register_place])[0])
+
+    @property
+    def core(self) -> Core:
+        """That it is; images that it keeps do not count."""
+        return self._core
 
     @property
     def layout(self) -> Layout:

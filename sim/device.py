@@ -99,11 +99,9 @@ class SoftwareDevice:
     def inject(self, faults: Faults | None) -> None:
         """Replace the network by what its memory would read, now or for each image."""
         clean = self._loaded(self._clean)
-        if isinstance(faults, ReadErrors):
-            raise InputError(f"the {self.name} device has no injector of read errors")
+        map_ = None if isinstance(faults, Transient) else lasting(faults, self.name)
         self._transient = faults if isinstance(faults, Transient) else None
-        lasting = None if isinstance(faults, Transient) else faults
-        self._faulty = clean if lasting is None else fault_maps.apply(clean, lasting)
+        self._faulty = clean if map_ is None else fault_maps.apply(clean, map_)
 
     def counters(self) -> dict[str, int]:
         """Images inferred."""
@@ -165,9 +163,13 @@ def lasting(faults: Faults | None, who: str) -> FaultMap | None:
         InputError: they are transient, or errors of an injector.
     """
     if isinstance(faults, ReadErrors):
-        raise InputError(f"the {who} device has no injector of read errors")
+        raise InputError(
+            f"the {who} device has no injector of read errors; use golden, rtl, virtual or a board "
+            "that was built with --injector"
+        )
     if isinstance(faults, Transient):
         raise InputError(
-            f"the {who} device has no transient faults; use the golden or the engine device"
+            f"the {who} device has no transient faults; use the golden or the engine device, or "
+            "the error model 'injector' on hardware that was built with injectors"
         )
     return faults

@@ -227,8 +227,8 @@ def from_fields(
     Raises:
         InputError: no such model or field, a missing or an illegal value.
     """
-    if name not in errors.MODELS:
-        raise InputError(f"model must be one of {', '.join(errors.MODELS)}, not {name!r}")
+    if name not in errors.ALL_MODELS:
+        raise InputError(f"model must be one of {', '.join(errors.ALL_MODELS)}, not {name!r}")
     model = errors.from_json({"model": name, "seed": seed, **values}, data_root)
     if unknown := sorted(set(values) - set(field_names(model))):
         raise InputError(f"error model {name!r} has no field {unknown}")

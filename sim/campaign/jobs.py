@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from .. import protection as protections
 from ..device import Device
+from ..errors import Injector
 from ..exceptions import InputError
 from ..memory import Layout
 from ..network import Network, check_images
@@ -131,6 +132,7 @@ def make(
         raise InputError(f"{images_name} has {len(images)} images but {len(labels)} labels")
     conditions = _conditions(errors, victims, layout, n_events)
     protection = protection or protections.Nothing()
+    _check_injectors(conditions, protection)
     return Job(
         network=network,
         layout=layout,
@@ -157,6 +159,20 @@ def _conditions(
             condition = Condition(one, part, events)
             found.setdefault(json.dumps(condition.values, sort_keys=True), condition)
     return tuple(found.values())
+
+
+def _check_injectors(conditions: Sequence[Condition], protection: Protection) -> None:
+    """Refuse what no injector on chip does."""
+    for condition in conditions:
+        if isinstance(condition.errors.model, Injector):
+            if condition.victims.where != ("weights",):
+                where = ", ".join(condition.victims.where)
+                raise InputError(f"injectors disturb reads of weights, not of {where}")
+            if protection != protections.Nothing():
+                raise InputError(
+                    "cores with injectors have no check bits: of read errors by 'injector' "
+                    "protections must be none"
+                )
 
 
 def _fit(

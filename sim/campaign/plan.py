@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from .. import protection
+from ..core import Form
+from ..errors import Injector
 from ..exceptions import ArtefactError, InputError
 from ..protection import Nothing, Protection
 from ..table import Table
@@ -27,6 +29,7 @@ class Campaign:
         n_images: the first so many images of the split.
         devices: by name, or the URL of a port.
         board: whose folding lays the stored bits out; "" for one processing element a layer.
+        wish: that its folding was chosen by; "" for the fastest.
         store: SQLite file of the rows.
         errors: the error models.
         victims: which part of the memory they reach.
@@ -52,6 +55,7 @@ class Campaign:
     n_events: int = 1
     protections: tuple[Protection, ...] = (Nothing(),)
     specimen: str = ""
+    wish: str = ""
 
     def __post_init__(self) -> None:
         for name, low in (("n_images", 1), ("seed", 0), ("n_events", 1)):
@@ -62,6 +66,9 @@ class Campaign:
                 f"events x chips must be at most {MAX_CHIPS}, not {self.n_events} x "
                 f"{self.rule.max_chips}"
             )
+        forms = {e.model.form for e in self.errors if isinstance(e.model, Injector)}
+        if len(forms) > 1:
+            raise InputError(f"injectors of one core have one form, not {sorted(forms)}")
         for name, given in (
             ("models", list(self.models)),
             ("error models", [e.values for e in self.errors]),
@@ -73,6 +80,11 @@ class Campaign:
                 raise InputError(f"a campaign needs at least one of {name}")
             if any(one in given[:i] for i, one in enumerate(given)):  # would count twice
                 raise InputError(f"one of the {name} is named twice: {given}")
+
+    @property
+    def injector(self) -> Form | None:
+        """Form of the injectors of read errors that its error models ask of hardware."""
+        return next((e.model.form for e in self.errors if isinstance(e.model, Injector)), None)
 
     def images_name(self, data: str) -> str:
         """Of the rows, e.g. "fashion-mnist/test"."""
@@ -132,6 +144,7 @@ def _campaign(path: Path, head: Table, errors: Table, data_root: Path | None) ->
         n_events=errors.take("events", int, 1),
         protections=tuple(map(protection.from_json, head.take("protections", list, ["none"]))),
         specimen=head.take("specimen", str, ""),
+        wish=head.take("wish", str, ""),
     )
 
 

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 from .. import faults as fault_maps
 from .. import golden
 from ..container import kit_version
+from ..core import core_of
 from ..device import Device, Keeping
-from ..errors import ErrorModel, Transient
+from ..errors import ErrorModel, Injector, Transient
 from ..errors.model import Persistence
 from ..exceptions import InputError
 from ..faults import FaultMap
+from ..injector import ReadErrors
 from ..memory import Kind, Layout
 from ..network import Network
 from ..protection import Protection
@@ -104,6 +106,13 @@ class _Point:
             return Transient(self.model, self.memory.base, chip, where, stored)
         return Transient(self, self.memory.base, chip, where)
 
+    def read_errors(self, model: Injector, chip: int) -> ReadErrors:
+        """What the injectors of the job's hardware are set to."""
+        plain, victims = core_of(self.memory.network, self.memory.base), self.condition.victims
+        weights = [bank for bank in self.memory.base.banks if bank.kind == "weights"]
+        off = [bank.name for bank in weights if not victims.reaches(bank)]
+        return model.read_errors(replace(plain, injector=model.form), chip, off)
+
 
 class Trials:
     """Turns the tasks of some jobs into rows; owns the device of the job at hand.
@@ -151,6 +160,8 @@ class Trials:
         faults: Any = None
         if not point.condition.is_drawn:
             drawn = seen = fault_maps.no_faults(memory.base)
+        elif isinstance(point.model, Injector):
+            faults = point.read_errors(point.model, task.chip)
         elif point.persistence == "read":
             faults = point.transient(task.chip)
         else:

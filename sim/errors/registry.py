@@ -13,6 +13,7 @@ from .data_dependent import DataDependent
 from .dram import DramLines, DramRetention
 from .fefet import FeFet
 from .iid import Iid
+from .injector import Injector
 from .lines import Lines
 from .model import ErrorModel
 from .rram import Rram, RramSet
@@ -38,6 +39,8 @@ MODELS: dict[str, type[ErrorModel]] = {
     Bursts.name: Bursts,
     DataDependent.name: DataDependent,
 }
+"""Those that draw fault maps."""
+ALL_MODELS: dict[str, type[ErrorModel]] = {**MODELS, Injector.name: Injector}
 
 
 def from_json(values: dict[str, Any], data_root: Path | None = None) -> ErrorModel:
@@ -50,9 +53,9 @@ def from_json(values: dict[str, Any], data_root: Path | None = None) -> ErrorMod
         InputError: an unknown model, or fields that are missing, unknown or out of range.
     """
     name = values.get("model")
-    if not isinstance(name, str) or name not in MODELS:
-        raise InputError(f"errors: model must be among {sorted(MODELS)}, not {name!r}")
-    known = {f.name for f in fields(MODELS[name])}  # type: ignore[arg-type]
+    if not isinstance(name, str) or name not in ALL_MODELS:
+        raise InputError(f"errors: model must be among {sorted(ALL_MODELS)}, not {name!r}")
+    known = {f.name for f in fields(ALL_MODELS[name])}  # type: ignore[arg-type]
     given = {k: v for k, v in values.items() if k != "model"}
     for added in {"p01", "p10", "provisional"} - known:  # by `describe`
         given.pop(added, None)
@@ -60,12 +63,12 @@ def from_json(values: dict[str, Any], data_root: Path | None = None) -> ErrorMod
         raise InputError(f"errors: {name} takes {sorted(known)}, not {unknown}")
     if "data_root" in given:  # it is of this machine, and in no file
         raise InputError(f"errors: {name} takes no data_root; give --data-root")
-    given = checked(MODELS[name], given, f"errors: {name}")
+    given = checked(ALL_MODELS[name], given, f"errors: {name}")
     if "data_root" in known:
         given["data_root"] = data_root
     if given.get("seed", 0) < 0:
         raise InputError(f"errors: {name}: seed must be 0 or more, not {given['seed']}")
     try:
-        return MODELS[name](**given)
+        return ALL_MODELS[name](**given)
     except TypeError as error:
         raise InputError(f"errors: {name}: {error}") from error
