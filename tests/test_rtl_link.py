@@ -1,5 +1,6 @@
 """The host link and the UART under cocotb on Icarus, and mutants that the benches must catch."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -32,6 +33,21 @@ def test_every_frame_is_answered_and_a_bad_one_changes_nothing(
     cosim: Any, pages_w: int, inflight_w: int
 ) -> None:
     cosim.passes(link_bench(pages_w, inflight_w))
+
+
+def reset_bench() -> Bench:
+    """The link, reset in the middle of a frame."""
+    return replace(link_bench(1, 1), module="bench_link_reset")
+
+
+def test_a_reset_ends_a_frame_an_answer_and_an_image(cosim: Any) -> None:
+    cosim.passes(reset_bench())
+
+
+def test_half_a_frame_that_outlives_a_reset_is_caught(cosim: Any) -> None:
+    old = "        if (rst_i) begin\n            commit_o <= 1'b0;\n            state_q  <= HUNT;"
+    new = old.replace("rst_i", "rst_i && ^state_q === 1'bx")
+    cosim.catches(reset_bench(), "stoic_link_rx.v", old, new)
 
 
 def exec_bench() -> Bench:

@@ -429,6 +429,38 @@ def test_plumbing_mutant_is_caught(cosim: Cosim, bench: Bench, old: str, new: st
     cosim.catches(bench, f"{bench.unit}.v", old, new)
 
 
+RESET = [
+    unit("planes", SIMD=7, SUM_W=13),
+    unit("skid", WIDTH=9),
+    fifo(4, 9),
+    width(4, 32, 37),
+    width(32, 4, 70),
+    scores(20, 7, 0),
+    unbatch(2, 10, 9),
+    pool(3, 2, 7, 5, 2, 2),
+    thermometer((3, 7, 40, 41, 200, 254), 3),
+]
+
+
+@pytest.mark.parametrize(
+    "bench", RESET, ids=lambda b: "-".join([b.unit, *(str(v) for v in b.parameters.values())])
+)
+def test_a_reset_in_mid_image_leaves_nothing_of_it(cosim: Cosim, bench: Bench) -> None:
+    cosim.passes(replace(bench, module="bench_reset"))
+
+
+@pytest.mark.parametrize(
+    "bench, old, new",
+    [
+        (width(4, 32, 37), "if (rst_i) begin", "if (rst_i && ^count_q === 1'bx) begin"),
+        (pool(3, 2, 7, 5, 2, 2), "if (rst_i) begin", "if (rst_i && ^x_q === 1'bx) begin"),
+    ],
+    ids=["width", "pool"],
+)
+def test_reset_mutant_is_caught(cosim: Cosim, bench: Bench, old: str, new: str) -> None:
+    cosim.catches(replace(bench, module="bench_reset"), f"{bench.unit}.v", old, new)
+
+
 def store(images: int, image_bytes: int, part_w: int = 16) -> Bench:
     below = ("ram", "ram_ecp5", "ram_lut")
     return unit("store", *below, IMAGES=images, IMAGE_BYTES=image_bytes, PART_W=part_w, BANK=9)
