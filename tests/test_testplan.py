@@ -31,6 +31,8 @@ def test_every_bench_is_in_the_plan() -> None:
     [
         ([], [], "stoic_x.source.gap: in no row"),
         ([replace(FEATURE, cover=("source.*", "sink.*"))], [], "no cover point sink.*"),
+        ([FEATURE, replace(FEATURE, cover=())], [], "neither cover points nor why_no_cover"),
+        ([replace(FEATURE, why_no_cover="why")], [], "cover points and why_no_cover"),
         ([FEATURE], [plan.Gap("stoic_x.source.gap", "True", "why")], "a gap in the plan only"),
     ],
 )
@@ -50,6 +52,13 @@ def test_a_bin_that_is_not_met_is_wrong_unless_explained() -> None:
     assert plan.disagreements(explained, hits) == []
     assert plan.summary(bare, Measured(hits, {}), [])["functional_coverage"] == 0.5
     assert plan.summary(explained, Measured(hits, {}), [])["functional_coverage"] == 1
+
+
+def test_every_row_has_cover_points_or_says_why_not() -> None:
+    rows = plan.read(PLAN).features
+    assert [row.name for row in rows if bool(row.cover) == bool(row.why_no_cover)] == []
+    explained = replace(FEATURE, cover=(), why_no_cover="why")
+    assert plan.disagreements(plan.Plan((FEATURE, explained), ()), HITS) == []
 
 
 def test_tests_that_are_not_there_are_wrong() -> None:

@@ -16,8 +16,34 @@ from ..core import Core, engine_cycles
 from ..faults import no_faults
 from ..rtl import image_beats
 from .bench_core import artefacts, infer, is_busy, load, score_beats, some_images, start
+from .cover import Group
 from .stream import Beat, assert_quiet, drive
 from .tally import expect
+
+ENGINE = Group(
+    "engine",
+    {
+        "members": ("1", "2", "more"),
+        "layers": ("1", "more"),  # of the longest member
+        "images": ("1", "2", "more"),  # that share a weight word
+        "faults": (False, True),
+        "scores": ("leave", "are stalled"),
+    },
+    [("images", "scores")],
+)
+RESET = Group("engine_reset", {"images": ("load", "run or leave"), "sink": ("ready", "stalled")})
+
+
+def sample(core: Core, *, is_faulty: bool, is_stalled: bool) -> None:
+    """Count what the engine runs."""
+    names = {1: "1", 2: "2"}
+    ENGINE.sample(
+        members=names.get(len(core.chains), "more"),
+        layers="1" if max(map(len, core.chains)) == 1 else "more",
+        images=names.get(core.side_by_side, "more"),
+        faults=is_faulty,
+        scores="are stalled" if is_stalled else "leave",
+    )
 
 
 def beats(core: Core, images: NDArray[np.uint8]) -> list[Beat]:
@@ -40,6 +66,7 @@ async def scores_equal_golden(dut: Any, idle: float, stall: float) -> None:
     for chip in (no_faults(faults.layout), faults):
         assert not await is_busy(dut)
         await load(dut, net, chip)
+        sample(core, is_faulty=chip is faults, is_stalled=stall > 0)
         faulty = fault_maps.apply(net, chip)
         images = some_images(net, rng, 3 * core.side_by_side)
         images[-1] = bits.unpack(faulty.layers[0].weights[0], net.n_inputs)  # all lanes agree
@@ -64,6 +91,10 @@ async def recovers_from_reset_in_mid_image(dut: Any) -> None:
         streams[1].ready.value = wait % 2
         for _ in range(wait):
             await RisingEdge(dut.clk_i)
+        RESET.sample(
+            images="run or leave" if wait > len(spoilt) // 3 else "load",
+            sink="ready" if wait % 2 else "stalled",
+        )
         sender.cancel()
         await start(dut, start_clock=False)
         assert not await is_busy(dut)

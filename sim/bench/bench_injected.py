@@ -1,6 +1,8 @@
 """Bench of a generated `stoic_core` with injectors: scores and counts of errors are the model's.
 
-Its layers may be dense or convolutions. In the working directory lie `core.stoic`, the network, and `core.faults`, a map in the layout of
+Its layers may be dense or convolutions.
+
+In the working directory lie `core.stoic`, the network, and `core.faults`, a map in the layout of
 the core; the form of the injectors is that of `stoic_core`'s text.
 """
 

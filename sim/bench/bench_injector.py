@@ -8,11 +8,25 @@ from cocotb.clock import Clock
 from cocotb.triggers import ReadOnly, RisingEdge
 
 from ..injector import Rates, next_word, word_errors, word_hits
+from .cover import Group
 from .stream import CLOCK_NS
 from .tally import expect
 
 N_CYCLES = 150
+SURE = 1 << 15  # T of a chance of 1
 LATENCY = {1: 2, 2: 0}
+CHANCES = ("0", "some", "1")  # that a word is hit
+DRAW = Group(
+    "draw",
+    {
+        "form": (1, 2),
+        "stored_0": CHANCES,
+        "stored_1": CHANCES,
+        "lanes": ("all", "few"),  # that an error may meet
+        "word": ("none", "read"),
+    },
+    [("form", "word"), ("form", "lanes")],
+)
 
 
 def numbers(words: list[int], rates: Rates, width: int) -> int:
@@ -36,6 +50,11 @@ def rule(pick: int, t: int, u: int) -> int:
     return sum(bit << i for i, bit in enumerate(bits))
 
 
+def chance(t: int) -> str:
+    """A bin of CHANCES."""
+    return {0: "0", SURE: "1"}.get(t, "some")
+
+
 async def write(dut: Any, address: int, word: int) -> None:
     """One word of the host."""
     dut.we_i.value, dut.addr_i.value, dut.data_i.value = 1, address, word
@@ -54,7 +73,7 @@ async def draws_what_the_model_draws(dut: Any) -> None:
         await RisingEdge(dut.clk_i)
     dut.rst_i.value = 0
     words, care = [0, 0, 0, 0], (1 << (width - 1).bit_length()) - 1
-    some = Rates(1 << 15, 3000, 0), Rates(29_123, 1 << 15, care & 13), Rates(9_000, 20_000, care)
+    some = Rates(SURE, 3000, 0), Rates(29_123, SURE, care & 13), Rates(9_000, 20_000, care)
     for rates in (Rates(0, 0, 0), *some):
         if rates.t10:
             words = [rng.getrandbits(32) for _ in range(4)]
@@ -67,6 +86,13 @@ async def draws_what_the_model_draws(dut: Any) -> None:
         for _ in range(N_CYCLES):
             is_word = rng.random() < 0.7
             dut.step_i.value = is_word
+            DRAW.sample(
+                form=form,
+                stored_0=chance(rates.t01),
+                stored_1=chance(rates.t10),
+                lanes="few" if rates.care else "all",
+                word="read" if is_word else "none",
+            )
             if form == 1:
                 drawn = word_errors(words, rates, "ring", width, 0)
                 is_hit = any(word_hits(words, rates, "ring", 0))

@@ -9,11 +9,28 @@ from cocotb.triggers import ReadOnly, RisingEdge
 
 from ..injector import Rates, word_errors, word_hits
 from .bench_injector import numbers
+from .cover import Group
 from .stream import CLOCK_NS
 from .tally import expect
 
 N_CYCLES = 300
 LATENCY = {1: 1, 2: 3}
+ENABLES = {None: "on after reset", 0: "off", 1: "on"}  # by what the host wrote
+HITS = {  # by whether errors are on stored 0s, on stored 1s
+    (False, False): "not hit",
+    (True, False): "on 0s",
+    (False, True): "on 1s",
+    (True, True): "on both",
+}
+PORT = Group(
+    "port",
+    {
+        "form": (1, 2),
+        "enable": tuple(ENABLES.values()),
+        "word": ("none", *HITS.values()),
+    },
+    [("form", "enable"), ("enable", "word")],
+)
 
 
 def rotated(mask: int, index: int, width: int) -> int:
@@ -47,12 +64,14 @@ async def meets_what_the_model_draws(dut: Any) -> None:
                 pattern, misses = rng.getrandbits(width), rng.getrandbits(2) if is_word else 3
                 masks = 0 if misses & 2 else pattern, 0 if misses & 1 else pattern
                 dut.draw_i.value = masks[1] << 1 + width | masks[0] << 1 | (misses != 3)
+                hits = not misses & 2, not misses & 1
                 due = rotated(masks[0], index, width), rotated(masks[1], index, width), misses != 3
             else:
                 dut.draw_i.value = numbers(words, rates, width) ^ (0 if is_word else 1 << 22)
                 drawn = word_errors(words, rates, "independent", width, index)
-                is_hit = any(word_hits(words, rates, "independent", index))
-                due = (*drawn, is_hit) if is_word else (0, 0, False)
+                hits = word_hits(words, rates, "independent", index)
+                due = (*drawn, any(hits)) if is_word else (0, 0, False)
+            PORT.sample(form=form, enable=ENABLES[enable], word=HITS[hits] if is_word else "none")
             line.append((0, 0, False) if enable == 0 else due)
             await ReadOnly()
             flip = int(dut.flip_o.value)

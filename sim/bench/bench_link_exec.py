@@ -9,12 +9,18 @@ from typing import Any
 import cocotb
 from cocotb.triggers import ReadOnly, RisingEdge
 
-from .bench_link import IDENTIFY, INFER, OK, READ, WRITE, at, words
+from .bench_link import COMMANDS, IDENTIFY, INFER, OK, READ, WRITE, at, words
+from .cover import Group
 from .stream import reset, spoil
 from .tally import expect
 
 DEPTH = 20  # words of the bank
 READ_CYCLES = 2
+FRAME = Group(
+    "frame",
+    {"command": ("identify", "write", "read", "infer"), "bytes": ("back to back", "with gaps")},
+    [("command", "bytes")],
+)
 
 
 class Around:
@@ -78,6 +84,7 @@ class Around:
                 pass
             spoil(self.dut.s_axis_tdata)
             self.dut.s_axis_tvalid.value = 0
+        FRAME.sample(command=COMMANDS[command], bytes="with gaps" if self.gap else "back to back")
         while not await self._is_idle():
             pass
 

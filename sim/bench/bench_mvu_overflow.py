@@ -10,10 +10,12 @@ import cocotb
 from cocotb.triggers import ReadOnly, RisingEdge
 
 from .bench_mvu import make
+from .cover import Group
 from .stream import collect, drive, reset
 from .tally import expect
 
 PATIENCE = 400  # cycles
+LOST = Group("lost", {"word": ("none so far", "the first", "before one that left", "none since")})
 DELAY = 2  # cycles from a word that is lost to the flag
 
 
@@ -30,13 +32,16 @@ async def says_that_a_word_was_lost(dut: Any) -> None:
         await ReadOnly()
         came.append((came[-1] if came else 0) + int(dut.drain.word_valid.value))
         flags.append(int(dut.overflow_o.value))
+        LOST.sample(word="the first" if flags[-1] else "none so far")
         await RisingEdge(dut.clk_i)
     wanted = [0] * DELAY + [int(n > capacity) for n in came[:-DELAY]]
     expect(flags, wanted, f"flag in each cycle; {came[-1]} words reached a FIFO of {capacity}")
     sender.cancel()
     await collect(unit.sink, 1, lambda: False)
+    LOST.sample(word="before one that left")
     flags = [int(dut.overflow_o.value)]
     await reset(dut, unit.source, start_clock=False)
     await RisingEdge(dut.clk_i)
+    LOST.sample(word="none since")
     flags.append(int(dut.overflow_o.value))
     expect(flags, [1, 0], "flag after a word left, after a reset")

@@ -7,15 +7,24 @@ import cocotb
 from cocotb.task import Task
 from cocotb.triggers import TaskManager
 
+from .cover import Group
 from .stream import Beat, assert_quiet, blocked, collect, drive, reset, stream
 from .tally import expect
 
 N_BATCHES = 7
+BATCH = Group(
+    "batch", {"images": ("1", "2", "more"), "words": ("1", "more"), "width": ("1", "more")}
+)
 
 
 def batches(dut: Any, rng: random.Random) -> tuple[list[Beat], list[Beat]]:
     """Beats of random images side by side, and those of the same ones after another."""
     n_images, n_words, width = (int(getattr(dut, n).value) for n in ("B", "WORDS", "WIDTH"))
+    BATCH.sample(
+        images={1: "1", 2: "2"}.get(n_images, "more"),
+        words="1" if n_words == 1 else "more",
+        width="1" if width == 1 else "more",
+    )
     beats: list[Beat] = []
     wanted: list[Beat] = []
     for _ in range(N_BATCHES):

@@ -7,6 +7,7 @@ A plan is TOML, a row a feature:
     unit  = "stoic_fifo"                   top module of the benches
     tests = ["bench_pipe.holds_back_when_full", "tests/test_rtl_units.py::test_fifo_..."]
     cover = ["source.waits", "sink.*"]     points of the unit; `*` stands for any
+    why_no_cover = "..."                   in the place of `cover`, where no point makes sense
 
     [[gap]]                                a bin that is not met, and why
     point = "stoic_fifo.source.waits"
@@ -56,6 +57,7 @@ class Feature:
     unit: str
     tests: tuple[str, ...]
     cover: tuple[str, ...]
+    why_no_cover: str = ""
 
     def covers(self, point: str) -> bool:
         """Whether a cover point is one of this row."""
@@ -89,7 +91,13 @@ def read(path: Path) -> Plan:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
         return Plan(
             tuple(
-                Feature(v["name"], v["unit"], tuple(v["tests"]), tuple(v.get("cover", ())))
+                Feature(
+                    v["name"],
+                    v["unit"],
+                    tuple(v["tests"]),
+                    tuple(v.get("cover", ())),
+                    v.get("why_no_cover", ""),
+                )  # fmt: skip
                 for v in values["feature"]
             ),
             tuple(Gap(v["point"], v["bin"], v["why"]) for v in values.get("gap", ())),
@@ -122,13 +130,17 @@ def _functions(path: Path) -> set[str]:
 
 
 def disagreements(plan: Plan, hits: Hits) -> list[str]:
-    """Points in no row, rows without a point, bins not met and not explained, no such gaps."""
+    """Points in no row, rows without points or a reason, bins not met or explained, no such gaps."""
     wrong = [
         f"{point}: in no row of the plan"
         for point in sorted(hits)
         if not any(f.covers(point) for f in plan.features)
     ]
     for feature in plan.features:
+        if bool(feature.cover) == bool(feature.why_no_cover):
+            both = "cover points and why_no_cover"
+            what = both if feature.cover else "neither cover points nor why_no_cover"
+            wrong.append(f"{feature.unit}, {feature.name}: {what}")
         for pattern in feature.cover:
             one = Feature(feature.name, feature.unit, (), (pattern,))
             if not any(one.covers(point) for point in hits):
