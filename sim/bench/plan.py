@@ -130,7 +130,7 @@ def _functions(path: Path) -> set[str]:
 
 
 def disagreements(plan: Plan, hits: Hits) -> list[str]:
-    """Points in no row, rows without points or a reason, bins not met or explained, no such gaps."""
+    """Points in no row, rows without points and reason, bins not met or explained, no such gaps."""
     wrong = [
         f"{point}: in no row of the plan"
         for point in sorted(hits)
