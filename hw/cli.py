@@ -132,7 +132,7 @@ COMMANDS: Commands = {
             "program": Command("hw.deploy_commands:program", "Load a bitstream into a board."),
             "load": Command("hw.board_commands:load", "Write a network and read it back."),
             "infer": Command("hw.board_commands:infer", "Integer scores of images by a board."),
-            "campaign": Command("hw.board_commands:run_campaign", "Run a campaign on a board."),
+            "campaign": Command("hw.board_campaign:run_campaign", "Run a campaign on a board."),
             "selftest": Command("hw.board_commands:selftest", "Compare a board with golden."),
         },
     ),

@@ -49,6 +49,9 @@ InputFile = Annotated[
     Path | None, typer.Option("--input", metavar="X.npy", help="Images instead of --data.")
 ]
 Output = Annotated[Path, typer.Option("-o", "--output", metavar="SCORES.npy", callback=writable)]
+_PORT = "Port: /dev/ttyUSB1, a pty, socket://host:port"
+Port = Annotated[str, typer.Option(help=f"{_PORT}.", show_default=False)]
+Url = Annotated[str, typer.Option(help=f"{_PORT}; or virtual, to boot one.", show_default=False)]
 MapFiles = Annotated[
     list[Path] | None, typer.Option("--faults", metavar="MAP.faults", help="Repeatable.")
 ]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stoic.hw import board_commands, cli, devices, lab, top
+from stoic.hw import board_campaign, board_commands, cli, devices, lab, top
 from stoic.sim import network as networks
 from stoic.sim.core import default_core
 from stoic.sim.device import Faults, GoldenDevice
@@ -97,7 +97,7 @@ def test_a_campaign_logs_the_bitstream_of_its_network_and_board(
     plan.write_text(PLAN.format(net=net, store=plan.with_suffix(".sqlite")))
     keys = ("campaign", "store", "n_rows", "n_computed", "n_rows_different", "seeds")
     found = {**dict.fromkeys(keys, 0), "rows": [{"network": "net"}], "failure": None}
-    monkeypatch.setattr(board_commands, "_run_campaign", lambda *_: found)
+    monkeypatch.setattr(board_campaign, "run", lambda *_: found)
     monkeypatch.setattr("stoic.hw.probe.identify", lambda *_: WHO)
     assert cli.run(["board", "campaign", str(plan), "--url", "/dev/absent"]) == 0
     assert logged(plan.parent) == made
@@ -175,7 +175,7 @@ def test_a_selftest_is_logged_before_its_campaign(
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(board_commands, "_run_campaign", interrupted)
+    monkeypatch.setattr(board_campaign, "run", interrupted)
     monkeypatch.setattr("stoic.hw.probe.identify", lambda *_: WHO)
     plan = tmp_path / "plan.toml"
     plan.write_text(PLAN.format(net=net, store=plan.with_suffix(".sqlite")))
@@ -190,9 +190,9 @@ def test_rows_of_a_board_are_compared_trial_by_trial() -> None:
 
     ours = [row("a", "1"), row("b", "2"), row("c", "3")]  # a stop rule asked for one more
     theirs = [row("b", "0"), row("a", "1")]
-    assert board_commands._different(ours, theirs[::-1]) == ours[1:]
-    assert board_commands._different(theirs, ours) == [theirs[0], ours[2]]
-    assert board_commands._different(ours, ours[::-1]) == []
+    assert board_campaign.different(ours, theirs[::-1]) == ours[1:]
+    assert board_campaign.different(theirs, ours) == [theirs[0], ours[2]]
+    assert board_campaign.different(ours, ours[::-1]) == []
 
 
 def test_the_help_says_where_the_log_of_a_campaign_is(capfd: pytest.CaptureFixture[str]) -> None:
