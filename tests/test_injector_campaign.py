@@ -221,3 +221,17 @@ def test_images_on_the_chip_meet_the_same_errors(tmp_path: Path) -> None:
             np.testing.assert_array_equal(device.confusion(), want)
     finally:
         device.close()
+
+
+@pytest.mark.slow
+@pytest.mark.verilator
+def test_the_rtl_gives_the_rows_of_golden(
+    stoic: RunStoic, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a board, in the folding that is quick to simulate."""
+    monkeypatch.chdir(tmp_path)
+    found = []
+    for device in ("rtl", "golden"):
+        file = written(tmp_path, device)
+        found.append(of_injectors(as_json(stoic("campaign", "run", file, "--json"))["rows"]))
+    assert found[0] == found[1] and len(set(found[0].values())) == 4
