@@ -17,9 +17,9 @@ from ..sim.device import Device
 from ..sim.exceptions import InputError
 from ..sim.faults import FaultMap
 from ..sim.network import Network
-from . import devices, inputs
+from . import devices, inputs, settings
 from .commands import BoardName, Data, DataRoot, InputFile, MapFiles, N, Split, load_map
-from .devices import Setting
+from .settings import Setting
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ def agree(
         paths.append(path)
     sizes = agreement.sample_sizes(_samples(sample), names, len(images.values))
     n_tables = len(load_network(network).tables)
-    at = devices.setting(network, net, board, n_tables=n_tables)
+    at = settings.setting(network, net, board, n_tables=n_tables)
 
     log.info("golden: %d images under %d maps", len(images.values), len(maps))
     reference = agreement.reference_scores(net, maps, images.values)
@@ -93,7 +93,7 @@ def agree(
         "images_sha256": images.sha256,
         "n_images": len(images.values),
         "reference": "golden",
-        "own_files": {name: file for name in names if (file := devices.own_file(name, at))},
+        "own_files": {name: file for name in names if (file := settings.own_file(name, at))},
         "maps": map_rows(net, maps, paths),
         "comparisons": comparisons,
         "mutants": [{**vars(t), "is_caught": t.is_caught} for t in trials],
@@ -113,13 +113,13 @@ def _try_mutants(
     mutants: Sequence[agreement.Mutant],
     images: NDArray[np.generic],
 ) -> list[Trial]:
-    if devices.own_file(name, at) is None:
+    if settings.own_file(name, at) is None:
         return agreement.try_mutants(mutants, device, at.network, images)
     # Its network comes from its own file, where only weights are stored bits: weights and faults
     # are made wrong there, by injection, and a threshold in the same executor without the file.
     stored = [m for m in mutants if m.kind != "threshold"]
     trials = agreement.try_mutants(stored, device, at.network, images, at.layout)
-    free = devices.open_device(name, devices.without_own_files(at))
+    free = devices.open_device(name, settings.without_own_files(at))
     try:
         others = [m for m in mutants if m.kind == "threshold"]
         return [*agreement.try_mutants(others, free, at.network, images), *trials]

@@ -30,6 +30,7 @@ from . import (
     lab,
     probe,
     programming,
+    settings,
 )
 from .commands import BoardName, Data, DataRoot, InputFile, MapFiles, N, Output, Port, Split, Url
 from .device import BoardDevice
@@ -275,7 +276,7 @@ def identity_row(identity: Identity) -> dict[str, Any]:
 
 def _open(url: str, path: Path, board: str, chosen: Network) -> BoardDevice:
     """The board behind a port, or a virtual one, for a network of a file or one of its tables."""
-    at = devices.setting(path, chosen, board, n_tables=len(load_network(path).tables))
+    at = settings.setting(path, chosen, board, n_tables=len(load_network(path).tables))
     return devices.virtual(at) if url == "virtual" else devices.open_port(url, at)
 
 

@@ -13,8 +13,8 @@ from ..sim.campaign import Campaign, Job
 from ..sim.device import Device
 from ..sim.exceptions import InputError
 from ..sim.network import Network
-from . import devices, inputs
-from .devices import Setting
+from . import devices, inputs, settings
+from .settings import Setting
 from .wish import wish_of
 
 N_CALIBRATION = 1000
@@ -43,7 +43,7 @@ def _jobs(plan: Campaign, data_root: Path | None, threads: int | None) -> Iterat
     for model in plan.models:
         path = inputs.network_path(model)
         network = networks.load(path)
-        at = devices.setting(path, network, plan.board, wish=wish, injector=plan.injector)
+        at = settings.setting(path, network, plan.board, wish=wish, injector=plan.injector)
         for data in plan.data:
             images = inputs.images(network, data, plan.split, plan.n_images, None, data_root)
             known = _calibration(plan, network, data, data_root)
@@ -88,4 +88,4 @@ def open_device(spec: str, at: Setting, threads: int | None) -> Device:
         import torch
 
         torch.set_num_threads(threads)
-    return devices.open_device(spec, devices.with_threads(at, threads))
+    return devices.open_device(spec, settings.with_threads(at, threads))

@@ -23,7 +23,7 @@ from ..sim.exceptions import BoardError, InputError
 from ..sim.faults import FaultMap
 from ..sim.memory import stored_bits
 from ..sim.network import Network
-from . import devices, inputs
+from . import devices, inputs, settings
 from .design_options import (
     HoldTables,
     ImagesOnChip,
@@ -84,7 +84,7 @@ def faults_sample(
     else:
         point = operating_points.from_rates(p01, p10)
     net = networks.load(network)
-    layout = devices.board_layout(net, board)
+    layout = settings.board_layout(net, board)
     kinds = [kind.strip() for kind in where.split(",")]
     model = point.model(seed, data_root)
     stored = stored_bits(net, layout) if model.needs_data else None
@@ -121,7 +121,7 @@ def infer(
         net, table = chosen, None
     images = inputs.images(net, data, split, n, input_file, data_root)
     fault_map = load_map(net, faults)
-    at = devices.setting(network, net, board, tables=table is not None)
+    at = settings.setting(network, net, board, tables=table is not None)
     opened = devices.open_device(device, at)
     try:
         return {
@@ -249,7 +249,7 @@ def virtual(
 
     net, form = networks.load(network), injector_form(injector)
     wish = wished(smallest, images_per_s, latency_us)
-    at = devices.setting(network, net, board, tables=tables, wish=wish, injector=form)
+    at = settings.setting(network, net, board, tables=tables, wish=wish, injector=form)
     chosen = boards.load(board) if board else None
     clock_hz = chosen.core_hz if chosen else DEFAULT_CLOCK_HZ
 
@@ -274,7 +274,7 @@ def virtual(
 
         serve_netlist(at, url, start, tell)
         return
-    core = images.with_images(devices.hardware(at), images_on_chip, chosen)
+    core = images.with_images(settings.hardware(at), images_on_chip, chosen)
     with virtual_device.boot(core, chosen, url=url, baud=baud, latency_ms=latency_ms) as running:
         if core.store:
             log.info("%s keeps %d images on the chip", board or "it", core.store)

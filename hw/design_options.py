@@ -9,7 +9,7 @@ from ..sim.core import FORMS, Core, Form, core_of
 from ..sim.exceptions import InputError
 from ..sim.injector import check_injectors
 from ..sim.network import Network
-from . import devices
+from . import settings
 
 if TYPE_CHECKING:
     from .boards import Board
@@ -84,7 +84,7 @@ def designed(
     core = replace(core_of(network), injector=injector_form(injector))
     core = fold.fold(core, board, wish)
     if tables:
-        core = devices.with_tables(core, len(network.tables))
+        core = settings.with_tables(core, len(network.tables))
     if core.injector:
         check_injectors(core)
     return images.with_images(core, images_on_chip, board)

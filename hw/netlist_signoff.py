@@ -37,7 +37,7 @@ from ..sim.entry import exit_with
 from ..sim.exceptions import BoardError
 from ..sim.faults import FaultMap
 from ..sim.memory import KINDS
-from . import boards, devices, inputs
+from . import boards, inputs, settings
 from .netlist_device import NetlistDevice, netlist_program
 from .netlist_program import Program, mutant
 
@@ -54,14 +54,14 @@ def sign_off(
         ToolError: a tool is missing or fails.
     """
     network = networks.load(network_file)
-    at = devices.setting(network_file, network, board_name)
+    at = settings.setting(network_file, network, board_name)
     images = inputs.images(network, data, "test", n, None, None).values
     maps: list[FaultMap | None] = [None]
     for name in POINTS:
         maps.append(operating_points.parse(name).model(seed, None).sample(at.layout, 0, KINDS))
     reference = agreement.reference_scores(network, maps, images)
     board = boards.load(board_name)
-    core = devices.hardware(at)
+    core = settings.hardware(at)
     program = netlist_program(network.name, core, board, network_file.parent / board.name)
     device = NetlistDevice(program, core)
     rows = agreement.agree(reference, device, network, maps, images, _say)
@@ -90,10 +90,10 @@ def sign_off(
 
 
 def _is_caught(
-    wrong: Program, at: devices.Setting, images: NDArray[np.generic], expected: agreement.Scores
+    wrong: Program, at: settings.Setting, images: NDArray[np.generic], expected: agreement.Scores
 ) -> bool:
     try:
-        device = NetlistDevice(wrong, devices.hardware(at))
+        device = NetlistDevice(wrong, settings.hardware(at))
         try:
             device.load(at.network)
             return agreement.compare(expected[: len(images)], device.infer(images))[0] > 0

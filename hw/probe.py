@@ -9,11 +9,12 @@ from ..sim.network import Network
 from . import boards
 from .boards import Board
 from .device import DEFAULT_BAUD, DEFAULT_TIMEOUT_S
-from .devices import line_speed, with_tables
+from .devices import line_speed
 from .fold import foldings
 from .link import Identity
 from .port import SerialPort
 from .session import Session
+from .settings import with_tables
 
 
 def identify(url: str, baud: int = DEFAULT_BAUD) -> Identity:

@@ -14,7 +14,7 @@ import typer
 
 from ..sim import network as networks
 from ..sim.exceptions import InputError
-from . import boards, devices
+from . import boards, devices, settings
 from .commands import BoardName
 from .device import DEFAULT_TIMEOUT_S
 from .port import SerialPort
@@ -111,6 +111,6 @@ def _boot(stack: ExitStack, network: Path | None, board: str) -> str:
 
     if network is None:
         raise InputError("a virtual board needs --network NET.stoic")
-    at = devices.setting(network, networks.load(network), board)
+    at = settings.setting(network, networks.load(network), board)
     chosen = boards.load(board) if board else None
-    return stack.enter_context(virtual_device.boot(devices.hardware(at), chosen)).url
+    return stack.enter_context(virtual_device.boot(settings.hardware(at), chosen)).url

@@ -15,7 +15,7 @@ from ..sim.exceptions import InputError
 from ..sim.protection import fitting
 from ..sim.protection.thresholds import METHODS, Method
 from ..sim.tables import Table
-from . import devices, inputs
+from . import inputs, settings
 from .commands import BoardName, Data, DataRoot, InputFile, MapFiles, load_map
 
 N_IMAGES = 2000
@@ -68,7 +68,7 @@ def tables_(
     else:
         given = inputs.images(net, data, "train", n, input_file, data_root)
         images, name = given.values, f"{data}/train" if data else Path(given.name).name
-    layout = devices.board_layout(net, board)
+    layout = settings.board_layout(net, board)
     points = [operating_points.parse(text) for text in errors or []]
     found: list[Table] = [
         fitting.of_point(net, point, images, method, chips, seed, layout, data_root, name)

@@ -5,11 +5,11 @@ from collections.abc import Callable
 from typing import Any
 
 from ..sim.exceptions import InputError
-from . import boards, devices
-from .devices import Setting
+from . import boards, settings
 from .netlist_device import NetlistPort, netlist_program
 from .server import Server
 from .session import Session
+from .settings import Setting
 from .virtual import Speed, tcp_port
 
 _TIMEOUT_S = 60.0  # of a frame in the simulation; it counts cycles and needs no clock
@@ -36,7 +36,7 @@ def serve_netlist(
     if not at.board:
         open_boards = "|".join(boards.names(needs_vivado=False))
         raise InputError(f"a netlist needs a board: --board {open_boards}")
-    core, folder = devices.hardware(at), at.network_file.parent / at.board
+    core, folder = settings.hardware(at), at.network_file.parent / at.board
     program = netlist_program(at.network.name, core, boards.load(at.board), folder)
     port = NetlistPort(program, core)
 

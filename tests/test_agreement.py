@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from stoic.export.lower import lower
 from stoic.export.qonnx import export_qonnx
-from stoic.hw import devices
+from stoic.hw import devices, settings
 from stoic.models.checkpoint import load_checkpoint
 from stoic.models.data import load
 from stoic.sim import agreement, memory
@@ -69,7 +69,7 @@ def test_every_world_gives_the_same_scores_and_catches_its_mutants(
     path = tmp_path / "small.stoic"
     networks.save(network, path)
     folding = memory.layout_of(network, FOLDS) if name == "rtl" else None  # None: the device's own
-    at = devices.Setting(path, network, folding)
+    at = settings.Setting(path, network, folding)
     device = devices.open_device(name, at)
     try:
         rows = agreement.agree(reference, device, network, maps, images)
@@ -87,8 +87,8 @@ def test_the_trained_network_agrees_on_every_test_image(tmp_path: Path) -> None:
     export_qonnx(load_checkpoint(tmp_path / "sfc.ckpt"), tmp_path / "sfc.onnx")
     network = lower(tmp_path / "sfc.onnx")
     networks.save(network, tmp_path / "sfc.stoic")
-    at = devices.setting(tmp_path / "sfc.stoic", network, "ulx3s-25f")
-    assert devices.own_file("torch", at) and devices.own_file("onnx", at)
+    at = settings.setting(tmp_path / "sfc.stoic", network, "ulx3s-25f")
+    assert settings.own_file("torch", at) and settings.own_file("onnx", at)
 
     images = load("fashion-mnist", "test").images
     assert len(images) == 10_000

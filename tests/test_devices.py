@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stoic.hw import boards, devices, fold, probe
+from stoic.hw import boards, devices, fold, probe, settings
 from stoic.hw.link import Identity
 from stoic.hw.wish import FASTEST, Wish
 from stoic.models.checkpoint import Checkpoint, load_checkpoint
@@ -24,13 +24,13 @@ CHECKPOINT = ZOO / "fashion-tfc.ckpt"
 WISHES = (FASTEST, Wish(smallest=True))
 
 
-def setting(folder: Path, network: Network, source: Checkpoint) -> devices.Setting:
+def setting(folder: Path, network: Network, source: Checkpoint) -> settings.Setting:
     """A network file beside the checkpoint, said to be made from `source`."""
     (folder / "net.ckpt").write_bytes(CHECKPOINT.read_bytes())
     metadata = {"stoic.checkpoint_sha256": source.sha256}
     network = replace(network, notes={**network.notes, "metadata": metadata})
     networks.save(network, folder / "net.stoic")
-    return devices.setting(folder / "net.stoic", networks.load(folder / "net.stoic"))
+    return settings.setting(folder / "net.stoic", networks.load(folder / "net.stoic"))
 
 
 def test_a_network_that_was_lowered_wrongly_disagrees_with_its_checkpoint(tmp_path: Path) -> None:
@@ -40,7 +40,7 @@ def test_a_network_that_was_lowered_wrongly_disagrees_with_its_checkpoint(tmp_pa
     wrong = agreement.find_mutants(right, None, images)[0].network
     for network, has_mismatches in ((right, False), (wrong, True)):
         at = setting(tmp_path, network, checkpoint)
-        assert devices.own_file("torch", at) == tmp_path / "net.ckpt"
+        assert settings.own_file("torch", at) == tmp_path / "net.ckpt"
         device = devices.open_device("torch", at)
         reference = agreement.reference_scores(network, [None], images)
         (row,) = agreement.agree(reference, device, network, [None], images)
@@ -50,12 +50,12 @@ def test_a_network_that_was_lowered_wrongly_disagrees_with_its_checkpoint(tmp_pa
 def test_a_checkpoint_of_another_network_is_left_alone(tmp_path: Path) -> None:
     other = load_checkpoint(ZOO / "fashion-sfc.ckpt")
     at = setting(tmp_path, integers(load_checkpoint(CHECKPOINT)), other)
-    assert devices.own_file("torch", at) is None
+    assert settings.own_file("torch", at) is None
 
 
 @pytest.mark.parametrize("board", ["", "icebreaker"])
 def test_rows_of_other_gates_are_other_rows(board: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    at = devices.setting(Path("net.stoic"), integers(load_checkpoint(CHECKPOINT)), board)
+    at = settings.setting(Path("net.stoic"), integers(load_checkpoint(CHECKPOINT)), board)
     names = [devices.row_name(spec, at) for spec in ("rtl", "netlist", "virtual")]
     monkeypatch.setattr("stoic.hw.top.core_files", lambda core, **_: ("// other gates", []))
     others = [devices.row_name(spec, at) for spec in ("rtl", "netlist", "virtual")]
@@ -71,9 +71,9 @@ def test_a_port_is_asked_at_its_board_s_speed_which_folding_and_tables_it_has(
 ) -> None:
     full = with_random_tables(integers(load_checkpoint(CHECKPOINT)), 2, np.random.default_rng(1))
     chosen = networks.select(full, "t1")  # its layers are those of the file, its tables are not
-    at = devices.setting(Path("net.stoic"), chosen, board, n_tables=2)
-    plain = devices.hardware(at)
-    built = devices.with_tables(plain, n_tables)
+    at = settings.setting(Path("net.stoic"), chosen, board, n_tables=2)
+    plain = settings.hardware(at)
+    built = settings.with_tables(plain, n_tables)
     assert (built != plain) == (n_tables > 0)
     asked = []
 

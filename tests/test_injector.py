@@ -255,10 +255,10 @@ def test_bounds_of_what_rtl_readme_says_of_the_statistics() -> None:
     chance = np.arange(1, 2048) / 2048
     for v in range(16):  # a word is hit below v of 16, and at v with this chance
         q = (v + chance) / 16
-        shared = chance * (1 - chance) / 256
-        assert (shared / (q * (1 - q)) < 1 / 16).all()
+        common = chance * (1 - chance) / 256
+        assert (common / (q * (1 - q)) < 1 / 16).all()
         for s in 0.5 ** np.arange(1, 8):
-            assert (shared * s * s / (q * s * (1 - q * s)) < s / 16).all()
+            assert (common * s * s / (q * s * (1 - q * s)) < s / 16).all()
 
 
 def test_what_a_read_meets_is_other_for_another_seed_layer_or_image() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stoic.hw import boards, cli, devices, fold, virtual_device
+from stoic.hw import boards, cli, fold, settings, virtual_device
 from stoic.hw.wish import Wish
 from stoic.sim import injected
 from stoic.sim import network as networks
@@ -181,8 +181,8 @@ def test_a_board_with_injectors_is_found_and_its_rows_are_golden_s(
     board = boards.load("ulx3s-25f")
     wish = Wish(smallest=True)
     core = fold.fold(replace(core_of(net()), injector="ring"), board, wish)
-    at = devices.setting(tmp_path / "net.stoic", net(), board.name, wish=wish, injector="ring")
-    assert devices.hardware(at) == core
+    at = settings.setting(tmp_path / "net.stoic", net(), board.name, wish=wish, injector="ring")
+    assert settings.hardware(at) == core
     more = f'board = "{board.name}"\nwish = "smallest"'
     file = written(tmp_path, more=more)
     with virtual_device.boot(core, board, tmp_path / "virtual") as running:

@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 
 from stoic.hw import boards, link, netlist_engine, synth, virtual_netlist
 from stoic.hw.device import BoardDevice
-from stoic.hw.devices import Setting, open_device
+from stoic.hw.devices import open_device
 from stoic.hw.flows.pll import Family
 from stoic.hw.netlist_cells import Cell
 from stoic.hw.netlist_device import NetlistDevice, NetlistPort
 from stoic.hw.netlist_engine import Netlist
 from stoic.hw.netlist_program import ZERO, Program, compile_cells, load, mutant
 from stoic.hw.server import Server
+from stoic.hw.settings import Setting
 from stoic.hw.virtual import Speed
 from stoic.hw.virtual_netlist import serve_netlist
 from stoic.sim import agreement, golden

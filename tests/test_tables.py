@@ -18,7 +18,8 @@ from safetensors.numpy import load_file, save_file
 
 from stoic.export.lower import lower
 from stoic.export.qonnx import export_qonnx
-from stoic.hw import cli, devices
+from stoic.hw import cli
+from stoic.hw.settings import own_file, setting
 from stoic.models.calibration import recalibrated
 from stoic.models.checkpoint import load_checkpoint
 from stoic.models.data import load
@@ -198,8 +199,8 @@ def test_a_selected_table_is_the_network_with_these_thresholds_in_every_world(
     hand = replace(network, layers=tuple(layers))
     assert chosen.sha256 == hand.sha256 and chosen.name == "fashion-tfc@iid-10%"
     assert not chosen.tables and len({network.sha256, carrying.sha256, chosen.sha256}) == 3
-    at = devices.setting(path, chosen)  # the files beside it have other thresholds
-    assert devices.own_file("torch", at) is None and devices.own_file("onnx", at) is None
+    at = setting(path, chosen)  # the files beside it have other thresholds
+    assert own_file("torch", at) is None and own_file("onnx", at) is None
 
     chip = point.model(1).sample(layout_of(network), 0)
     wanted = golden.scores(faults.apply(hand, chip), test)

@@ -50,7 +50,7 @@ def _planner(packed: list[dict[str, Any]]) -> str:
     """How far the planner's counts are from the packer's."""
 
     def error(row: dict[str, Any]) -> float:
-        return abs(row["cells_predicted"] / row["logic_cells"] - 1)
+        return abs(float(row["cells_predicted"] / row["logic_cells"]) - 1)
 
     worst = max(packed, key=error)
     name = f"`{worst['network']}` on {worst['board']}"
