@@ -43,7 +43,7 @@ def conv_bits(tmp_path: Path) -> Bench:
     return core(tmp_path, net, hardware_layout(plain, 2, secded=True))
 
 
-@pytest.mark.parametrize("make", [conv_uint8, conv_bits])
+@pytest.mark.parametrize("make", [conv_uint8, pytest.param(conv_bits, marks=pytest.mark.slow)])
 def test_convolutional_core_equals_golden(
     cosim: Cosim, tmp_path: Path, make: Callable[[Path], Bench]
 ) -> None:
