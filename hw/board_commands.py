@@ -35,6 +35,7 @@ from . import (
 from .commands import BoardName, Data, DataRoot, InputFile, MapFiles, N, Output, Port, Split, Url
 from .device import BoardDevice
 from .link import Identity
+from .wish import wish_of
 
 _log = logging.getLogger(__name__)
 
@@ -162,7 +163,10 @@ def selftest(
     net = load_network(network, table)
     plan = None
     if campaign_file is not None:
-        plan = replace(campaign.load(campaign_file, data_root), models=(str(network),), board=board)
+        plan = campaign.load(campaign_file, data_root)
+        plan = replace(plan, models=(str(network),), board=board or plan.board)
+        if wish_of(plan.wish).needs_board and not plan.board:
+            raise InputError(f"wish {plan.wish!r} needs a board; give --board")
     log = lab.opened(log or network.parent / lab.FILE)
     if data is None and input_file is None:
         images = inputs.random_images(net, n or N_MUTANT_IMAGES)

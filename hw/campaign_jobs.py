@@ -12,6 +12,7 @@ from ..sim import network as networks
 from ..sim.campaign import Campaign, Job
 from ..sim.device import Device
 from ..sim.exceptions import InputError
+from ..sim.hardware import take_apart
 from ..sim.network import Network
 from . import devices, inputs, settings
 from .settings import Setting
@@ -81,7 +82,24 @@ def _calibration(
 
 
 def open_device(spec: str, at: Setting, threads: int | None) -> Device:
-    """A device by name; with a number of threads it takes no more of the machine than that."""
+    """A device by name; with a number of threads it takes no more of the machine than that.
+
+    Raises:
+        InputError: the campaign's board is folded in another way than the one behind the port, so
+            that maps would be of another memory.
+    """
+    if devices.is_port(spec):
+        from .device import BoardDevice
+
+        device = devices.open_device(spec, at)
+        assert isinstance(device, BoardDevice)
+        if at.board and take_apart(device.layout).plain.folds != at.layout.folds:
+            device.close()
+            raise InputError(
+                f"{spec} was built in another folding than the campaign's board {at.board}; give "
+                f'its wish, as in wish = "smallest"'
+            )
+        return device
     if threads is None:
         return devices.open_device(spec, at)
     if spec in ("torch", "onnx"):

@@ -15,6 +15,7 @@ from ..sim.core import (
     ring_words,
     room,
 )
+from ..sim.hardware import take_apart
 from ..sim.memory import MAX_WIDTH
 from .boards import Board
 
@@ -120,7 +121,7 @@ def total_cost(core: Core, board: Board) -> Cost:
     total = Cost(LINK_BLOCKS[board.family], CELLS[board.family].frame)
     if core.engine:
         return total + _engine_cost(core, board)
-    if core.injector:
+    if core.injector or take_apart(core.layout).needs_registers:
         total += Cost(0, REGISTER_CELLS[board.family])
     for layer in range(len(core.layout.shapes)):
         total += layer_cost(core, layer, board)
@@ -147,7 +148,8 @@ def _engine_cost(core: Core, board: Board) -> Cost:
     words += sum(core.layout.n_steps(i) for i in range(len(shapes)) if i not in firsts)
     width = max(s.threshold_bits for s in shapes)
     memories = [(1 << _log2(words), 16)] * (MAX_WIDTH // 16)
-    memories.append((sum(s.n_outputs for s in shapes if s.has_thresholds), width))
+    n_thresholds = sum(s.n_outputs for s in shapes if s.has_thresholds)
+    memories.append((take_apart(core.layout).tables * n_thresholds, width))
     block_rams = sum(memory_blocks(n, bits, board) for n, bits in memories)
     block_rams += memory_blocks(2 << _log2(shapes[-1].n_outputs), width + 1, board, is_fifo=True)
     return Cost(block_rams, ENGINE_CELLS[0] + ENGINE_CELLS[1] * len(shapes))
@@ -165,7 +167,7 @@ def layer_cost(core: Core, layer: int, board: Board) -> Cost:
         size, width = group(core, layer), out_bits(core, layer)
         stages, n_folds = fold.pe // size, layout.n_folds(layer)
         table = stages << _log2(n_folds) if stages > 1 else n_folds
-        memories.append((table, shape.threshold_bits, size))
+        memories.append((take_apart(layout).tables * table, shape.threshold_bits, size))
         fifo = room(core, layer) << _log2(-(-shape.n_outputs // width)), width
     else:
         fifo = room(core, layer) << _log2(shape.n_outputs), shape.threshold_bits

@@ -85,6 +85,10 @@ def designed(
     core = fold.fold(core, board, wish)
     if tables:
         core = settings.with_tables(core, len(network.tables))
+        if short := fold.lacks(core, board):
+            raise InputError(
+                f"with its {len(network.tables)} threshold tables {network.name} {short}"
+            )
     if core.injector:
         check_injectors(core)
     return images.with_images(core, images_on_chip, board)

@@ -182,7 +182,8 @@ class PynqDevice(HostedCore):
         if built != wanted:
             raise BoardError(
                 f"{self.url}: built for layout {built.hex()[:12]}, the network's folding is "
-                f"layout {wanted.hex()[:12]}; load the bitstream of this network and board"
+                f"layout {wanted.hex()[:12]}; load the bitstream of this network and board, "
+                "built without a wish"
             )
 
     def _packet(self, images: NDArray[np.uint8]) -> NDArray[np.int32]:

@@ -49,10 +49,14 @@ class Wish:
     def __str__(self) -> str:
         """As `wish_of` reads it."""
         if self.images_per_s is not None:
-            return f"{self.images_per_s:g} images/s"
+            return f"{_text(self.images_per_s)} images/s"
         if self.latency_us is not None:
-            return f"{self.latency_us:g} us"
+            return f"{_text(self.latency_us)} us"
         return "smallest" if self.smallest else "fastest"
+
+
+def _text(number: float) -> str:
+    return repr(float(number)).removesuffix(".0")
 
 
 FASTEST = Wish()

@@ -149,6 +149,8 @@ def classify(scores: NDArray[np.int32]) -> NDArray[np.int64]:
 
 
 def margin(scores: NDArray[np.int32]) -> NDArray[np.int64]:
-    """(n_images,) highest score minus the second highest; 0 at a tie."""
+    """(n_images,) highest score minus the second highest; 0 at a tie, and of one class."""
+    if scores.shape[1] < 2:
+        return np.zeros(len(scores), np.int64)
     top = np.sort(scores.astype(np.int64), axis=1)
     return np.asarray(top[:, -1] - top[:, -2], np.int64)

@@ -114,10 +114,11 @@ def load(path: Path, target: str) -> dict[str, Any]:
 
 def agreement(values: dict[str, Any]) -> dict[str, Any]:
     """What of an agreement counts here."""
-    rtl = {c["map_sha256"] for c in values["comparisons"] if c["device"] == "rtl"}
+    of_rtl = [c for c in values["comparisons"] if c["device"] == "rtl"]
+    rtl = {c["map_sha256"] for c in of_rtl}
+    whole = {c["map_sha256"] for c in of_rtl if c["n_images"] == N_TEST}
     data, _, part = values["images"].partition("/")
-    is_whole = part == "test" and values["n_images"] == N_TEST
-    is_full = is_whole and "none" in rtl and len(rtl) > N_MAPS
+    is_full = part == "test" and "none" in whole and len(whole) > N_MAPS
     return {
         "network": values["network"],
         "images": values["images"],

@@ -164,3 +164,9 @@ def test_the_lowest_index_wins_a_tie() -> None:
 def test_images_that_do_not_fit_are_refused(images: NDArray[np.generic]) -> None:
     with pytest.raises(InputError, match="images must"):
         golden.scores(one_neuron(9, "bits", 5), images)
+
+
+def test_the_margin_is_over_the_second_class_if_there_is_one() -> None:
+    scores = np.array([[3, -1, 2], [5, 5, 0]], np.int32)
+    assert golden.margin(scores).tolist() == [1, 0]
+    assert golden.margin(scores[:, :1]).tolist() == [0, 0]

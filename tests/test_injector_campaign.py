@@ -136,6 +136,8 @@ def test_victims_are_the_banks_that_are_on(tmp_path: Path) -> None:
     [
         (('form = "ring"', 'form = "oval"'), "form"),
         (("p01 = [0.03, 0.001]", "p01 = [0.6, 0.1]"), "p01 of an injector must be 0..0.5, not 0.6"),
+        (("0.001], p10 = [0.03, 0.2]", "0.05], p10 = [0.03, 1e-6]"), "p10 1e-06 cannot be had"),
+        (("[0.03, 0.001], p10 = [0.03, 0.2]", "[1e-7], p10 = [1e-7]"), "the nearest is 0;"),
         (("seed = 3", 'seed = 3\nwhere = ["thresholds"]'), "injectors disturb reads of weights"),
         (("[errors]", 'protections = ["secded"]\n[errors]'), "protections must be none"),
         (('"golden"', '"engine"'), "has no injector of read errors; use golden, rtl, virtual"),
@@ -195,7 +197,7 @@ def test_a_board_with_injectors_is_found_and_its_rows_are_golden_s(
         other = file.with_name("other.toml")
         other.write_text(file.read_text().replace('wish = "smallest"', ""))
         status, _, err = stoic("board", "campaign", other, "--url", running.url)
-        assert status == 2 and "its folding is another" in err
+        assert status == 2 and "another folding than the campaign's board" in err
         status, _, err = stoic(*command, "--reference", "engine")
         assert status == 2 and "golden alone knows" in err
 

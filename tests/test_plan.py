@@ -10,6 +10,9 @@ import numpy as np
 import pytest
 
 from stoic.hw import boards, cli, fold, plan
+from stoic.hw.cost import total_cost
+from stoic.hw.design_options import designed
+from stoic.hw.settings import with_tables
 from stoic.hw.wish import FASTEST, Wish, wish_of
 from stoic.sim import network as networks
 from stoic.sim.core import Core, core_of, image_cycles
@@ -18,7 +21,7 @@ from stoic.sim.latency import latency_cycles
 from stoic.sim.layers import Input, Pool
 from stoic.sim.memory import Fold, layout_of
 from stoic.sim.network import Network
-from stoic.sim.random_network import random_conv_network, random_network
+from stoic.sim.random_network import random_conv_network, random_network, with_random_tables
 from stoic.sim.rtl import RtlDevice
 
 ULX3S, ICEBREAKER = boards.load("ulx3s-25f"), boards.load("icebreaker")
@@ -125,12 +128,25 @@ def test_what_cannot_be_is_one_line(
 
 
 def test_a_wish_is_read_as_it_is_written() -> None:
-    for wish in (FASTEST, Wish(smallest=True), Wish(images_per_s=2e4), Wish(latency_us=0.5)):
+    numbers = [Wish(images_per_s=n) for n in (2e4, 1234567.8)] + [Wish(latency_us=0.1234567)]
+    for wish in (FASTEST, Wish(smallest=True), *numbers):
         assert wish_of(str(wish)) == wish
     assert wish_of("") == FASTEST
     for text in ("cheap", "3", "x us", "3 ms", "nan us"):
         with pytest.raises(InputError, match="must be"):
             wish_of(text)
+
+
+def test_threshold_tables_are_counted_and_refused_where_they_do_not_fit() -> None:
+    network = net(784, 64, 64, 10, first="uint8")
+    for board in (ULX3S, ICEBREAKER):
+        plain = fold.fold(core_of(network), board)
+        more = [total_cost(with_tables(plain, n), board) for n in (1, 40)]
+        assert total_cost(plain, board).cells < more[0].cells
+        assert more[0] != more[1]
+    with pytest.raises(InputError, match="3 threshold tables random needs .* cells"):
+        tabled = with_random_tables(network, 3, np.random.default_rng(0))
+        designed(tabled, ICEBREAKER, FASTEST, tables=True)
 
 
 def test_a_wish_needs_a_board(stoic: Callable[..., tuple[int, str, str]]) -> None:

@@ -38,8 +38,10 @@ def an_agreement(
         "network": f"net-{data}",
         "images": f"{data}/test",
         "maps": [{"map": m, "n_changed_bits": 2_000_000 * (m != "none")} for m in names],
-        "comparisons": [{"device": d, "map_sha256": m} for d in devices for m in names],
-        "n_images": n_images,
+        "comparisons": [
+            {"device": d, "map_sha256": m, "n_images": n_images} for d in devices for m in names
+        ],
+        "n_images": 10_000,
         "n_scores": 400,
         "n_mismatches": n_mismatches,
     }

@@ -7,7 +7,7 @@ process. A task is four small numbers; whoever has the jobs knows what they mean
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import protection as protections
+from ..core import core_of
 from ..device import Device
 from ..errors import Injector
 from ..exceptions import InputError
@@ -132,7 +133,7 @@ def make(
         raise InputError(f"{images_name} has {len(images)} images but {len(labels)} labels")
     conditions = _conditions(errors, victims, layout, n_events)
     protection = protection or protections.Nothing()
-    _check_injectors(conditions, protection)
+    _check_injectors(conditions, protection, network, layout)
     return Job(
         network=network,
         layout=layout,
@@ -161,10 +162,15 @@ def _conditions(
     return tuple(found.values())
 
 
-def _check_injectors(conditions: Sequence[Condition], protection: Protection) -> None:
+def _check_injectors(
+    conditions: Sequence[Condition], protection: Protection, network: Network, layout: Layout
+) -> None:
     """Refuse what no injector on chip does."""
     for condition in conditions:
-        if isinstance(condition.errors.model, Injector):
+        model = condition.errors.model
+        if isinstance(model, Injector):
+            core = replace(core_of(network, layout), injector=model.form)
+            model.read_errors(core, chip=0)
             if condition.victims.where != ("weights",):
                 where = ", ".join(condition.victims.where)
                 raise InputError(f"injectors disturb reads of weights, not of {where}")

@@ -20,6 +20,7 @@ from ..memory import Kind, Layout
 from .model import Persistence
 
 MAX_RATE = 0.5
+MAX_OFF = 0.1  # of a rate that the steps of the hardware give, of the rate asked for
 _CHIP_BITS = 32  # of the seed of an injector, below that of the population
 
 
@@ -65,11 +66,20 @@ class Injector:
             off: names of weight banks that are read without errors.
 
         Raises:
-            InputError: the core has no injectors, or of another form.
+            InputError: the core has no injectors, or of another form, or its steps are too coarse.
         """
         if core.injector != self.form:
             raise InputError(f"injectors of form {self.form!r} are not those of the core")
-        return ReadErrors(core, self.p01, self.p10, self.seed << _CHIP_BITS | chip, tuple(off))
+        errors = ReadErrors(core, self.p01, self.p10, self.seed << _CHIP_BITS | chip, tuple(off))
+        for layer in range(len(core.layout.shapes)):
+            rates = errors.rates(layer)
+            for name, asked, made in (("p01", self.p01, rates.p01), ("p10", self.p10, rates.p10)):
+                if abs(made - asked) > MAX_OFF * asked:
+                    raise InputError(
+                        f"{name} {asked:g} cannot be had of the injector of layer {layer}: the "
+                        f"nearest is {made:g}; larger rates, or less far apart, can"
+                    )
+        return errors
 
     def sample(
         self,
