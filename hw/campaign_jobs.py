@@ -88,22 +88,25 @@ def open_device(spec: str, at: Setting, threads: int | None) -> Device:
         InputError: the campaign's board is folded in another way than the one behind the port, so
             that maps would be of another memory.
     """
-    if devices.is_port(spec):
-        from .device import BoardDevice
-
-        device = devices.open_device(spec, at)
-        assert isinstance(device, BoardDevice)
-        if at.board and take_apart(device.layout).plain.folds != at.layout.folds:
-            device.close()
-            raise InputError(
-                f"{spec} was built in another folding than the campaign's board {at.board}; give "
-                f'its wish, as in wish = "smallest"'
-            )
-        return device
     if threads is None:
-        return devices.open_device(spec, at)
+        device = devices.open_device(spec, at)
+        _check_folding(spec, at, device)
+        return device
     if spec in ("torch", "onnx"):
         import torch
 
         torch.set_num_threads(threads)
     return devices.open_device(spec, settings.with_threads(at, threads))
+
+
+def _check_folding(spec: str, at: Setting, device: Device) -> None:
+    from .device import BoardDevice
+
+    if not (at.board and devices.is_port(spec) and isinstance(device, BoardDevice)):
+        return
+    if take_apart(device.layout).plain.folds != at.layout.folds:
+        device.close()
+        raise InputError(
+            f"{spec} was built in another folding than the campaign's board {at.board}; give "
+            f'its wish, as in wish = "smallest"'
+        )

@@ -206,7 +206,8 @@ def test_without_vivado_the_project_is_the_result(
     out, err = capfd.readouterr()
     row = json.loads(out)
     assert row["bitstream"] is None and row["run"].endswith("-source build.tcl")
-    assert err.count("\n") == 1 and "run it there: vivado -mode batch" in err
+    planned, said = err.splitlines()
+    assert planned.startswith("stoic: plan: ") and "run it there: vivado -mode batch" in said
     assert (tmp_path / "arty-a7-35t" / "build.tcl").is_file()
     said = refusal(capfd, *command, "--seeds", "2")
     assert "built by Vivado, which has no seeds" in said
