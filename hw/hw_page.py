@@ -87,6 +87,9 @@ def page(values: dict[str, Any]) -> str:
         "",
         slow(rows),
         "",
+        "Wanted of the simulation: 10,000 images of the SFC in a second of a processor, 100 of a "
+        "convolutional network.",
+        "",
         "## Beside what others publish",
         "",
         "| design | device | LUTs | flip-flops | block memories | clock, MHz | cycles an image "
