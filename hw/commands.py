@@ -25,6 +25,7 @@ from ..sim.memory import stored_bits
 from ..sim.network import Network
 from . import devices, inputs, settings
 from .design_options import (
+    Clock,
     HoldTables,
     ImagesOnChip,
     ImagesPerS,
@@ -191,18 +192,20 @@ def synth(
     injector: Injector = "",
     tables: HoldTables = False,
     images_on_chip: ImagesOnChip = "",
+    clock: Clock = "",
 ) -> dict[str, Any]:
     """Build a bitstream of a network for a board: synthesis, place and route, figures.
 
     Where the board needs Vivado and there is none, write the project that makes it.
     """
-    from . import boards, fold, plan, vivado
+    from . import clock as clocks
+    from . import fold, plan, vivado
     from . import synth as flow
     from .flows.vivado import find_vivado
 
-    chosen = boards.load(board)
-    net = networks.load(network)
     wish = wished(smallest, images_per_s, latency_us)
+    chosen = clocks.board_at(board, clock, wish)
+    net = networks.load(network)
     core = designed(net, chosen, wish, injector, tables, images_on_chip)
     log.info("%s", plan.plan(core, chosen, wish).line())
     if core.store:
@@ -220,7 +223,8 @@ def synth(
             "bitstream": None,
             "predicted": asdict(fold.predict(core, chosen)),
         }
-    return flow.build(net.name, core, chosen, folder, numbers, jobs).row()
+    made = clocks.build(net.name, core, chosen, clock, folder, numbers, jobs)
+    return {**made.row(), "folder": made.bitstream.parent}
 
 
 def virtual(

@@ -7,9 +7,11 @@ import typer
 
 from ..sim.commands import NetworkFile, load_network
 from ..sim.exceptions import BoardError
-from . import boards, devices, lab, probe, programming, synth, top
+from . import boards, devices, lab, probe, programming, top
+from . import clock as clocks
 from .board_commands import identity_row, load_row
 from .design_options import (
+    Clock,
     HoldTables,
     ImagesOnChip,
     ImagesPerS,
@@ -39,19 +41,21 @@ def deploy(
     injector: Injector = "",
     tables: HoldTables = False,
     images_on_chip: ImagesOnChip = "",
+    clock: Clock = "",
 ) -> dict[str, Any]:
     """Build if need be, program the board, write the network and read it back."""
-    chosen, net = boards.load(board), load_network(network, None)
+    wish = wished(smallest, images_per_s, latency_us)
+    chosen, net = clocks.board_at(board, clock, wish), load_network(network, None)
     log = lab.opened(log or network.parent / lab.FILE)
     devices.line_speed(board)
     programming.find_program(chosen)  # asked now, not after the synthesis, as is the port
     if url is not None and url.startswith("/") and not Path(url).exists():
         raise BoardError(f"{url}: no such port; plug the board in or correct the path")
-    wish = wished(smallest, images_per_s, latency_us)
     core = designed(net, chosen, wish, injector, tables, images_on_chip)
-    made = synth.build(net.name, core, chosen, out or network.parent / board)
+    made = clocks.build(net.name, core, chosen, clock, out or network.parent / board)
     command = programming.program(made.bitstream, chosen)
-    build = top.build_id(core, clock_hz=chosen.core_hz, target=chosen.target)
+    clock_hz = round(made.clock_mhz_asked * 1e6)
+    build = top.build_id(core, clock_hz=clock_hz, target=chosen.target)
 
     def is_it(port: str) -> bool:
         try:

@@ -32,6 +32,14 @@ Injector = Annotated[
 HoldTables = Annotated[
     bool, typer.Option("--tables", help="Hold all threshold tables; one is chosen at run time.")
 ]
+Clock = Annotated[
+    str,
+    typer.Option(
+        "--clock",
+        metavar="MHZ|auto",
+        help="Clock of the design, the board's; auto: what timing reaches, with margin.",
+    ),
+]
 ImagesOnChip = Annotated[
     str,
     typer.Option(

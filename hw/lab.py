@@ -138,11 +138,10 @@ def _gap(file: Path) -> str:
 
 
 def folders(network_files: Iterable[Path], board: str | None) -> list[Path]:
-    """Where `stoic synth` puts builds of networks: for a board, or for any without one."""
+    """Where `stoic synth` put builds of networks: for a board of any clock, or for any board."""
     beside = sorted({file.parent for file in network_files})
-    if board:
-        return [folder / board for folder in beside]
-    return [build.parent for folder in beside for build in sorted(folder.glob(f"*/{BUILD}"))]
+    wanted = (board, f"{board}-*MHz") if board else ("*",)
+    return [b.parent for f in beside for w in wanted for b in sorted(f.glob(f"{w}/{BUILD}"))]
 
 
 def bitstream(builds: Iterable[Path], identity: Identity) -> dict[str, Any]:

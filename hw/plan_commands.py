@@ -8,9 +8,10 @@ import typer
 from ..sim.commands import NetworkFile, load_network
 from ..sim.core import core_of
 from ..sim.exceptions import InputError
-from . import boards
+from . import clock as clocks
 from . import plan as planner
 from .design_options import (
+    Clock,
     HoldTables,
     ImagesOnChip,
     ImagesPerS,
@@ -33,10 +34,13 @@ def plan(
     injector: Injector = "",
     tables: HoldTables = False,
     images_on_chip: ImagesOnChip = "",
+    clock: Clock = "",
 ) -> dict[str, Any]:
     """Say what a network takes of a board and does there, what bounds it, and what would help."""
-    chosen, net = boards.load(board), load_network(network, None)
+    if clock == clocks.AUTO:
+        raise InputError("what timing reaches is known after place and route: stoic synth")
     wish = wished(smallest, images_per_s, latency_us)
+    chosen, net = clocks.board_at(board, clock, wish), load_network(network, None)
     core = replace(core_of(net), injector=injector_form(injector))
     try:
         foldings(core, chosen)

@@ -62,7 +62,7 @@ def _candidates(network: Network, board: str, n_tables: int, clock_hz: int) -> I
         return
     yield from _of_no_board(network, n_tables)
     known = [boards.load(name) for name in boards.names()]
-    likely = [one for one in known if one.core_hz == clock_hz]
+    likely = [one for one in known if one.core_hz == clock_hz] or known  # of none: --clock
     yield from _of_boards(network, likely, n_tables, FORMS)
     yield from _of_boards(network, [one for one in known if one not in likely], n_tables)
 

@@ -118,7 +118,7 @@ def test_a_deployed_board_holds_the_network_and_another_is_refused(
     networks.save(NETWORK, tmp_path / "net.stoic")
     bitstream = tmp_path / "net.bin"
     bitstream.write_bytes(programming.SYNC["ice40"])
-    made = SimpleNamespace(bitstream=bitstream, bitstream_sha256="0" * 64)
+    made = SimpleNamespace(bitstream=bitstream, bitstream_sha256="0" * 64, clock_mhz_asked=36.0)
     # synthesis takes minutes and has its own tests; the virtual board has the top of another one
     monkeypatch.setattr("stoic.hw.synth.build", lambda *_: made)
     monkeypatch.setattr("stoic.hw.fold.fold", lambda *_: CORE)

@@ -118,6 +118,9 @@ def test_the_command_says_before_synthesis_what_synthesis_will_say(
         ),
         (("@small.stoic", "--board", "icebreaker", "--injector", "x"), "ring or independent, not"),
         (("@small.stoic", "--board", "absent"), "unknown board 'absent'"),
+        (("@small.stoic", "--board", "ulx3s-25f", "--clock", "107"), "have: 106.25, 109.375 MHz"),
+        (("@small.stoic", "--board", "ulx3s-25f", "--clock", "-1"), 'must be "auto" or MHz'),
+        (("@small.stoic", "--board", "ulx3s-25f", "--clock", "auto"), "after place and route"),
     ],
 )
 def test_what_cannot_be_is_one_line(

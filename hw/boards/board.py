@@ -12,6 +12,7 @@ from ..top import Target
 from .pins import pins_problem
 
 FOLDER = Path(__file__).parent
+UART_DIVISORS = range(4, 1 << 16)  # of stoic_uart
 MAX_BAUD_ERROR = 0.02  # a UART samples the middle of bit 10: 2 % is a fifth of a bit
 
 FAMILIES: tuple[Family, ...] = ("ecp5", "ice40", "xc7", "zynq7")
@@ -93,6 +94,11 @@ class Board:
             raise InputError(f"board {self.name}: a {self.family} has no [uart]: its host is on it")
         if wrong := [usb for usb in self.usb if not _USB_ID.fullmatch(usb)]:
             raise InputError(f"board {self.name}: usb must be like 0403:6015, not {wrong[0]!r}")
+        if self.has_uart and self.uart_divisor not in UART_DIVISORS:
+            raise InputError(
+                f"board {self.name}: {self.core_hz} Hz are {self.uart_divisor} clocks a bit at "
+                f"{self.baud} baud; stoic_uart takes {UART_DIVISORS[0]} to {UART_DIVISORS[-1]}"
+            )
         if self.has_uart and abs(self.baud_error) >= MAX_BAUD_ERROR:
             raise InputError(
                 f"board {self.name}: {self.core_hz} Hz / {self.uart_divisor} is "

@@ -1,6 +1,7 @@
 """PLL settings found by exact search, and the instance that carries them."""
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 from ...sim.exceptions import InputError
@@ -23,6 +24,7 @@ ECP5_PFD_HZ = (3_125_000, 400_000_000)
 ECP5_MAX_DIVISOR = 128
 ICE40_VCO_HZ = (533_000_000, 1_066_000_000)
 ICE40_PFD_HZ = (10_000_000, 133_000_000)
+ICE40_MAX_DIVIDE, ICE40_MAX_MULTIPLY, ICE40_MAX_DIVQ = 16, 128, 6
 # Source: AMD DS181 (Artix-7), PLL switching characteristics of speed grade -1; UG472 (divisors).
 XC7_VCO_HZ = (800_000_000, 1_600_000_000)
 XC7_PFD_HZ = (19_000_000, 450_000_000)
@@ -30,6 +32,12 @@ XC7_MAX_DIVIDE, XC7_MAX_MULTIPLY, XC7_MAX_POST = 56, 64, 128
 # Source: AMD UG585 (Zynq-7000), chapter Clocks: FCLK is the I/O PLL, which boot leaves at 1 GHz,
 # through two divisors of 1..63.
 ZYNQ7_IO_PLL_HZ, ZYNQ7_MAX_DIVISOR = 1_000_000_000, 63
+# From pin to core: largest factor, and largest divisor of those that stand behind one another.
+_LARGEST = {
+    "ecp5": (ECP5_MAX_DIVISOR, ECP5_MAX_DIVISOR),
+    "ice40": (ICE40_MAX_MULTIPLY, ICE40_MAX_DIVIDE << ICE40_MAX_DIVQ),
+    "xc7": (XC7_MAX_MULTIPLY, XC7_MAX_DIVIDE * XC7_MAX_POST),
+}
 
 
 @dataclass(frozen=True)
@@ -68,6 +76,22 @@ def find_pll(family: Family, pin_hz: int, core_hz: int) -> Pll:
     return found
 
 
+@cache
+def candidates(family: Family, pin_hz: int) -> frozenset[int]:
+    """Clocks in whole Hz that its divisors come to; `find_pll` makes those that are in range."""
+    if family == "zynq7":
+        most = ZYNQ7_MAX_DIVISOR**2
+        divisors = (n for n in range(1, most + 1) if ZYNQ7_IO_PLL_HZ % n == 0)
+        return frozenset(ZYNQ7_IO_PLL_HZ // n for n in divisors)
+    most_multiply, most_divide = _LARGEST[family]
+    return frozenset(
+        pin_hz * multiply // divide
+        for divide in range(1, most_divide + 1)
+        for multiply in range(1, most_multiply + 1)
+        if pin_hz * multiply % divide == 0
+    )
+
+
 def _ecp5(pin_hz: int, core_hz: int) -> Pll | None:
     # Feedback from the output: multiply sets core, post the oscillator, which is best mid-range.
     middle = sum(ECP5_VCO_HZ) / 2
@@ -86,13 +110,14 @@ def _ecp5(pin_hz: int, core_hz: int) -> Pll | None:
 
 
 def _ice40(pin_hz: int, core_hz: int) -> Pll | None:
-    for divide in range(1, 17):
+    for divide in range(1, ICE40_MAX_DIVIDE + 1):
         if not ICE40_PFD_HZ[0] <= pin_hz / divide <= ICE40_PFD_HZ[1]:
             continue
-        for divq in range(1, 7):
+        for divq in range(1, ICE40_MAX_DIVQ + 1):
             vco = core_hz << divq
             multiply, rest = divmod(vco * divide, pin_hz)
-            if ICE40_VCO_HZ[0] <= vco <= ICE40_VCO_HZ[1] and not rest and 1 <= multiply <= 128:
+            in_range = ICE40_VCO_HZ[0] <= vco <= ICE40_VCO_HZ[1]
+            if in_range and not rest and 1 <= multiply <= ICE40_MAX_MULTIPLY:
                 return Pll("ice40", pin_hz, core_hz, divide, multiply, 1 << divq)
     return None
 
