@@ -5,12 +5,13 @@ own. It is placed and routed anew, so that what it reaches is known of itself an
 """
 
 import logging
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from ..sim.core import Core
-from ..sim.exceptions import InputError
+from ..sim.exceptions import InputError, ToolError
 from . import boards, synth
 from .boards import Board
 from .flows.pll import candidates
@@ -18,7 +19,7 @@ from .synth import Build, ClockMissedError
 from .wish import Wish
 
 AUTO = "auto"
-MARGIN = 0.05  # of Fmax above a clock that is set from it
+MARGIN = 0.05  # that Fmax is above a clock which is set from it
 ATTEMPTS = 4  # clocks that are built before the search ends
 
 log = logging.getLogger(__name__)
@@ -31,15 +32,24 @@ def board_at(name: str, clock: str, wish: Wish) -> Board:
         clock: in MHz; "" and "auto" leave the board's own.
 
     Raises:
-        InputError: it is no number, PLL and UART cannot work with it; or it is "auto" and Vivado
-            builds for the board, or a folding is wished by time, which needs a clock.
+        InputError: it is no number, or PLL and UART cannot work with it; the board is a Zynq, whose
+            clock its processor sets, or Vivado builds for it, which "auto" cannot wait for; or a
+            folding is wished by time, which commands work out again by the board's own clock.
     """
     board = boards.load(name)
-    if clock == AUTO and board.needs_vivado:
+    if not clock:
+        return board
+    if not board.has_uart:
+        raise InputError(
+            f"--clock: {name} runs at the {board.core_hz / 1e6:g} MHz of its board file"
+        )
+    if wish.images_per_s or wish.latency_us:
+        raise InputError(f"--clock: a folding for {wish} is one at the board's own clock")
+    if clock != AUTO:
+        return clocked(board, clock)
+    if board.needs_vivado:
         raise InputError(f"{name} is built by Vivado: give --clock in MHz, not {AUTO}")
-    if clock == AUTO and (wish.images_per_s or wish.latency_us):
-        raise InputError(f"a folding for {wish} needs a clock that is known: --clock in MHz")
-    return board if clock in ("", AUTO) else clocked(board, clock)
+    return board
 
 
 def clocked(board: Board, clock: str) -> Board:
@@ -58,10 +68,8 @@ def clocked(board: Board, clock: str) -> Board:
         return replace(board, core_hz=round(hz))
     except InputError as refusal:
         below, above = fastest(board, hz), slowest(board, hz)
-        near = [f"{one.core_hz / 1e6:.12g}" for one in (below, above) if one]
-        raise InputError(f"{refusal}; the nearest that it can have: {', '.join(near)} MHz") from (
-            refusal
-        )
+        near = ", ".join(megahertz(one.core_hz) for one in (below, above) if one)
+        raise InputError(f"{refusal}; nearest that it can have: {near} MHz") from refusal
 
 
 def fastest(board: Board, most_hz: float) -> Board | None:
@@ -89,65 +97,79 @@ def build(
     core: Core,
     board: Board,
     clock: str,
-    out_dir: Path,
+    folder: Path,
     seeds: Sequence[int] = (),
     jobs: int = 2,
 ) -> Build:
     """As `synth.build`, where the clock is "auto" as `build_at_reached`."""
     make = build_at_reached if clock == AUTO else synth.build
-    return make(network_name, core, board, out_dir, seeds, jobs)
+    return make(network_name, core, board, folder, seeds, jobs)
 
 
 def build_at_reached(
     network_name: str,
     core: Core,
     board: Board,
-    out_dir: Path,
+    folder: Path,
     seeds: Sequence[int] = (),
     jobs: int = 2,
 ) -> Build:
     """The build at the fastest clock found that place and route reaches with `MARGIN` to spare.
 
-    The board's own clock is built first, then what is `MARGIN` below the Fmax of the build before,
-    until a build has its margin and leaves no faster clock, or after `ATTEMPTS`. Where the board's
-    own is missed the clock becomes slower.
+    The board's own clock is built first, then the fastest with its margin below the Fmax of the
+    build before and below every clock that was not reached so, until none is left that is faster
+    than the one kept, or after `ATTEMPTS`. The board's own is kept without a margin too; where it
+    is missed the clock becomes slower.
 
     Args:
-        out_dir: of the board's own clock; another one is built beside it, in `<out_dir>-<MHz>MHz`.
+        folder: of the board's own clock; of another one it is `folder_of` that.
         seeds, jobs: as of `synth.build`.
 
     Raises:
-        ToolError: as `synth.build`.
+        ToolError: as `synth.build`, unless a clock is kept.
         ClockMissedError: no clock that was tried is reached with its margin.
     """
     kept: Build | None = None
+    kept_hz, least_missed_hz = 0, math.inf
+    tried: list[str] = []
     at: Board | None = board
-    for _ in range(ATTEMPTS):
-        assert at is not None
+    while at is not None and at.core_hz > kept_hz and len(tried) < ATTEMPTS:
         try:
-            made = synth.build(network_name, core, at, folder_of(out_dir, board, at), seeds, jobs)
-            fmax_mhz, missed = made.best.fmax_mhz, None
+            made = synth.build(network_name, core, at, folder_of(folder, at), seeds, jobs)
+            routes = made.routes
         except ClockMissedError as error:
-            fmax_mhz, missed = max(route.fmax_mhz for route in error.routes), error
-        is_kept = fmax_mhz * 1e6 >= at.core_hz * (1 + MARGIN)
-        log.info("%.12g MHz asked, %g reached", at.core_hz / 1e6, fmax_mhz)
-        if is_kept and (kept is None or made.clock_mhz_asked > kept.clock_mhz_asked):
-            kept = made
-        most_hz = fmax_mhz * 1e6 / (1 + MARGIN)
-        at = fastest(board, most_hz if is_kept else min(most_hz, at.core_hz - 1))
-        if at is None or (kept and at.core_hz <= kept.clock_mhz_asked * 1e6):
+            made, routes = None, error.routes
+        except ToolError as error:
+            if kept is None:
+                raise
+            log.warning("%s; %s MHz is kept", error, megahertz(kept_hz))
             break
+        reached_hz = max(route.fmax_mhz for route in routes) * 1e6
+        tried.append(f"{megahertz(at.core_hz)} ({reached_hz / 1e6:g})")
+        log.info("MHz asked (reached): %s", tried[-1])
+        has_margin = reached_hz >= at.core_hz * (1 + MARGIN)
+        if not has_margin:
+            least_missed_hz = at.core_hz
+        if made and (has_margin or at is board):
+            kept, kept_hz = made, at.core_hz
+        at = fastest(board, min(reached_hz / (1 + MARGIN), least_missed_hz - 1))
     if kept is None:
-        raise missed or ClockMissedError(
-            f"{network_name} on {board.name}: no clock of {ATTEMPTS} tried is reached with "
-            f"{MARGIN:.0%} to spare; best {fmax_mhz:g} MHz, {made.best.critical_path}",
-            made.routes,
+        raise ClockMissedError(
+            f"{network_name} on {board.name}: no clock is reached with {MARGIN:.0%} to spare; MHz "
+            f"asked (reached): {', '.join(tried)}",
+            routes,
         )
     return kept
 
 
-def folder_of(out_dir: Path, board: Board, at: Board) -> Path:
-    """Where the build of a clock goes: beside that of the board's own."""
-    if at.core_hz == board.core_hz:
-        return out_dir
-    return out_dir.with_name(f"{out_dir.name}-{at.core_hz / 1e6:.12g}MHz")
+def folder_of(folder: Path, at: Board) -> Path:
+    """Where the build of a clock goes: the board's own into the folder, another one beside it."""
+    if at.core_hz == boards.load(at.name).core_hz:
+        return folder
+    here = folder.resolve()
+    return here.with_name(f"{here.name}-{megahertz(at.core_hz)}MHz")
+
+
+def megahertz(hz: int) -> str:
+    """As `--clock` takes it."""
+    return f"{hz / 1e6:.12g}"

@@ -210,7 +210,8 @@ def synth(
     log.info("%s", plan.plan(core, chosen, wish).line())
     if core.store:
         log.info("%s keeps %d images on the chip", board, core.store)
-    numbers, folder = range(1, (seeds or chosen.seeds) + 1), out or network.parent / board
+    numbers = range(1, (seeds or chosen.seeds) + 1)
+    folder = clocks.folder_of(out or network.parent / board, chosen)
     if chosen.needs_vivado and len(numbers) == 1 and find_vivado() is None:
         design = flow.Design(net.name, core, chosen, vivado.sources_of(core, chosen))
         project = vivado.write_project(design, folder)

@@ -52,7 +52,8 @@ def deploy(
     if url is not None and url.startswith("/") and not Path(url).exists():
         raise BoardError(f"{url}: no such port; plug the board in or correct the path")
     core = designed(net, chosen, wish, injector, tables, images_on_chip)
-    made = clocks.build(net.name, core, chosen, clock, out or network.parent / board)
+    folder = clocks.folder_of(out or network.parent / board, chosen)
+    made = clocks.build(net.name, core, chosen, clock, folder)
     command = programming.program(made.bitstream, chosen)
     clock_hz = round(made.clock_mhz_asked * 1e6)
     build = top.build_id(core, clock_hz=clock_hz, target=chosen.target)

@@ -1,4 +1,4 @@
-"""Options of `plan`, `synth`, `deploy`, `virtual` that decide the core, and the core they make."""
+"""Options of `plan`, `synth`, `deploy`, `virtual` that decide a design, and the core they make."""
 
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from ..sim.core import FORMS, Core, Form, core_of, default_core
+from ..sim.core import FORMS, Core, core_of, default_core
 from ..sim.exceptions import BoardError, InputError
 from ..sim.network import Network
 from . import boards
@@ -55,22 +55,19 @@ def find_core(url: str, network: Network, board: str = "", n_tables: int = 0) ->
 def _candidates(network: Network, board: str, n_tables: int, clock_hz: int) -> Iterator[Core]:
     """Cores that this kit makes of a network, one after the other: to plan for a board takes time.
 
-    Boards of the clock come first, with and without injectors; others were built by another kit.
+    Boards of the clock come first; of another clock is what another kit or `--clock` built.
     """
     if board:
-        yield from _of_boards(network, [boards.load(board)], n_tables, FORMS)
+        yield from _of_boards(network, [boards.load(board)], n_tables)
         return
     yield from _of_no_board(network, n_tables)
     known = [boards.load(name) for name in boards.names()]
-    likely = [one for one in known if one.core_hz == clock_hz] or known  # of none: --clock
-    yield from _of_boards(network, likely, n_tables, FORMS)
-    yield from _of_boards(network, [one for one in known if one not in likely], n_tables)
+    yield from _of_boards(network, [one for one in known if one.core_hz == clock_hz], n_tables)
+    yield from _of_boards(network, [one for one in known if one.core_hz != clock_hz], n_tables)
 
 
-def _of_boards(
-    network: Network, candidates: Sequence[Board], n_tables: int, forms: Sequence[Form] = ()
-) -> Iterator[Core]:
-    for injector in (None, *forms):
+def _of_boards(network: Network, candidates: Sequence[Board], n_tables: int) -> Iterator[Core]:
+    for injector in (None, *FORMS):
         for board in candidates:
             try:
                 plain = foldings(replace(core_of(network), injector=injector), board)

@@ -17,6 +17,14 @@ CELLS = {
     "zynq7": ("FCLK_CLK0",),
 }
 
+# What comes out. Source: the tables named below; of the global clock tree of an Artix-7 of speed
+# grade -1, and of the clocks that a Zynq-7000 gives its fabric (UG585, as Vivado limits them).
+OUT_HZ: dict[Family, tuple[int, int]] = {
+    "ecp5": (3_125_000, 400_000_000),
+    "ice40": (16_000_000, 275_000_000),
+    "xc7": (6_250_000, 464_000_000),
+    "zynq7": (100_000, 250_000_000),
+}
 # Source: Lattice FPGA-DS-02012 (ECP5), table of sysCLOCK PLL timing; FPGA-DS-02008 (iCE40 UP). The
 # icepll of Project IceStorm has the same for all iCE40.
 ECP5_VCO_HZ = (400_000_000, 800_000_000)
@@ -69,6 +77,11 @@ def find_pll(family: Family, pin_hz: int, core_hz: int) -> Pll:
     >>> find_pll("ecp5", 25_000_000, 100_000_000)
     Pll(family='ecp5', pin_hz=25000000, core_hz=100000000, divide=1, multiply=4, post=6)
     """
+    least, most = OUT_HZ[family]
+    if not least <= core_hz <= most:
+        raise InputError(
+            f"the {family} PLL makes {least / 1e6:g} to {most / 1e6:g} MHz, not {core_hz / 1e6:g}"
+        )
     search = {"ecp5": _ecp5, "ice40": _ice40, "xc7": _xc7, "zynq7": _zynq7}
     found = search[family](pin_hz, core_hz)
     if found is None:
