@@ -94,6 +94,7 @@ class Board:
             raise InputError(f"board {self.name}: a {self.family} has no [uart]: its host is on it")
         if wrong := [usb for usb in self.usb if not _USB_ID.fullmatch(usb)]:
             raise InputError(f"board {self.name}: usb must be like 0403:6015, not {wrong[0]!r}")
+        _ = self.pll  # refuses a clock that the PLL cannot make
         if self.has_uart and self.uart_divisor not in UART_DIVISORS:
             raise InputError(
                 f"board {self.name}: {self.core_hz} Hz are {self.uart_divisor} clocks a bit at "
@@ -104,7 +105,6 @@ class Board:
                 f"board {self.name}: {self.core_hz} Hz / {self.uart_divisor} is "
                 f"{self.baud_error:+.1%} off {self.baud} baud; must be < {MAX_BAUD_ERROR:.0%}"
             )
-        _ = self.pll  # refuses a clock that the PLL cannot make
 
     @property
     def has_uart(self) -> bool:
