@@ -33,8 +33,8 @@ def boards(results: Path) -> Iterable[str]:
         f"took ~{found['slowest_bitstream_wall_s']:.0f} s on the wall, "
         f"the most processor time of one is ~{found['slowest_bitstream_cpu_s']:.0f} s."
     )
-    if packed := [row for row in fit if "logic_cells" in row]:
-        yield _planner(packed)
+    if packed := [row for row in fit if "cells_error" in row]:
+        yield _planner(packed, found["block_rams_wrong"])
     yield ""
     yield f"| {' | '.join(_HEAD)} |"
     yield "|---" * len(_HEAD) + "|"
@@ -46,17 +46,12 @@ def boards(results: Path) -> Iterable[str]:
             yield f"`{row['network']}` on {row['board']}: {row['verdict']}, {row['why']}."
 
 
-def _planner(packed: list[dict[str, Any]]) -> str:
+def _planner(packed: list[dict[str, Any]], wrong: int) -> str:
     """How far the planner's counts are from the packer's."""
-
-    def error(row: dict[str, Any]) -> float:
-        return abs(float(row["cells_predicted"] / row["logic_cells"]) - 1)
-
-    worst = max(packed, key=error)
-    name = f"`{worst['network']}` on {worst['board']}"
-    wrong = sum(row["block_rams_predicted"] != row["block_rams"] for row in packed)
+    worst = max(packed, key=lambda row: abs(row["cells_error"]))
+    name, error = f"`{worst['network']}` on {worst['board']}", abs(worst["cells_error"])
     return (
-        f"The planner's count of logic cells is at worst {error(worst):.1%} off ({name}: "
+        f"The planner's count of logic cells is at worst {error:.1%} off ({name}: "
         f"{worst['cells_predicted']:,} for {worst['logic_cells']:,}), that of block memories wrong "
         f"for {wrong} of {len(packed)} designs."
     )
