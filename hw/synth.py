@@ -191,7 +191,7 @@ def _build(
     check_core(design.network, design.core, board, out_dir)
 
     def one_seed(seed: int) -> Route:
-        return _route(board, out_dir, seed, tools)
+        return _route(design, out_dir, seed, tools)
 
     routes = at_once(one_seed, seeds, jobs)
     best = max(routes, key=lambda r: r.fmax_mhz)
@@ -290,10 +290,12 @@ def _synthesise(design: Design, out_dir: Path, tools: Mapping[str, str]) -> floa
     return step(out_dir, "synth", command, inputs, outputs, tools)
 
 
-def _route(board: Board, out_dir: Path, seed: int, tools: Mapping[str, str]) -> Route:
+def _route(design: Design, out_dir: Path, seed: int, tools: Mapping[str, str]) -> Route:
     name = f"seed{seed}"
     report = f"{name}.report.json"
-    command = nextpnr.place_and_route(board, NETLIST, "pins", f"{name}.routed", report, seed)
+    command = nextpnr.place_and_route(
+        design.core, design.board, NETLIST, "pins", f"{name}.routed", report, seed
+    )
     inputs = [out_dir / NETLIST, out_dir / "pins"]
     outputs = [out_dir / f"{name}.routed", out_dir / report]
     wall_s = step(out_dir, name, command, inputs, outputs, tools)

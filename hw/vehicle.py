@@ -222,7 +222,13 @@ def place_and_route(
     name = f"seed{seed}"
     report = out_dir / f"{name}.report.json"
     command = nextpnr.place_and_route(
-        vehicle.chip, "synth.netlist.json", "", f"{name}.routed", report.name, seed
+        vehicle.core,
+        vehicle.chip,
+        "synth.netlist.json",
+        "",
+        f"{name}.routed",
+        report.name,
+        seed,
     )
     inputs, outputs = [out_dir / "synth.netlist.json"], [out_dir / f"{name}.routed", report]
     wall_s = step(out_dir, name, command, inputs, outputs, tools)

