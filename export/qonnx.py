@@ -1,8 +1,9 @@
 """Checkpoint -> QONNX: the Brevitas network as a file that others read, with faults on request.
 
 Brevitas writes BipolarQuant for weights and signs; the batch norms stay float32 as the checkpoint
-has them. The graph input is annotated UINT8 (pixels 0..255, in float32) or BIPOLAR (-1 and +1);
-that of a convolution is a map (batch, channels, height, width), and so are the maps behind it.
+has them, but where float kernels would decide otherwise than exact mathematics (`settle`). The
+graph input is annotated UINT8 (pixels 0..255, in float32) or BIPOLAR (-1 and +1); that of a
+convolution is a map (batch, channels, height, width), and so are the maps behind it.
 """
 
 import contextlib
@@ -23,23 +24,35 @@ from ..sim import container
 from ..sim.faults import FaultMap
 from ..sim.layers import Input
 from .fault_nodes import with_faults
+from .settle import settled
 
 DATA_TYPES: dict[Input, str] = {"uint8": "UINT8", "bits": "BIPOLAR"}
 
 
 def export_qonnx(
-    checkpoint: Checkpoint, path: Path, faults: FaultMap | None = None, batch: int = 1
+    checkpoint: Checkpoint,
+    path: Path,
+    faults: FaultMap | None = None,
+    batch: int = 1,
+    *,
+    as_trained: bool = False,
 ) -> None:
     """Write the QONNX file of a checkpoint; equal checkpoints give equal files.
 
     Args:
         faults: read the stored weights through this map, by nodes of plain ONNX.
         batch: images of the graph input.
+        as_trained: leave all batch norms as they are, also where float kernels decide otherwise
+            than the integer network.
 
     Raises:
         InputError: the map does not fit, or has faults outside the weights.
     """
     model = qonnx_model(checkpoint, batch)
+    if not as_trained:
+        model, moved = settled(model, checkpoint.name)
+        values = {f"settled_{layer}": f"{neurons}" for layer, neurons in moved.items()}
+        stamp(model, checkpoint.name, {"checkpoint_sha256": checkpoint.sha256, **values})
     container.write_whole(path, to_bytes(model if faults is None else with_faults(model, faults)))
 
 

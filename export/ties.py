@@ -22,7 +22,7 @@ from .exact import Root
 from .executors import run_graph
 from .folding import attributes, short
 from .graph import Graph, parse, read_model
-from .lower import lower_file
+from .lower import Lowered, lower_file
 from .lower_state import Site
 
 Run = Callable[[Site, NDArray[np.int64]], NDArray[np.bool_] | None]
@@ -59,7 +59,12 @@ def disagreements(path: Path) -> list[Disagreement]:
     Raises:
         ArtefactError: the file cannot be lowered.
     """
-    lowered, model, found = lower_file(path), read_model(path), []
+    return disagreements_of(lower_file(path), read_model(path))
+
+
+def disagreements_of(lowered: Lowered, model: onnx.ModelProto) -> list[Disagreement]:
+    """As `disagreements`, of a graph and what it was lowered to."""
+    found = []
     notes = lowered.network.notes["layers"]
     graph = parse(model)
     runs: list[tuple[str, Run]] = [("onnxruntime", partial(_run_tail, model, graph))]
@@ -68,7 +73,7 @@ def disagreements(path: Path) -> list[Disagreement]:
     for layer, site, note in zip(lowered.network.layers, lowered.sites, notes, strict=True):
         if not site.tail or layer.thresholds is None:
             continue
-        stored, first = _sums(layer, layer.thresholds.astype(np.int64))
+        stored, first = _sums(layer), first_sums(layer)
         sums = np.where(layer.negated, -stored, stored)
         ties = {j for j, _ in note["ties"]}
         for executor, run in runs:
@@ -81,15 +86,22 @@ def disagreements(path: Path) -> list[Disagreement]:
     return found
 
 
-def _sums(layer: Layer, theta: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """(k, n_outputs) sums of the stored rows to try, and the first of each that fires."""
-    n = layer.n_inputs
+def first_sums(layer: Layer) -> NDArray[np.int64]:
+    """(n_outputs,) sum of each stored row from which on it fires."""
+    assert layer.thresholds is not None
+    theta = layer.thresholds.astype(np.int64)
+    return 2 * theta - layer.n_inputs if layer.input == "bits" else theta
+
+
+def _sums(layer: Layer) -> NDArray[np.int64]:
+    """(k, n_outputs) sums of the stored rows to try."""
+    n, first = layer.n_inputs, first_sums(layer)
     if layer.input == "bits":
-        return np.broadcast_to(np.arange(-n, n + 1, 2)[:, None], (n + 1, len(theta))), 2 * theta - n
+        return np.broadcast_to(np.arange(-n, n + 1, 2)[:, None], (n + 1, len(first)))
     low, high = layer.threshold_range
-    near = theta + np.arange(-_NEAR, _NEAR + 1)[:, None]
-    ends = np.broadcast_to([[low], [high - 1]], (2, len(theta)))
-    return np.concatenate([near.clip(low, high - 1), ends]), theta
+    near = first + np.arange(-_NEAR, _NEAR + 1)[:, None]
+    ends = np.broadcast_to([[low], [high - 1]], (2, len(first)))
+    return np.concatenate([near.clip(low, high - 1), ends])
 
 
 def _values(site: Site, sums: NDArray[np.int64]) -> NDArray[np.float32]:

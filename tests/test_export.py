@@ -151,19 +151,24 @@ def test_a_dropped_fault_disagrees(tmp_path: Path) -> None:
     assert (device.infer(x) != expected).any(axis=1).all()  # a score bit shifts every score by 2
 
 
-def test_where_a_float_batch_norm_decides_a_tie_otherwise_is_named(tmp_path: Path) -> None:
+def tied() -> Checkpoint:
+    """Hidden neurons whose batch norms are 0 at sums that occur."""
     m, n = 256, 64
     rng = np.random.default_rng(0)
     gamma = rng.normal(size=m).astype(np.float32)
     var = (rng.integers(1, 12, m) ** 2).astype(np.float32)
     mean = (2 * rng.integers(-8, 9, m)).astype(np.float32)
-    tied = BatchNorm(gamma, 2 * gamma, mean, var, eps=0.0)  # 0 at s = mean - 2 sqrt(var)
+    norm = BatchNorm(gamma, 2 * gamma, mean, var, eps=0.0)  # 0 at s = mean - 2 sqrt(var)
     layers = (
-        Layer("dense0", n, pack(rng.integers(0, 2, (m, n))), tied),
+        Layer("dense0", n, pack(rng.integers(0, 2, (m, n))), norm),
         Layer("dense1", m, pack(rng.integers(0, 2, (3, m))), None),
     )
+    return Checkpoint("ties", "bits", layers)
+
+
+def test_where_a_float_batch_norm_decides_a_tie_otherwise_is_named(tmp_path: Path) -> None:
     path = tmp_path / "net.onnx"
-    export_qonnx(Checkpoint("ties", "bits", layers), path)
+    export_qonnx(tied(), path, as_trained=True)
     network = lower(path)
     found = [d for d in disagreements(path) if d.executor == "onnxruntime"]
     ties = {tuple(tie) for tie in network.notes["layers"][0]["ties"]}
@@ -172,7 +177,7 @@ def test_where_a_float_batch_norm_decides_a_tie_otherwise_is_named(tmp_path: Pat
     # an image meets a disagreement exactly where the graph's own scores differ from golden
     x = images(network, 2000)
     sums = np.where(network.layers[0].negated, -1, 1) * (
-        2 * golden.accumulate(network.layers[0], x) - n
+        2 * golden.accumulate(network.layers[0], x) - 64
     )
     meets = np.zeros(len(x), np.bool_)
     for d in found:
@@ -183,6 +188,26 @@ def test_where_a_float_batch_norm_decides_a_tie_otherwise_is_named(tmp_path: Pat
     assert not (differs & ~meets).any()
     # several neurons can cancel in a score; one alone never does
     assert differs.any() == meets.any()
+
+
+def test_an_exported_batch_norm_decides_no_tie_otherwise(tmp_path: Path) -> None:
+    """Where the file of before differs from golden on the same images."""
+    path, before = tmp_path / "net.onnx", tmp_path / "as_trained.onnx"
+    export_qonnx(tied(), path)
+    export_qonnx(tied(), before, as_trained=True)
+    network, told = lower(path), lower(before)
+    moved = json.loads(network.notes["metadata"]["stoic.settled_dense0"])
+    assert moved == sorted({d.neuron for d in disagreements(before)}) != []
+    assert disagreements(path) == []
+    for layer, other in zip(network.layers, told.layers, strict=True):
+        assert np.array_equal(layer.weights, other.weights)
+        assert np.array_equal(layer.thresholds, other.thresholds)  # type: ignore[arg-type]
+    assert "stoic.settled_dense1" not in network.notes["metadata"]
+    x = images(network, 2000)
+    for file, is_exact in ((path, True), (before, False)):
+        device = OnnxDevice(file)
+        device.load(lower(file))
+        assert np.array_equal(device.infer(x), golden.scores(network, x)) == is_exact
 
 
 def test_a_device_refuses_another_file_and_images_that_do_not_fit(tmp_path: Path) -> None:
