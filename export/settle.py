@@ -87,11 +87,11 @@ def _between(layer: Layer) -> NDArray[np.float64]:
 
 def _is_same(before: Lowered, after: Lowered) -> bool:
     """Whether two graphs are one integer network."""
-    pairs = zip(before.network.layers, after.network.layers, strict=True)
-    return all(
-        np.array_equal(a.weights, b.weights)
-        and np.array_equal(a.negated, b.negated)
-        and (a.thresholds is None) == (b.thresholds is None)
-        and (a.thresholds is None or np.array_equal(a.thresholds, b.thresholds))
-        for a, b in pairs
-    )
+    networks = (before.network.layers, after.network.layers)
+    return [_values(layer) for layer in networks[0]] == [_values(layer) for layer in networks[1]]
+
+
+def _values(layer: Layer) -> tuple[bytes, bytes, bytes]:
+    """Weights, negated rows and thresholds."""
+    thresholds = b"" if layer.thresholds is None else layer.thresholds.tobytes()
+    return layer.weights.tobytes(), layer.negated.tobytes(), thresholds
