@@ -42,10 +42,11 @@ def export_qonnx(
     Args:
         faults: read the stored weights through this map, by nodes of plain ONNX.
         batch: images of the graph input.
-        as_trained: leave all batch norms as they are, also where float kernels decide otherwise
+        as_trained: leave all batch norms as they are, also where float kernels may decide otherwise
             than the integer network.
 
     Raises:
+        ArtefactError: the graph cannot be lowered, as where a parameter is not finite.
         InputError: the map does not fit, or has faults outside the weights.
     """
     model = qonnx_model(checkpoint, batch)

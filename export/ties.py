@@ -22,7 +22,7 @@ from .exact import Root
 from .executors import run_graph
 from .folding import attributes, short
 from .graph import Graph, parse, read_model
-from .lower import Lowered, lower_file
+from .lower import lower_file
 from .lower_state import Site
 
 Run = Callable[[Site, NDArray[np.int64]], NDArray[np.bool_] | None]
@@ -59,12 +59,7 @@ def disagreements(path: Path) -> list[Disagreement]:
     Raises:
         ArtefactError: the file cannot be lowered.
     """
-    return disagreements_of(lower_file(path), read_model(path))
-
-
-def disagreements_of(lowered: Lowered, model: onnx.ModelProto) -> list[Disagreement]:
-    """As `disagreements`, of a graph and what it was lowered to."""
-    found = []
+    lowered, model, found = lower_file(path), read_model(path), []
     notes = lowered.network.notes["layers"]
     graph = parse(model)
     runs: list[tuple[str, Run]] = [("onnxruntime", partial(_run_tail, model, graph))]
