@@ -12,7 +12,7 @@ from ..boards import Board
 # pipelined core lie half across the chip. SFC on a 25K, of one netlist and seed: 146 MHz at weight
 # 10, 164 MHz at 30; of another: 140 MHz at weight 30, 177 MHz with alpha 0.05 too. Not so with
 # convolutions: VGG3 on an 85K (`vgg3-256` of hw/measured.py), of one netlist and seed, 101.6 MHz
-# after 2,840 s of processor with these, 106.0 MHz in a quarter of the time at the defaults.
+# after 2,840 s of processor with these, 106.0 MHz after 878 s at the defaults.
 _DENSE_PLACER = ("--placer-heap-timingweight", "30", "--placer-heap-alpha", "0.05")
 
 
