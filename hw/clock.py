@@ -15,6 +15,7 @@ from ..sim.exceptions import InputError, ToolError
 from . import boards, synth
 from .boards import Board
 from .flows.pll import candidates
+from .reports import Route
 from .synth import Build, ClockMissedError
 from .wish import Wish
 
@@ -131,6 +132,7 @@ def build_at_reached(
     """
     kept: Build | None = None
     kept_hz, least_missed_hz = 0, math.inf
+    routes: Sequence[Route] = ()
     tried: list[str] = []
     at: Board | None = board
     while at is not None and at.core_hz > kept_hz and len(tried) < ATTEMPTS:
