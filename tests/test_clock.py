@@ -125,8 +125,8 @@ def test_a_bitstream_runs_at_what_its_timing_reached(tmp_path: Path) -> None:
     mhz = made.clock_mhz_asked
     assert mhz > 24
     assert made.best.fmax_mhz >= mhz * (1 + MARGIN)
-    assert made.bitstream.parent.name == f"icebreaker-{mhz:.12g}MHz"
     at = replace(ICEBREAKER, core_hz=round(mhz * 1e6))
+    assert made.bitstream.parent == clock.folder_of(folder, at)
     sources = made.bitstream.parent / "src"
     assert (sources / "stoic_top.v").read_text() == synth.design_sources(CORE, at)["stoic_top.v"]
     wrapper = (sources / f"{at.top}.v").read_text()
