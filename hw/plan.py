@@ -1,6 +1,7 @@
 """What a core will do on a board, what bounds it and what would help: said before any tool runs.
 
-Cycles are exact, block memories counted, cells a fit (`fold`, `cost`), latencies upper estimates.
+Cycles are exact for dense layers (of a convolution, as planned 7,840 and simulated 7,568), block
+memories counted, cells a fit (`fold`, `cost`), latencies upper estimates.
 """
 
 from dataclasses import dataclass, replace
