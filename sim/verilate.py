@@ -3,6 +3,7 @@
 `python -m stoic.sim.verilate PATH` writes a `verilator` for PATH variables, e.g. that of cocotb.
 """
 
+import contextlib
 import hashlib
 import importlib.util
 import logging
@@ -13,7 +14,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -42,6 +43,10 @@ VERILATED_H = """\
 # save a tenth to a fifth of the time.
 _WRITE = re.compile(r"\bif \(((?:vlSelfRef\.)?__VdlySet\w+|vlSelfRef\.\w+__DOT__we_hit_q)\) \{")
 _SELDOM = r"if (VL_UNLIKELY(\1)) {"
+
+# Verilator's run time, 12 s of a processor: the same in all designs, compiled once
+_RUNTIME = ("verilated.o", "verilated_threads.o")
+_OPTION = re.compile(r"^VM_\w+ = \d$", re.MULTILINE)  # what a makefile builds it for
 
 _log = logging.getLogger(__name__)
 
@@ -149,13 +154,38 @@ def verilate(
         if status == 0:
             for path in scratch.glob("V*.cpp"):
                 path.write_text(_WRITE.sub(_SELDOM, path.read_text()))
-            makefile = next(scratch.glob("V*_classes.mk")).name.replace("_classes", "")
+            classes = next(scratch.glob("V*_classes.mk"))
+            kept = _runtime_folder(_OPTION.findall(classes.read_text()), environment)
+            for path in kept.glob("*.o"):
+                shutil.copyfile(path, scratch / path.name)
+            makefile = classes.name.replace("_classes", "")
             status = run(["make", "-C", str(scratch), "-f", makefile, *OPTIMISED]).returncode
         if status != 0:
             raise ToolError(f"Verilator failed on {top} (status {status}); its log is {log}")
+        _keep(scratch, kept)
         (scratch / library.name).replace(library)
     log.unlink(missing_ok=True)
     return library
+
+
+def _runtime_folder(options: Sequence[str], environment: Mapping[str, str]) -> Path:
+    """Where Verilator's run time is kept, by all that goes into its objects."""
+    compiler = subprocess.run(["c++", "--version"], capture_output=True, text=True).stdout
+    root = environment["VERILATOR_ROOT"]
+    parts = (verilator_version(), root, compiler, CFLAGS, *OPTIMISED, VERILATED_H, *options)
+    cache = Path(environment.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()) / "stoic"
+    return cache / f"verilated-{hashlib.sha256(repr(parts).encode()).hexdigest()[:16]}"
+
+
+def _keep(built: Path, kept: Path) -> None:
+    """Keep the run time of a build; where it can't be written it is compiled each time."""
+    if all((kept / name).exists() for name in _RUNTIME):
+        return
+    with contextlib.suppress(OSError):
+        kept.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=kept) as part:
+            for name in _RUNTIME:
+                Path(shutil.copyfile(built / name, Path(part) / name)).replace(kept / name)
 
 
 _SHIM = """#!/bin/sh
