@@ -44,6 +44,7 @@ def test_a_host_on_axi_lite_gets_golden_s_scores(cosim: Cosim, tmp_path: Path) -
     [
         ("(closed_i && !busy_i)", "1'b1"),
         pytest.param("(low_q & ~strobes)", "32'd0", marks=pytest.mark.slow),
+        pytest.param("high_q <= 32'd0;", "high_q <= 32'd1;", marks=pytest.mark.slow),
         pytest.param("word_q < bank_words_i", "word_q <= bank_words_i", marks=pytest.mark.slow),
     ],
 )

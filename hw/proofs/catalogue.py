@@ -1,6 +1,7 @@
 """Every proof of the kit."""
 
+from .counting import PROOFS as COUNTERS
 from .functions import PROOFS as FUNCTIONS
 from .handshakes import PROOFS as HANDSHAKES
 
-PROOFS = (*FUNCTIONS, *HANDSHAKES)
+PROOFS = (*FUNCTIONS, *COUNTERS, *HANDSHAKES)

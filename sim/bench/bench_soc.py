@@ -165,6 +165,11 @@ async def keeps_bytes_without_their_strobe(dut: Any) -> None:
     bank = max(faults.layout.banks, key=lambda b: (b.width, b.n_words))
     number = faults.layout.banks.index(bank)
     mask = (1 << bank.width) - 1
+    await point(host, number)
+    assert (await host.write(HIGH + 3, bytes(1))).resp == OKAY
+    await point(host, number)
+    expect([await get(host)], [(OKAY, 0)], "word of which one byte was written after reset")
+    await point(host, 0)
     await host.write(POINTER + 2, number.to_bytes(2, "little"))
     held = bytearray(8)
     wrote: dict[int, int] = {}
