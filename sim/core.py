@@ -204,13 +204,14 @@ def room(core: Core, layer: int) -> int:
 def layer_cycles(core: Core, layer: int) -> int:
     """Cycles that a layer works on an image.
 
-    While one of its two pages is worked on the other one is filled, which takes 3 cycles more.
+    While one of its two pages is worked on the other one is filled: two windows take as long as one
+    is filled and worked on, and 3 cycles more.
     """
     busy = core.layout.n_folds(layer) * fold_cycles(core, layer)
     if not core.windows[layer]:
         return busy
     load = core.layout.n_steps(layer) * planes(core.layout.shapes[layer])
-    return n_windows(core, layer) * max(busy, (busy + load + 4) // 2)
+    return -(-n_windows(core, layer) * max(2 * busy, busy + load + 3) // 2)
 
 
 def image_bytes(core: Core) -> int:

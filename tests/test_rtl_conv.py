@@ -114,7 +114,7 @@ def test_every_score_is_golden_s_and_images_come_as_fast_as_planned(
         before = device.counters()["cycles"]
         device.infer(images_for(network, n))
         cycles.append(device.counters()["cycles"] - before)
-    assert (cycles[1] - cycles[0]) / 40 == pytest.approx(image_cycles(core), rel=0.05)
+    assert (cycles[1] - cycles[0]) / 40 == pytest.approx(image_cycles(core), rel=0.01)
     device.close()
 
 
