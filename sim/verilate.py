@@ -46,7 +46,10 @@ _SELDOM = r"if (VL_UNLIKELY(\1)) {"
 
 # Verilator's run time, 12 s of a processor: the same in all designs, compiled once
 _RUNTIME = ("verilated.o", "verilated_threads.o")
-_OPTION = re.compile(r"^VM_\w+ = \d$", re.MULTILINE)  # what a makefile builds it for
+
+# Flags of a compiler that make would take from the environment, and no library's name tells
+_FOREIGN = ("CXXFLAGS", "CPPFLAGS", "LDFLAGS", "LDLIBS", "OPT", "USER_CPPFLAGS", "USER_LDFLAGS",
+            "USER_LDLIBS")  # fmt: skip
 
 _log = logging.getLogger(__name__)
 
@@ -80,13 +83,14 @@ def find_verilator() -> tuple[list[str], dict[str, str]]:
     binary = root / "bin" / "verilator_bin"
     if not binary.is_file():
         raise ToolError(f"no Verilator in {root}: reinstall the Python package verilator")
-    for tool in ("g++", "make"):
+    for tool in ("g++", "c++", "make"):
         if shutil.which(tool) is None:
             raise ToolError(f"{tool} is not on PATH; Verilator needs it to build simulations")
     # The package leaves this make variable empty, without which a large design does not build. What
     # a make around us says is dropped: its flags are not meant for ours.
     makeflags = "CFG_CXXFLAGS_PCH_I=-include"
-    return [str(binary)], {**os.environ, "VERILATOR_ROOT": str(root), "MAKEFLAGS": makeflags}
+    ours = {name: value for name, value in os.environ.items() if name not in _FOREIGN}
+    return [str(binary)], {**ours, "VERILATOR_ROOT": str(root), "MAKEFLAGS": makeflags}
 
 
 def verilator_version() -> str:
@@ -154,38 +158,41 @@ def verilate(
         if status == 0:
             for path in scratch.glob("V*.cpp"):
                 path.write_text(_WRITE.sub(_SELDOM, path.read_text()))
-            classes = next(scratch.glob("V*_classes.mk"))
-            kept = _runtime_folder(_OPTION.findall(classes.read_text()), environment)
-            for path in kept.glob("*.o"):
-                shutil.copyfile(path, scratch / path.name)
-            makefile = classes.name.replace("_classes", "")
+            kept = _runtime_folder(flags, environment)
+            _copy_runtime(kept, scratch)
+            makefile = next(scratch.glob("V*_classes.mk")).name.replace("_classes", "")
             status = run(["make", "-C", str(scratch), "-f", makefile, *OPTIMISED]).returncode
         if status != 0:
             raise ToolError(f"Verilator failed on {top} (status {status}); its log is {log}")
-        _keep(scratch, kept)
+        _copy_runtime(scratch, kept)
         (scratch / library.name).replace(library)
     log.unlink(missing_ok=True)
     return library
 
 
-def _runtime_folder(options: Sequence[str], environment: Mapping[str, str]) -> Path:
+def _runtime_folder(flags: Sequence[str], environment: Mapping[str, str]) -> Path:
     """Where Verilator's run time is kept, by all that goes into its objects."""
     compiler = subprocess.run(["c++", "--version"], capture_output=True, text=True).stdout
-    root = environment["VERILATOR_ROOT"]
-    parts = (verilator_version(), root, compiler, CFLAGS, *OPTIMISED, VERILATED_H, *options)
-    cache = Path(environment.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()) / "stoic"
+    root, named = environment["VERILATOR_ROOT"], [f for f in flags if not f.startswith("-G")]
+    parts = (verilator_version(), root, compiler, FLAGS, named, CFLAGS, OPTIMISED, VERILATED_H)
+    home = Path(environment.get("HOME", ""), ".cache")
+    cache = Path(environment.get("XDG_CACHE_HOME") or home, "stoic")
     return cache / f"verilated-{hashlib.sha256(repr(parts).encode()).hexdigest()[:16]}"
 
 
-def _keep(built: Path, kept: Path) -> None:
-    """Keep the run time of a build; where it can't be written it is compiled each time."""
-    if all((kept / name).exists() for name in _RUNTIME):
+def _copy_runtime(source: Path, target: Path) -> None:
+    """Copy its objects, each whole or not at all; those that are there stay as they are.
+
+    Where they can't be read or written, or there is no home to keep them in, they are compiled.
+    """
+    if not (source.is_absolute() and target.is_absolute()):
         return
     with contextlib.suppress(OSError):
-        kept.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=kept) as part:
+        target.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=target) as part:
             for name in _RUNTIME:
-                Path(shutil.copyfile(built / name, Path(part) / name)).replace(kept / name)
+                if (source / name).stat().st_size and not (target / name).exists():
+                    Path(shutil.copyfile(source / name, Path(part) / name)).replace(target / name)
 
 
 _SHIM = """#!/bin/sh

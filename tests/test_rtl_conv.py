@@ -118,6 +118,23 @@ def test_every_score_is_golden_s_and_images_come_as_fast_as_planned(
     device.close()
 
 
+def test_a_layer_whose_pages_fill_as_slowly_as_it_works_is_planned_so(build_dir: Path) -> None:
+    network = random_conv_network((7, 7, 16), ((16, 1, 1, 0, None),), (3,), "bits", rng())
+    layout = layout_of(network, (Fold(16, 4), Fold(3, 64)))
+    core = core_of(network, layout)
+    assert unit_cycles(core)["layer 0"] == image_cycles(core) == 270  # 49 windows of 4 + 4 + 3 / 2
+    device = RtlDevice(layout, build_dir)
+    device.load(network)
+    cycles = []
+    for n in (4, 24):
+        before = device.counters()["cycles"]
+        images = images_for(network, n)
+        np.testing.assert_array_equal(device.infer(images), golden.scores(network, images))
+        cycles.append(device.counters()["cycles"] - before)
+    assert (cycles[1] - cycles[0]) / 20 == pytest.approx(269.5, abs=0.5)
+    device.close()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(24))
 def test_any_geometry_and_folding_agrees(seed: int, tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """Every proof of the kit."""
 
-from .counting import PROOFS as COUNTERS
+from .counters import PROOFS as COUNTERS
 from .functions import PROOFS as FUNCTIONS
 from .handshakes import PROOFS as HANDSHAKES
 

@@ -10,9 +10,8 @@ from functools import partial
 import z3
 
 from .claims import Claim
-from .elaborate import Design, Mutant
+from .elaborate import Design
 from .machine import Cycle, Machine, Word
-from .proof import Proof
 from .specification import address_bits, flag, joined, where, widened
 
 _LANE = 16  # bits of a count of the confusion matrix
@@ -58,7 +57,7 @@ def registers(design: Design) -> Iterator[Claim]:
     held = [now["images_q"], now["sum_q"], now["least_q"], now["most_q"], now["low_q"]]
     held += [now["bound_q"], now["table_o"] if p["TABLES"] > 1 else z3.BitVecVal(0, 8)]
     held += [z3.BitVecVal(p["TABLES"], 8)]
-    for i in range(2 * p["LAYERS"]):
+    for i in range(2 * p["LAYERS"] if p["SECDED_EN"] else 0):
         name, counts = f"g_words[{i}].g_count.words_q", at[1][("corrected_i", "detected_i")[i % 2]]
         low = p["COUNT_W"] * (i // 2)
         more = z3.Extract(low + p["COUNT_W"] - 1, low, counts)
@@ -72,7 +71,8 @@ def registers(design: Design) -> Iterator[Claim]:
     if p["TABLES"] > 1:
         yield from _tables(at, asks, p["TABLES"])
     else:
-        yield Claim("hold_o", at[2]["hold_o"], z3.BitVecVal(0, 1))
+        for name in ("hold_o", "table_o"):
+            yield Claim(name, at[2][name], z3.BitVecVal(0, 1))
 
 
 def _tables(at: list[Cycle], asks: partial[z3.BoolRef], tables: int) -> Iterator[Claim]:
@@ -134,6 +134,15 @@ def tally(design: Design) -> Iterator[Claim]:
     yield Claim("it clears or sends, not both", consistent[1], _YES, consistent[0] == 1)
 
     counted = z3.And(at[1]["class_valid_i"] == 1, at[1]["label_valid"] == 1)
+    for got, want in {
+        "labels.rst_i": "rst_i",
+        "labels.s_axis_tdata": "label_i",
+        "labels.s_axis_tvalid": "label_valid_i",
+        "label_room_o": "labels.s_axis_tready",
+        "label": "labels.m_axis_tdata",
+        "label_valid": "labels.m_axis_tvalid",
+    }.items():
+        yield Claim(got, at[1][got], at[1][want])
     yield Claim("its label leaves", at[1]["labels.m_axis_tready"], flag(counted))
     label, given = at[1]["label"], widened(at[1]["class_i"], 8)
     seen = z3.And(counted, _no_rst(at[1:2]))
@@ -148,24 +157,22 @@ def tally(design: Design) -> Iterator[Claim]:
         yield Claim(name, then[name], value)
 
     # an image of cycle 1 is in the matrix in cycle 5; images come 2 cycles apart, within a run
+    counted = z3.And(counted, _no_rst(at[1:4]))
     kept = z3.And(
         z3.Or(at[0]["class_valid_i"] == 0, at[0]["label_valid"] == 0),
         at[3]["run_q"] == 1, at[3]["clear_q"] == 0,
         z3.ULT(label, p["M"]), z3.ULT(given, p["M"]),
     )  # fmt: skip
+    clears = at[4]["clear_q"] == 1
     row = (widened(label, 16) << _row_bits(p["M"])) + (
         widened(given, 16) >> 2 if _row_bits(p["M"]) else 0
     )
-    is_row = z3.And(counted, _no_rst(at[1:4]), widened(place, 16) == row)
-    before = z3.Select(at[4][memory], place)
+    before, after = (z3.Select(c[memory], place) for c in at[4:])
     lanes = [z3.Extract(_LANE * k + _LANE - 1, _LANE * k, before) for k in range(4)]
     lanes = [lane + widened(flag(given & 3 == k), _LANE) for k, lane in enumerate(lanes)]
-    after = where(is_row, joined(lanes), before)
-    erased = z3.And(at[4]["clear_q"] == 1, at[4]["place_q"] == place)
-    yield Claim("confusion", z3.Select(at[5][memory], place), after,
-                z3.And(kept, at[4]["clear_q"] == 0))  # fmt: skip
-    nothing = z3.And(at[4]["clear_q"] == 1)
-    yield Claim("cleared", z3.Select(at[5][memory], place), where(erased, 0, before), nothing)
+    more = where(z3.And(counted, widened(place, 16) == row), joined(lanes), before)
+    yield Claim("confusion", after, more, z3.And(z3.Implies(counted, kept), z3.Not(clears)))
+    yield Claim("cleared", after, where(at[4]["place_q"] == place, 0, before), clears)
 
     address = at[1]["cfg_addr_i"]
     word = where(address == 0, now["images_q"], where(address == 1, now["correct_q"], 0))
@@ -238,57 +245,3 @@ def _depth(classes: int) -> int:
 
 def _address_bits(classes: int) -> int:
     return address_bits(_depth(classes))
-
-
-_LOW_TOO_MANY = Mutant("stoic_registers", "margin_q < bound_q", "margin_q <= bound_q")
-_OLD_LEAST = Mutant("stoic_registers", "clear || margin_q < least_q", "margin_q < least_q")
-_COUNTS_RESET = Mutant("stoic_registers", "more & {COUNT_W{!rst_i}}", "more")
-_ANY_WORD = Mutant("stoic_registers", "(words_q & {32{here_q}})", "words_q")
-_MIXED = Mutant("stoic_registers", "if (hold_q && empty_i)", "if (hold_q)")
-_ONE_MORE = Mutant("stoic_registers", "data_q < N_TABLES", "data_q <= N_TABLES")
-
-_NOT_ALL = Mutant("stoic_tally", "cfg_data_i <= {32'd0, MOST}", "cfg_data_i < {32'd0, MOST}")
-_OTHERS_INSIDE = Mutant("stoic_tally", "!run_q && !busy_i", "!run_q")
-_ENDS_EARLY = Mutant("stoic_tally", "images_q == wanted_q && !busy_i", "images_q == wanted_q")
-_NEXT_LANE = Mutant("stoic_tally", "lane_q3 <= lane_q2", "lane_q3 <= given_q[1:0]")
-_NO_LABEL = Mutant("stoic_tally", "class_valid_i && label_valid", "class_valid_i")
-_ONE_LEFT = Mutant("stoic_tally", "LAST = DEPTH - 1", "LAST = DEPTH - 2")
-_OLD_COUNTS = Mutant("stoic_tally", "clear_q ? 64'd0 : more", "more")
-
-_REGISTERS = {"BANK": 7, "COUNT_W": 5, "SECDED_EN": 1}
-_TALLY = {"BANK": 16385, "IMAGES": 300}
-PROOFS = (
-    *(
-        Proof(
-            f"registers-{name}", Design("stoic_registers", {**_REGISTERS, **parameters}),
-            "counters, bound and table in use after any cycle; every answer, 3 cycles later",
-            registers,
-            (_LOW_TOO_MANY, _OLD_LEAST, _COUNTS_RESET, _ANY_WORD,
-             *([_MIXED, _ONE_MORE] if parameters["TABLES"] > 1 else [])),
-            name == "3-tables",
-        )
-        for name, parameters in {
-            "1-table": {"MARGIN_W": 32, "TABLES": 1, "LAYERS": 4},
-            "3-tables": {"MARGIN_W": 12, "TABLES": 3, "LAYERS": 2},
-            "255-tables": {"MARGIN_W": 1, "TABLES": 255, "LAYERS": 1},
-        }.items()
-    ),
-    *(
-        Proof(
-            f"tally-{classes}-classes",
-            Design("stoic_tally", {**_TALLY, "M": classes}),
-            "when a run begins and ends, its counts after any cycle; every answer, 3 cycles later",
-            tally, (_NOT_ALL, _OTHERS_INSIDE, _ENDS_EARLY, _NEXT_LANE, _NO_LABEL), classes == 3,
-        )
-        for classes in (2, 3, 10, 255)
-    ),
-    *(
-        Proof(
-            f"tally-clears-{classes}-classes",
-            Design("stoic_tally", {**_TALLY, "M": classes}),
-            "DEPTH + 2 cycles after its request a run may send, and all counts are 0",
-            tally_clears, (_ONE_LEFT, _OLD_COUNTS), classes == 3,
-        )
-        for classes in (2, 3, 10)
-    ),
-)  # fmt: skip
