@@ -47,7 +47,7 @@ networks = st.builds(
 )
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=20)
 @given(networks, st.sampled_from(BOARDS))
 def test_a_plan_fits_and_is_no_slower_than_one_element_a_layer(
     core: Core, board: boards.Board
@@ -74,7 +74,7 @@ def test_a_plan_fits_and_is_no_slower_than_one_element_a_layer(
     assert all(f.pe <= s.n_outputs for s, f in zip(shapes, layout.folds, strict=True))
 
 
-@settings(deadline=None, max_examples=20)
+@settings(deadline=None, max_examples=10)
 @given(networks, st.sampled_from(BOARDS), st.floats(100, 1e6))
 def test_a_rate_is_reached_or_refused(core: Core, board: boards.Board, rate: float) -> None:
     try:

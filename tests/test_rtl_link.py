@@ -74,8 +74,14 @@ def test_uart_carries_bytes(cosim: Any, clocks_per_bit: int) -> None:
     "file, old, new",
     [
         ("stoic_link_rx.v", "status_o <= (crc == RESIDUE) ? GOOD : BAD_CRC;", "status_o <= GOOD;"),
-        ("stoic_link_exec.v", "end_q > {1'b0, bank_words_i};", "end_q[16];"),
-        ("stoic_link_exec.v", "end else if (quiet_i) begin", "end else begin"),
+        pytest.param(
+            *("stoic_link_exec.v", "end_q > {1'b0, bank_words_i};", "end_q[16];"),
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            *("stoic_link_exec.v", "end else if (quiet_i) begin", "end else begin"),
+            marks=pytest.mark.slow,
+        ),
         ("stoic_link_scores.v", "score > best_q", "score >= best_q"),
     ],
 )

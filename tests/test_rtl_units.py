@@ -881,9 +881,15 @@ def test_engine_equals_golden_on_ice40(cosim: Cosim, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "file, old, new",
     [
-        ("stoic_engine.v", "assign hold = last_q[8];", "assign hold = 1'b0;"),
         ("stoic_engine.v", "(~REAL & {64{pad_q}})", "64'd0"),
-        ("stoic_engine_image.v", "{fires_q, word_q[15:1]}", "{word_q[14:0], fires_q}"),
+        pytest.param(
+            *("stoic_engine.v", "assign hold = last_q[8];", "assign hold = 1'b0;"),
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            *("stoic_engine_image.v", "{fires_q, word_q[15:1]}", "{word_q[14:0], fires_q}"),
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_engine_mutant_is_caught(
@@ -901,7 +907,10 @@ def test_engine_mutant_is_caught(
         ("stoic_engine.v", "ends_member = ends_q", "ends_member = last_layer_q"),
         ("stoic_engine.v", "out_q + MEMBERS[OUT_W-1:0]", "out_q + 1'b1"),
         ("stoic_engine.v", "member_q <= last_layer_q ? {OUT_W{1'b0}} : ", "member_q <= "),
-        ("stoic_engine.v", "(rst_i) member_q", "(rst_i && member_q[0] === 1'bx) member_q"),
+        pytest.param(
+            *("stoic_engine.v", "(rst_i) member_q", "(rst_i && member_q[0] === 1'bx) member_q"),
+            marks=pytest.mark.slow,
+        ),
         ("stoic_engine_members.v", "{SUM_W{!turn_q[0]}}", "{SUM_W{1'b1}}"),
         pytest.param(
             *("stoic_engine_members.v", "valid_i && turn_q[MEMBERS-1]", "valid_i && turn_q[0]"),
