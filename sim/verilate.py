@@ -151,6 +151,7 @@ def verilate(
         run = partial(
             subprocess.run, stdout=out, stderr=subprocess.STDOUT, env=environment, check=False
         )
+        kept = _runtime_folder(flags, environment)
         status = run(
             [*command, *arguments, "-Mdir", str(scratch), "-o", library.name, *map(str, texts),
              str(harness.resolve())]
@@ -158,7 +159,6 @@ def verilate(
         if status == 0:
             for path in scratch.glob("V*.cpp"):
                 path.write_text(_WRITE.sub(_SELDOM, path.read_text()))
-            kept = _runtime_folder(flags, environment)
             _copy_runtime(kept, scratch)
             makefile = next(scratch.glob("V*_classes.mk")).name.replace("_classes", "")
             status = run(["make", "-C", str(scratch), "-f", makefile, *OPTIMISED]).returncode
